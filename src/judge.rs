@@ -1,0 +1,6 @@
+//! Pure. Policy, readings and baseline in; a verdict with evidence out.
+
+/// The condition language: text to a checked tree, a tree to three-valued truth.
+pub mod condition;
+/// A guard's wishes, compiled once.
+pub mod policy;

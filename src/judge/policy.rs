@@ -1,0 +1,72 @@
+//! Pure. A guard's wishes, compiled once: signals in a fixed order, conditions parsed, defaults resolved.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::model::{
+    guard::{Action, Mode, Scheme, Step, Unit},
+    units::Certainty,
+};
+
+/// A valid guard, ready for turns. Everything in it was checked; nothing in it changes between turns.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The mode that the guard asks for (the daemon's own setting caps it).
+    pub mode: Mode,
+    /// Label = value: which rows of an answer are this guard's.
+    pub matching: BTreeMap<String, String>,
+    /// In the order of a reading's `signals`.
+    pub signals: Vec<Signal>,
+    pub triggers: Vec<Rule>,
+    /// What follows from hard facts; `None`: off.
+    pub hard_facts: Option<Action>,
+    pub scheme: Scheme,
+    pub window: Duration,
+    pub baseline_window: Duration,
+    pub watch_for: Duration,
+    pub automatic_for: Duration,
+    pub known_good_after: Duration,
+    pub cooldown: Duration,
+    pub within: Duration,
+    pub steps: Vec<Step>,
+    pub verify: Vec<super::condition::Condition>,
+    pub hold: Duration,
+}
+
+/// A named number and where it comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signal {
+    pub name: String,
+    pub unit: Unit,
+    pub source: Source,
+}
+
+/// Where a signal's number comes from. Selectors are PromQL selectors without the guard's own labels.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// The share of `bad` among `total`.
+    Bad { bad: String, total: String },
+    /// The share of `good` among `total`; a reading's counts are still bad (total less good) and total.
+    Good { good: String, total: String },
+    /// One minus the signal at that place, a ratio.
+    Complement { of: usize },
+    /// The quantile of a classic histogram (its name without `_bucket`).
+    Quantile { histogram: String, q: f64 },
+    /// Any PromQL that gives one number.
+    Gauge { query: String },
+    /// A counter's growth per second.
+    Rate { counter: String },
+}
+
+/// One trigger, compiled.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub name: String,
+    /// As the owner wrote it.
+    pub text: String,
+    pub condition: super::condition::Condition,
+    pub action: Action,
+    pub grade: String,
+    pub hold: Duration,
+    pub min_requests: u32,
+    pub certainty: Certainty,
+}

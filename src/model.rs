@@ -1,0 +1,10 @@
+//! The nouns of modosu, without any IO. The custom resources `Guard` and `Incident` are these types.
+
+/// What a guard's owner writes and what modosu answers: `kind: Guard`.
+pub mod guard;
+/// One opened case: evidence, plan, journal, outcome: `kind: Incident`.
+pub mod incident;
+/// What one turn learned about one guard from Prometheus.
+pub mod reading;
+/// Numbers with units, lengths of time, shares: one parser each.
+pub mod units;

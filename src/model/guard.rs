@@ -1,0 +1,534 @@
+//! Pure. `kind: Guard`: what is watched, how it is put back, and what modosu says of it.
+//!
+//! Defaults that modosu must be able to tell from a choice (`mode`, `triggers`) live in code, all others in the
+//! schema. Nothing means something by being null.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::units::{Certainty, Length};
+
+/// What is watched, and how it is put back when it hurts.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "modosu.dev",
+    version = "v1alpha1",
+    kind = "Guard",
+    plural = "guards",
+    shortname = "gd",
+    category = "modosu",
+    namespaced,
+    status = "GuardStatus",
+    derive = "PartialEq",
+    printcolumn = r#"{"name":"Mode","type":"string","jsonPath":".status.effectiveMode.mode"}"#,
+    printcolumn = r#"{"name":"State","type":"string","jsonPath":".status.state"}"#,
+    printcolumn = r#"{"name":"Since","type":"date","jsonPath":".status.current.since"}"#,
+    printcolumn = r#"{"name":"Image","type":"string","jsonPath":".status.current.images[0]"}"#,
+    printcolumn = r#"{"name":"Restore-to","type":"string","jsonPath":".status.restoreTo.images[0]"}"#,
+    printcolumn = r#"{"name":"Incident","type":"string","jsonPath":".status.incident.name"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase")]
+pub struct GuardSpec {
+    /// observe: only record; ask: a person confirms every rollback; enforce (the default): modosu acts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// 1 to 20 objects of this namespace, restored together.
+    #[x_kube(validation = ("self.size() >= 1 && self.size() <= 20", "a guard has 1 to 20 targets"))]
+    #[schemars(length(min = 1, max = 20))]
+    pub targets: Vec<TargetRef>,
+    /// ConfigMaps that only these pod templates use are targets too.
+    #[serde(default = "yes")]
+    pub follow_config: bool,
+    pub metrics: Metrics,
+    /// What a signal is compared with where a condition says `baseline`.
+    #[serde(default)]
+    pub baseline: BaselinePolicy,
+    /// How grades are named: `severities` (Critical … Low) or `levels` (1 – 3).
+    #[serde(default)]
+    pub scheme: Scheme,
+    /// What follows from crash loops and exceeded progress deadlines, which need no requests.
+    #[serde(default)]
+    pub hard_facts: HardFacts,
+    /// Condition, `for`, grade and action; the preset's own where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 50))]
+    pub triggers: Option<Vec<Trigger>>,
+    /// Probation after a change.
+    #[serde(default = "a_day")]
+    pub watch_for: Length,
+    /// modosu acts by itself this long after a change; until `watchFor` people decide.
+    #[serde(default = "two_hours")]
+    pub automatic_for: Length,
+    /// Healthy this long: the state becomes known-good ("proven").
+    #[serde(default = "ten_minutes")]
+    pub known_good_after: Length,
+    /// After a rollback; a breach meanwhile opens an incident for people at once.
+    #[serde(default = "ten_minutes")]
+    pub cooldown: Length,
+    #[serde(default)]
+    pub rollback: Rollback,
+    #[serde(default)]
+    pub verify: Verify,
+    /// Text for the person who decides, such as "about 40 orders".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impact_per_minute: Option<String>,
+    /// Links shown on the incident's page: `dashboard`, `runbook`, `logs`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<String, String>,
+}
+
+/// What modosu may do by itself, from least to most.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    Observe,
+    Ask,
+    Enforce,
+}
+
+/// One object that is restored.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TargetRef {
+    pub kind: TargetKind,
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// The kinds that can be restored. The order is the order of writing: settings before workloads.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TargetKind {
+    ConfigMap,
+    Deployment,
+}
+
+/// Where the guard's numbers come from.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Metrics {
+    /// A named set of signals and triggers, such as `prometheus-http`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// Label = value; default: the preset's two labels with the guard's namespace and the first workload's name.
+    #[serde(default, rename = "match", skip_serializing_if = "BTreeMap::is_empty")]
+    pub matching: BTreeMap<String, String>,
+    /// Over which ratios and quantiles are shown and compared.
+    #[serde(default = "a_minute")]
+    pub window: Length,
+    /// Signals added to the preset's, or in their place.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub signals: BTreeMap<String, SignalSpec>,
+}
+
+/// A named number from Prometheus: exactly one of `ratio`, `quantile`, `gauge`, `rate`, `complement`.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[x_kube(validation = (
+    "[has(self.ratio), has(self.quantile), has(self.gauge), has(self.rate), has(self.complement)].exists_one(given, given)",
+    "a signal is exactly one of ratio, quantile, gauge, rate, complement"
+))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SignalSpec {
+    /// The share of bad (or good) among all, from counters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<RatioSpec>,
+    /// A quantile of a classic histogram, in the histogram's unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantile: Option<QuantileSpec>,
+    /// Any PromQL that gives one number for this guard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gauge: Option<String>,
+    /// A counter's growth per second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<String>,
+    /// One minus another ratio signal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complement: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
+}
+
+/// Counter selectors: `bad` or `good`, and `total`.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[x_kube(validation = ("has(self.bad) != has(self.good)", "a ratio has either bad or good"))]
+#[serde(deny_unknown_fields)]
+pub struct RatioSpec {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bad: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub good: Option<String>,
+    pub total: String,
+}
+
+/// The quantile `q` of the histogram of that name (without `_bucket`).
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct QuantileSpec {
+    pub histogram: String,
+    pub q: f64,
+}
+
+/// What a signal's number counts.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    Ratio,
+    Seconds,
+    Bytes,
+    Count,
+    /// Events per second.
+    Rate,
+}
+
+/// Where a baseline comes from.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct BaselinePolicy {
+    /// The last healthy time, this long, of the state that a rollback would go to.
+    #[serde(default = "an_hour")]
+    pub window: Length,
+}
+
+/// How grades are named and who answers for them.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    #[default]
+    Severities,
+    Levels,
+}
+
+/// What a firing trigger leads to.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    Monitor,
+    AlertAndManualReview,
+    AutomaticRollback,
+}
+
+/// What follows from hard facts: an action, or off.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum HardFacts {
+    Off,
+    Monitor,
+    AlertAndManualReview,
+    #[default]
+    AutomaticRollback,
+}
+
+/// One reason to open an incident.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Trigger {
+    #[schemars(length(min = 1, max = 200))]
+    pub name: String,
+    #[schemars(length(min = 1, max = 2000))]
+    pub condition: String,
+    pub action: Action,
+    /// Critical | High | Medium | Low, or 1 | 2 | 3; by default from the action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grade: Option<String>,
+    /// Must hold this long.
+    #[serde(default = "ten_seconds", rename = "for")]
+    pub hold: Length,
+    /// Fewer requests in the window: the window grows until it holds them; fewer still: Unknown.
+    #[serde(default = "twenty")]
+    pub min_requests: u32,
+    /// A ratio acts automatically only when it is beyond its limit with this error; `off`: plain comparison.
+    #[serde(default)]
+    pub certainty: Certainty,
+}
+
+/// How the last proven state is put back.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Rollback {
+    /// First bad reading to Recovered; over it: Escalated.
+    #[serde(default = "fifteen_minutes")]
+    pub within: Length,
+    /// In order; default: restore, waitReady.
+    #[serde(default = "restore_then_wait")]
+    #[schemars(length(min = 1, max = 20))]
+    pub steps: Vec<Step>,
+}
+
+/// One step: exactly one of `restore`, `setEnv`, `waitReady`.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[x_kube(validation = (
+    "[has(self.restore), has(self.setEnv), has(self.waitReady)].exists_one(given, given)",
+    "a step is exactly one of restore, setEnv, waitReady"
+))]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// All targets to the known-good snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<Empty>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_env: Option<SetEnv>,
+    /// Wait until every workload of the guard is rolled out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_ready: Option<Empty>,
+    #[serde(default = "five_minutes_maybe", skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Length>,
+    #[serde(default)]
+    pub on_failure: OnFailure,
+}
+
+/// `{}`: the step has no settings.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Empty {}
+
+/// Environment variables of one container of a workload, set or removed.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SetEnv {
+    /// `Deployment/name`.
+    pub target: String,
+    /// Default: the first container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<String>,
+}
+
+/// What a failed step means for the plan.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    #[default]
+    Escalate,
+    Continue,
+}
+
+/// What proves that the rollback helped.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Verify {
+    /// Besides "no trigger and no hard fact fires any more".
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<String>,
+    /// For so long, on requests made after the roll-out.
+    #[serde(default = "a_minute")]
+    pub hold: Length,
+}
+
+/// What modosu says of a guard; written when something changes, never every turn.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct GuardStatus {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+    #[serde(default)]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// What is running now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<Current>,
+    /// Where a rollback would go now: the newest proven state that is not the current one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_to: Option<RestoreTo>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
+    /// States that were rolled back from, or left while they hurt; never restored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bad: Vec<BadState>,
+    /// States that people decided to keep: only reported.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<KeptState>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_mode: Option<EffectiveMode>,
+    /// The open incident; only incidents whose UID modosu wrote here are its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<IncidentRef>,
+}
+
+/// Where a guard stands. Unknown is a verdict, not a state: the state stays.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    NotReady,
+    Steady,
+    Probation,
+    Suspect,
+    AwaitingDecision,
+    RollingBack,
+    Verifying,
+    Frozen,
+    Escalated,
+}
+
+/// The state that is running now.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Current {
+    pub hash: String,
+    /// When modosu first saw it.
+    pub since: Timestamp,
+    pub proven: bool,
+    /// It was not already proven when it came.
+    #[serde(default)]
+    pub change: bool,
+    #[serde(default)]
+    pub images: Vec<String>,
+    /// Triggers that already held when it came: they lead to people, never to automatic action.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_before: Vec<String>,
+}
+
+/// A proven state that can be restored.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreTo {
+    /// The ControllerRevision that holds it.
+    pub name: String,
+    pub hash: String,
+    pub proven_at: Timestamp,
+    #[serde(default)]
+    pub images: Vec<String>,
+}
+
+/// What signals are compared with, in the signals' own units.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Baseline {
+    pub taken_at: Timestamp,
+    /// The state whose healthy time it is.
+    pub hash: String,
+    /// Signal name to value.
+    #[serde(flatten)]
+    pub values: BTreeMap<String, f64>,
+}
+
+/// A state that must never be restored.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct BadState {
+    pub hash: String,
+    pub at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<String>,
+    /// modosu put it back itself (otherwise a person left it).
+    #[serde(default)]
+    pub rolled_back: bool,
+}
+
+/// A state that people decided to keep running.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+pub struct KeptState {
+    pub hash: String,
+    pub at: Timestamp,
+    pub incident: String,
+}
+
+/// The mode in force, and why it differs from what the guard asks for.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+pub struct EffectiveMode {
+    pub mode: Mode,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+}
+
+/// An incident of this guard that modosu itself opened.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct IncidentRef {
+    pub name: String,
+    pub uid: String,
+}
+
+impl Default for BaselinePolicy {
+    fn default() -> Self {
+        Self { window: an_hour() }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            preset: None,
+            matching: BTreeMap::new(),
+            window: a_minute(),
+            signals: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for Rollback {
+    fn default() -> Self {
+        Self {
+            within: fifteen_minutes(),
+            steps: restore_then_wait(),
+        }
+    }
+}
+
+impl Default for Verify {
+    fn default() -> Self {
+        Self {
+            conditions: Vec::new(),
+            hold: a_minute(),
+        }
+    }
+}
+
+impl Step {
+    /// How long the step may take.
+    pub fn timeout(&self) -> Length {
+        self.timeout.unwrap_or(Length::minutes(5))
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+fn twenty() -> u32 {
+    20
+}
+fn ten_seconds() -> Length {
+    Length::seconds(10)
+}
+fn a_minute() -> Length {
+    Length::minutes(1)
+}
+fn five_minutes_maybe() -> Option<Length> {
+    Some(Length::minutes(5))
+}
+fn ten_minutes() -> Length {
+    Length::minutes(10)
+}
+fn fifteen_minutes() -> Length {
+    Length::minutes(15)
+}
+fn an_hour() -> Length {
+    Length::hours(1)
+}
+fn two_hours() -> Length {
+    Length::hours(2)
+}
+fn a_day() -> Length {
+    Length::hours(24)
+}
+fn restore_then_wait() -> Vec<Step> {
+    let step = Step {
+        timeout: five_minutes_maybe(),
+        ..Step::default()
+    };
+    vec![
+        Step {
+            restore: Some(Empty {}),
+            ..step.clone()
+        },
+        Step {
+            wait_ready: Some(Empty {}),
+            ..step
+        },
+    ]
+}

@@ -1,0 +1,239 @@
+//! Pure. `kind: Incident`: one opened case with its evidence, plan, journal and outcome.
+//!
+//! The spec is written once, when the incident is opened, and is immutable but for `decision`, which is how people
+//! decide. The journal is append-only: an `intent` before each action, a `receipt` with the same `seq` after it.
+
+use jiff::Timestamp;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::guard::Action;
+
+/// One opened case.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "modosu.dev",
+    version = "v1alpha1",
+    kind = "Incident",
+    plural = "incidents",
+    shortname = "inc",
+    category = "modosu",
+    namespaced,
+    status = "IncidentStatus",
+    derive = "PartialEq",
+    printcolumn = r#"{"name":"Guard","type":"string","jsonPath":".spec.guard"}"#,
+    printcolumn = r#"{"name":"State","type":"string","jsonPath":".status.state"}"#,
+    printcolumn = r#"{"name":"Grade","type":"string","jsonPath":".status.grade"}"#,
+    printcolumn = r#"{"name":"Action","type":"string","jsonPath":".status.action"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("self.guard == oldSelf.guard && self.firstBadAt == oldSelf.firstBadAt && self.openedAt == oldSelf.openedAt && self.grade == oldSelf.grade && self.action == oldSelf.action && self.summary == oldSelf.summary", "the evidence of an incident is immutable"))]
+#[x_kube(validation = ("self.triggers == oldSelf.triggers", "the evidence of an incident is immutable"))]
+#[x_kube(validation = ("self.bad == oldSelf.bad", "the evidence of an incident is immutable"))]
+#[x_kube(validation = ("has(self.restoreTo) == has(oldSelf.restoreTo) && (!has(self.restoreTo) || self.restoreTo == oldSelf.restoreTo)", "the evidence of an incident is immutable"))]
+pub struct IncidentSpec {
+    pub guard: String,
+    pub first_bad_at: Timestamp,
+    pub opened_at: Timestamp,
+    pub grade: String,
+    pub action: Action,
+    /// One sentence with the numbers that decided.
+    #[serde(default)]
+    pub summary: String,
+    #[schemars(length(max = 60))]
+    pub triggers: Vec<Evidence>,
+    /// The state that hurts.
+    pub bad: StateRef,
+    /// Where a rollback goes; absent: there is nothing to go back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_to: Option<StateRef>,
+    /// What a person decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
+}
+
+/// What one firing trigger or hard fact saw.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Evidence {
+    pub name: String,
+    pub condition: String,
+    /// One sentence with its numbers.
+    pub sentence: String,
+    pub grade: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u64>,
+}
+
+/// A state by its hash, with what a person knows it by.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+pub struct StateRef {
+    /// The ControllerRevision that holds it, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    pub hash: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    #[serde(default)]
+    pub images: Vec<String>,
+}
+
+/// What a person decided, written by `modosu rollback|keep` or `kubectl edit`.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    pub verb: Verb,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The verbs of a decision.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Verb {
+    Rollback,
+    Keep,
+}
+
+/// How the incident stands.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct IncidentStatus {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<IncidentState>,
+    /// Why it stands there, in words.
+    #[serde(default)]
+    pub reason: String,
+    #[serde(default)]
+    pub grade: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
+    /// Decide or be done by then, from the grade.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub respond_by: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decider: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plan: Vec<PlannedStep>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_hash: Option<String>,
+    /// Append-only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub journal: Vec<JournalEntry>,
+    /// The decision that the present state follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided: Option<Decision>,
+    /// When the plan began to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acting_since: Option<Timestamp>,
+    /// When everything was rolled out: readings count as proof from here on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_out_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovered_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timings: Option<Timings>,
+}
+
+/// Where an incident stands.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IncidentState {
+    AwaitingDecision,
+    RollingBack,
+    Verifying,
+    Recovered,
+    RecoveredByHand,
+    Escalated,
+    Kept,
+    Passed,
+    Superseded,
+    Abandoned,
+    Observed,
+}
+
+/// One step of a plan, resolved: nothing left to choose when it runs.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+pub struct PlannedStep {
+    /// `restore`, `setEnv`, `waitReady`.
+    pub step: String,
+    /// `Deployment/orders`; absent for steps without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// The target's uid when the plan was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// The hash of the content that was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The hash of the content that the step puts there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// For people, at most 4 KiB; secrets show key names only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<String>,
+}
+
+/// One line of the journal.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct JournalEntry {
+    pub seq: u32,
+    pub at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<String>,
+    /// done | already | refused | failed | changed | timeout
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// How long each part took, as humantime text.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Timings {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detected: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited_for_people: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven: Option<String>,
+}
+
+impl IncidentState {
+    /// Whether something may still happen: an open incident belongs to its guard's status.
+    pub const fn is_open(self) -> bool {
+        match self {
+            Self::AwaitingDecision | Self::RollingBack | Self::Verifying | Self::Escalated | Self::Observed => true,
+            Self::Recovered
+            | Self::RecoveredByHand
+            | Self::Kept
+            | Self::Passed
+            | Self::Superseded
+            | Self::Abandoned => false,
+        }
+    }
+}

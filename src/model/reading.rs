@@ -1,0 +1,91 @@
+//! Pure. What one turn learned about one guard from Prometheus: counts from disjoint windows, values, or why not.
+//!
+//! All times are on the daemon's clock: `observe` converts Prometheus' own at the border, once.
+
+use std::{fmt, time::Duration};
+
+use jiff::Timestamp;
+
+/// What one turn learned about one guard. `signals` stands in the order of the policy's signals.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// The end of the disjoint window that the counts cover: `(at - span, at]`.
+    pub at: Timestamp,
+    pub span: Duration,
+    /// The time of the newest sample that was seen; a reading without newer samples has nothing new to say.
+    pub newest: Option<Timestamp>,
+    pub signals: Vec<Measured>,
+}
+
+/// One signal's share of a reading.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Measured {
+    /// A ratio: exact counts in `(at - span, at]`, `bad` among `total`.
+    Counts {
+        bad: f64,
+        total: f64,
+    },
+    /// A number over the time `(at - over, at]` (zero for a gauge); always finite.
+    Value {
+        value: f64,
+        over: Duration,
+    },
+    /// A rate: events in `(at - span, at]`.
+    Events(f64),
+    Unknown(Because),
+}
+
+/// Why a number is not known. Never healthy, never bad.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// No answer: connection, time-out, HTTP status, not JSON.
+    NoAnswer(String),
+    /// Prometheus refused the query.
+    Refused(String),
+    /// The answer came with warnings or is partial.
+    Partial(String),
+    /// No row for this guard.
+    NoData,
+    /// NaN or infinite.
+    NotANumber,
+    /// The newest sample is that old, against a scrape interval of so much.
+    Stale { age: Duration, interval: Duration },
+    /// Too few requests since the change, also in the longest window.
+    TooFewRequests { requests: u64, needed: u32 },
+    /// The window still reaches back before the change.
+    BeforeChange,
+    /// Nothing was read yet.
+    WarmingUp,
+    /// The condition needs a baseline that does not exist yet.
+    NoBaseline,
+}
+
+impl fmt::Display for Because {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let short = |d: &Duration| {
+            humantime::format_duration(Duration::from_millis(u64::try_from(d.as_millis()).unwrap_or(u64::MAX)))
+                .to_string()
+        };
+        match self {
+            Self::NoAnswer(why) => write!(f, "Prometheus did not answer: {why}"),
+            Self::Refused(why) => write!(f, "Prometheus refused the query: {why}"),
+            Self::Partial(why) => write!(f, "Prometheus warns that the answer is not whole: {why}"),
+            Self::NoData => f.write_str("Prometheus has no such series for this guard"),
+            Self::NotANumber => f.write_str("the value is not a finite number"),
+            Self::Stale { age, interval } => {
+                write!(
+                    f,
+                    "the newest sample is {} old, samples come every {}",
+                    short(age),
+                    short(interval)
+                )
+            }
+            Self::TooFewRequests { requests, needed } => {
+                write!(f, "{requests} requests since the change, {needed} are needed")
+            }
+            Self::BeforeChange => f.write_str("the window still reaches back before the change"),
+            Self::WarmingUp => f.write_str("nothing was read yet"),
+            Self::NoBaseline => f.write_str("there is no baseline yet"),
+        }
+    }
+}
