@@ -95,13 +95,13 @@ fn sign(text: &str) -> Option<(Word, usize)> {
 
 fn unexpected(text: &str, first: char) -> String {
     const HABITS: [(&str, &str); 7] = [
-        ("&&", "and"),
-        ("||", "or"),
-        ("!", "not"),
-        ("=", "<, <=, > or >="),
-        ("≤", "<="),
-        ("≥", ">="),
-        ("%", "a number before it, such as 5%"),
+        ("&&", "`and`"),
+        ("||", "`or`"),
+        ("!", "`not`"),
+        ("=", "`<`, `<=`, `>` or `>=`"),
+        ("≤", "`<=`"),
+        ("≥", "`>=`"),
+        ("%", "a number before it, such as `5%`"),
     ];
     match HABITS.iter().find(|(habit, _)| text.starts_with(habit)) {
         Some((habit, right)) => format!("`{habit}` is not known here; write {right}"),

@@ -150,22 +150,86 @@ fn arithmetic_change_and_functions() {
 
 #[test]
 fn mistakes_show_the_place_and_what_would_be_right() {
-    insta::assert_snapshot!(wrong("success_rate < 70ms"));
-    insta::assert_snapshot!(wrong("response_time > 5%"));
-    insta::assert_snapshot!(wrong("error_rate > 5% and\n  sucess_rate < 70%"));
-    insta::assert_snapshot!(wrong("error_rate > 5% または success_rate < 70%"));
-    insta::assert_snapshot!(wrong("error_rate == 5%"));
-    insta::assert_snapshot!(wrong("error_rate > baseline or response_time > 1s"));
-    insta::assert_snapshot!(wrong("1 > baseline"));
-    insta::assert_snapshot!(wrong("request_rate > 100"));
-    insta::assert_snapshot!(wrong("1% < error_rate < 5%"));
-    insta::assert_snapshot!(wrong("error_rate && 5%"));
-    insta::assert_snapshot!(wrong("(error_rate > 5%"));
-    insta::assert_snapshot!(wrong("error_rate > 5parsecs"));
-    insta::assert_snapshot!(wrong("worse(error_rate)"));
-    insta::assert_snapshot!(wrong("response_time * memory > 1s"));
-    insta::assert_snapshot!(wrong("error_rate"));
-    insta::assert_snapshot!(wrong(""));
+    insta::assert_snapshot!(wrong("success_rate < 70ms"), @r#"
+column 16: `success_rate` is a share, `70ms` is a time; a share is compared with one such as `5%` or `0.05`
+success_rate < 70ms
+               ^
+"#);
+    insta::assert_snapshot!(wrong("response_time > 5%"), @r#"
+column 17: `response_time` is a time, `5%` is a share; a time is compared with one such as `250ms` or `1.5s`
+response_time > 5%
+                ^
+"#);
+    insta::assert_snapshot!(wrong("error_rate > 5% and\n  sucess_rate < 70%"), @r#"
+column 3: there is no signal `sucess_rate`; did you mean `success_rate`?
+  sucess_rate < 70%
+  ^
+"#);
+    insta::assert_snapshot!(wrong("error_rate > 5% または success_rate < 70%"), @r#"
+column 17: `ま` is not part of the condition language
+error_rate > 5% または success_rate < 70%
+                ^
+"#);
+    insta::assert_snapshot!(wrong("error_rate == 5%"), @r#"
+column 12: measured numbers are hardly ever exactly equal; give a range, such as `x >= 4 and x <= 5`, or `abs(change(x)) <= 2%`
+error_rate == 5%
+           ^
+"#);
+    insta::assert_snapshot!(wrong("error_rate > baseline or response_time > 1s"), @r#"
+column 14: the condition names several signals; write `baseline(error_rate)` or `baseline(response_time)`
+error_rate > baseline or response_time > 1s
+             ^
+"#);
+    insta::assert_snapshot!(wrong("1 > baseline"), @r#"
+column 5: the condition names no signal whose baseline this could be; write `baseline(signal)`
+1 > baseline
+    ^
+"#);
+    insta::assert_snapshot!(wrong("request_rate > 100"), @r#"
+column 16: `request_rate` is a rate per second, `100` is a plain number; a rate is compared with one such as `120/s`
+request_rate > 100
+               ^
+"#);
+    insta::assert_snapshot!(wrong("1% < error_rate < 5%"), @r#"
+column 17: comparisons do not chain; write `a < b and b < c`
+1% < error_rate < 5%
+                ^
+"#);
+    insta::assert_snapshot!(wrong("error_rate && 5%"), @r#"
+column 12: `&&` is not known here; write `and`
+error_rate && 5%
+           ^
+"#);
+    insta::assert_snapshot!(wrong("(error_rate > 5%"), @r#"
+column 1: this `(` is never closed
+(error_rate > 5%
+^
+"#);
+    insta::assert_snapshot!(wrong("error_rate > 5parsecs"), @r#"
+column 15: `parsecs` is not a unit; known are %, ns, us, ms, s, m, h, d, B, KB, MB, GB, KiB, MiB, GiB, TiB and /s
+error_rate > 5parsecs
+              ^
+"#);
+    insta::assert_snapshot!(wrong("worse(error_rate)"), @r#"
+column 1: `worse(…)` is not available yet; compare with the baseline instead, as in `error_rate > baseline * 3`
+worse(error_rate)
+^
+"#);
+    insta::assert_snapshot!(wrong("response_time * memory > 1s"), @r#"
+column 15: `response_time` is a time and `memory` is an amount of bytes: `*` makes nothing of them that could be compared
+response_time * memory > 1s
+              ^
+"#);
+    insta::assert_snapshot!(wrong("error_rate"), @r#"
+column 1: this is a number, not yes or no; compare it, as in `error_rate > 5%`
+error_rate
+^
+"#);
+    insta::assert_snapshot!(wrong(""), @r#"
+column 1: the condition ends here; expected a signal, a number or `(`
+
+^
+"#);
 }
 
 #[test]

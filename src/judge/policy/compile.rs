@@ -27,6 +27,10 @@ pub fn compile(namespace: &str, spec: &GuardSpec, presets: &BTreeMap<String, Pre
     times(spec, &mut mistakes);
     steps(&spec.rollback.steps, &mut mistakes);
     let matching = matching(namespace, spec, preset, &mut mistakes);
+    if preset.is_none() && spec.metrics.preset.is_some() {
+        // Without the preset's signals every condition would be called wrong.
+        return Err(mistakes);
+    }
     let triggers = rules(spec, preset, &signals, &mut mistakes);
     let verify = conditions(&spec.verify.conditions, &signals, &mut mistakes);
     if !mistakes.is_empty() {
@@ -196,12 +200,10 @@ fn rules(spec: &GuardSpec, preset: Option<&Preset>, signals: &[Signal], mistakes
         (Some(own), _) => own,
         (None, Some(preset)) => &preset.triggers,
         (None, None) => {
-            if spec.metrics.preset.is_none() {
-                mistakes.push(Mistake::new(
-                    "spec.triggers",
-                    "without a preset there are no default triggers; write at least one, or `[]` for hard facts alone",
-                ));
-            }
+            mistakes.push(Mistake::new(
+                "spec.triggers",
+                "without a preset there are no default triggers; write at least one, or `[]` for hard facts alone",
+            ));
             &[]
         }
     };

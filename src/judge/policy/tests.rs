@@ -137,9 +137,47 @@ triggers:
   - {name: crash_looping, condition: "error_rate >", action: monitor}
 verify: {conditions: ["change(throughput) > -2%"]}
 "#
-    ));
+    ), @r#"
+spec.metrics.signals.both: is exactly one of ratio, quantile, gauge, rate, complement
+spec.metrics.signals.lag.gauge: `sum(x`: a `)` is missing
+spec.metrics.signals.min: `min` is a word of the condition language; name it with letters, digits and `_`, such as `queue_depth`
+spec.metrics.signals.queue depth: `queue depth` cannot stand in a condition; name it with letters, digits and `_`, such as `queue_depth`
+spec.metrics.signals.share.ratio.total: `sum(y)` is more than a selector; name the counter alone, modosu counts and sums it: `metric{label="value"}`
+spec.metrics.signals.share.ratio.bad: `x{code="5`: a " is never closed
+spec.metrics.signals.tail.quantile.histogram: name the histogram without `_bucket`: `h`
+spec.metrics.signals.tail.quantile.q: 95 is not between 0 and 1; 0.95 is the time within which 95 of 100 were answered
+spec.metrics.signals.late.complement: `response_time` is not a ratio; a complement is one minus a ratio
+spec.metrics.signals.rest.complement: there is no ratio `eror_rate`; did you mean `error_rate`?
+spec.targets[1]: Deployment/orders is named twice; leave one out
+spec.metrics.window: must be longer than nothing, such as `1m`
+spec.automaticFor: 2h is longer than watchFor, 1h: after watchFor nothing is put down to the change any more
+spec.rollback.steps[0].setEnv.target: `orders` is not of the form `Deployment/name`
+spec.rollback.steps[0].setEnv.remove: `A` is both set and removed; leave one out
+spec.rollback.steps[1]: a step is exactly one of restore, setEnv, waitReady
+spec.triggers[0].condition: column 16: `success_rate` is a share, `70ms` is a time; a share is compared with one such as `5%` or `0.05`
+success_rate < 70ms
+               ^
+spec.triggers[1].name: two triggers are named `a`; people tell them apart by name
+spec.triggers[1].grade: the scheme has no grade `Critical`; known are: 3, 2, 1
+spec.triggers[1].condition: column 1: there is no signal `latency`; did you mean `late`?
+latency > 1s
+^
+spec.triggers[2].name: `crash_looping` is the name of a hard fact; choose another
+spec.triggers[2].condition: column 13: the condition ends here; expected a signal, a number or `(`
+error_rate >
+            ^
+spec.verify.conditions[0]: column 8: there is no signal `throughput`; known are: error_rate, late, request_rate, response_time, rest, success_rate
+change(throughput) > -2%
+       ^
+"#);
     insta::assert_snapshot!(mistakes(
         "targets: [{kind: ConfigMap, name: a}]\nmetrics: {preset: prometheus-htp}\nrollback: {steps: []}\n"
-    ));
-    insta::assert_snapshot!(mistakes("targets: [{kind: ConfigMap, name: a}]\nmetrics: {}\n"));
+    ), @r#"
+spec.metrics.preset: there is no preset `prometheus-htp`; did you mean `prometheus-http`?
+spec.rollback.steps: a rollback needs at least one step, such as `restore: {}`
+"#);
+    insta::assert_snapshot!(mistakes("targets: [{kind: ConfigMap, name: a}]\nmetrics: {}\n"), @r#"
+spec.metrics.match: without a preset, say which rows are this guard's, such as `{namespace: shop, job: orders}`
+spec.triggers: without a preset there are no default triggers; write at least one, or `[]` for hard facts alone
+"#);
 }
