@@ -2,7 +2,7 @@
 //!
 //! The watchdog is a tiny shell in a process group of its own. It waits for the end of a pipe that only this process holds open; the
 //! kernel closes it however the process ends, SIGKILL included. Then it kills every process group that registered itself under `run/`
-//! (see `process.rs`) and removes the folder. `MODOSU_CLUSTER_KEEP=1` leaves the folder for a look.
+//! (see `process.rs`) and removes the folder; a program that cannot register does not start. `MODOSU_CLUSTER_KEEP=1` leaves the folder for a look.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -16,9 +16,10 @@ use crate::failure;
 const WATCHDOG: &str = r#"
 cat >/dev/null
 for round in 1 2 3; do
-    for entry in "$0"/run/*; do [ -e "$entry" ] && kill -KILL -- "-${entry##*/}" 2>/dev/null; done
+    for entry in "$0"/run/*; do [ -e "$entry" ] && kill -s KILL -- "-${entry##*/}" 2>/dev/null; done
     sleep 0.1
 done
+rm -rf -- "$0/run"
 [ -n "$MODOSU_CLUSTER_KEEP" ] || rm -rf -- "$0"
 "#;
 
@@ -30,7 +31,11 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     pub(crate) fn new() -> anyhow::Result<Arc<Self>> {
-        let path = tempfile::Builder::new().prefix("modosu-cluster-").tempdir().context("a temporary folder")?.keep();
+        let path = tempfile::Builder::new()
+            .prefix("modosu-cluster-")
+            .tempdir()
+            .context("a temporary folder")?
+            .keep();
         for part in ["run", "logs", "backend", "targets", "kubeconfig"] {
             std::fs::create_dir(path.join(part)).context("a temporary folder")?;
         }
@@ -44,7 +49,10 @@ impl Scratch {
             .process_group(0)
             .spawn()
             .context("starting the watchdog: is there a shell `sh`?")?;
-        let scratch = Arc::new(Self { path, watchdog: Mutex::new(watchdog) });
+        let scratch = Arc::new(Self {
+            path,
+            watchdog: Mutex::new(watchdog),
+        });
         failure::show_logs_of(&scratch);
         Ok(scratch)
     }
@@ -74,6 +82,8 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> anyhow::Result<()
     let folder = path.parent().context("a file in a folder")?;
     let partial = tempfile::NamedTempFile::new_in(folder).with_context(|| format!("writing {}", path.display()))?;
     std::fs::write(partial.path(), content).with_context(|| format!("writing {}", path.display()))?;
-    partial.persist(path).with_context(|| format!("writing {}", path.display()))?;
+    partial
+        .persist(path)
+        .with_context(|| format!("writing {}", path.display()))?;
     Ok(())
 }
