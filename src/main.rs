@@ -1,4 +1,7 @@
-fn main() {
-    use std::io::Write as _;
-    let _ = std::io::stdout().write_all(modosu::cli::crds::stream().unwrap_or_default().as_bytes());
+//! The binary: everything is in the library.
+
+use clap::Parser as _;
+
+fn main() -> std::process::ExitCode {
+    modosu::cli::Cli::parse().execute()
 }

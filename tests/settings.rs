@@ -118,9 +118,8 @@ fn names_and_values_that_people_chose_come_through_as_written() {
     assert_eq!(settings.prometheus.headers, headers);
 }
 
-#[test]
-fn every_mistake_is_told_at_once_with_its_place_and_what_would_be_right() {
-    let file = r#"
+/// Nearly everything in it is wrong.
+const WRONG: &str = r#"
 prometheus:
   urll: http://prometheus:9090
   url: prometheus:9090
@@ -142,12 +141,15 @@ telemetry:
   format: jsn
 budgett: {}
 "#;
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_place_and_what_would_be_right() {
     let environment = [
         ("MODOSU__HTTP__PUBLIC_URL", "https://me:hunter2@modosu.example.com"),
         ("MODOSU__PROMETHEUS__TIME_OUT", "3s"),
         ("MODOSU__HTTP__", "x"),
     ];
-    insta::assert_snapshot!(mistakes(file, &environment), @r"
+    insta::assert_snapshot!(mistakes(WRONG, &environment), @r"
     17 mistakes:
     modosu.yaml:3  prometheus.urll: http://prometheus:9090
         there is no such setting; did you mean `url`?
@@ -217,7 +219,7 @@ fn a_file_that_is_not_yaml_shows_the_line() {
     insta::assert_snapshot!(mistakes("- a list\n", &[]), @r"
     1 mistake:
     modosu.yaml:1
-        settings are a map of keys and values
+        keys and values are expected here
         right: YAML, see config/modosu.yaml for every setting
     ");
     insta::assert_snapshot!(mistakes("poll: 5s\npoll: 6s\n", &[]), @r"

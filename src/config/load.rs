@@ -30,7 +30,7 @@ impl Settings {
         let (mut sources, mut mistakes) = (Sources::default(), Vec::new());
         match read(path) {
             Ok(file) => sources.file = file,
-            Err(mistake) => mistakes.push(mistake),
+            Err(Mistakes(found)) => mistakes.extend(found),
         }
         mistakes.extend(sources.environment(env).into_iter().map(|(name, value)| Mistake {
             place: Place::Variable(name),
@@ -70,21 +70,23 @@ impl Flags {
     }
 }
 
-fn read(path: Option<&Path>) -> Result<Option<File>, Mistake> {
+fn read(path: Option<&Path>) -> Result<Option<File>, Mistakes> {
     let named = path.is_some();
     let path = path.unwrap_or(Path::new(DEFAULT_FILE));
-    let whole = |line, wrong, right: Option<&str>| Mistake {
-        place: Place::File {
-            path: path.to_owned(),
-            line,
-        },
-        path: String::new(),
-        value: None,
-        wrong,
-        right: right.map(str::to_owned),
+    let whole = |line, wrong, right: Option<&str>| {
+        Mistakes::from(Mistake {
+            place: Place::File {
+                path: path.to_owned(),
+                line,
+            },
+            path: String::new(),
+            value: None,
+            wrong,
+            right: right.map(str::to_owned),
+        })
     };
     match std::fs::read_to_string(path) {
-        Ok(text) => File::parse(path.to_owned(), &text)
+        Ok(text) => File::parse(path, &text)
             .map(Some)
             .map_err(|(line, why)| whole(line, why, Some("YAML, see config/modosu.yaml for every setting"))),
         Err(why) if why.kind() == std::io::ErrorKind::NotFound && !named => Ok(None),
@@ -120,7 +122,8 @@ fn typed(sources: &mut Sources, mistakes: &mut Vec<Mistake>) -> Settings {
     }
 }
 
-fn step(segment: &Segment) -> Option<String> {
+/// A segment of a path, as a step of a way.
+pub(crate) fn step(segment: &Segment) -> Option<String> {
     match segment {
         Segment::Seq { index } => Some(index.to_string()),
         Segment::Map { key } => Some(key.clone()),
@@ -130,15 +133,17 @@ fn step(segment: &Segment) -> Option<String> {
 
 /// What is wrong, and what would be right where the error itself knows. An unknown key becomes the end of the way.
 fn explain(error: &ConfigError, way: &mut Way) -> (String, Option<String>) {
-    let text = match error {
-        ConfigError::At { error, .. } => return explain(error, way),
-        ConfigError::Type { expected, .. } => return (format!("expected {expected}"), None),
-        ConfigError::NotFound(key) => {
-            let missing = key.rsplit('.').next().unwrap_or(key);
-            return (format!("`{missing}` is missing"), None);
-        }
-        other => other.to_string(),
-    };
+    if let ConfigError::At { error, .. } = error {
+        return explain(error, way);
+    }
+    if let ConfigError::Type { expected, .. } = error {
+        return (format!("expected {expected}"), None);
+    }
+    if let ConfigError::NotFound(key) = error {
+        let missing = key.rsplit('.').next().unwrap_or(key);
+        return (format!("`{missing}` is missing"), None);
+    }
+    let text = error.to_string();
     if let Some((_, word)) = text.split_once(" does not have variant constructor ") {
         return (format!("`{word}` is not one of the words for it"), None);
     }
@@ -160,7 +165,14 @@ fn explain(error: &ConfigError, way: &mut Way) -> (String, Option<String>) {
     }
 }
 
-fn mistake(way: &[String], place: Place, value: Option<String>, wrong: String, right: Option<String>) -> Mistake {
+/// A mistake at `way`, with what would be right there unless `right` says it.
+pub(crate) fn mistake(
+    way: &[String],
+    place: Place,
+    value: Option<String>,
+    wrong: String,
+    right: Option<String>,
+) -> Mistake {
     let path = way
         .iter()
         .fold(String::new(), |path, step| match step.parse::<usize>() {

@@ -34,6 +34,12 @@ pub struct Mistakes(pub Vec<Mistake>);
 
 impl std::error::Error for Mistakes {}
 
+impl From<Mistake> for Mistakes {
+    fn from(only: Mistake) -> Self {
+        Self(vec![only])
+    }
+}
+
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.len() {

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use config::Source as _;
@@ -35,26 +35,52 @@ pub struct File {
 }
 
 impl File {
-    /// Reads YAML; a file without content has no settings.
-    pub fn parse(path: PathBuf, text: &str) -> Result<Self, (u64, String)> {
-        let mut file = Self {
-            path,
-            content: Json::Object(serde_json::Map::new()),
-            lines: BTreeMap::new(),
-        };
+    /// Reads YAML of one document; a file without content is an empty map.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, (u64, String)> {
+        let mut documents = Self::parse_all(path, text)?;
+        match documents.len() {
+            0 | 1 => Ok(documents.pop().unwrap_or_else(|| Self::empty(path))),
+            _ => Err((0, "there is more than one document in it".to_owned())),
+        }
+    }
+
+    /// Reads YAML of any number of documents, each of them a map. An error comes with its line.
+    pub fn parse_all(path: &Path, text: &str) -> Result<Vec<Self>, (u64, String)> {
         // `on` and `yes` stay text: only `true` and `false` are switches
         let options = serde_saphyr::options! { strict_booleans: true };
-        let root = serde_saphyr::from_str_with_options::<Node>(text, options).map_err(|why| {
+        let roots = serde_saphyr::from_multiple_with_options::<Node>(text, options).map_err(|why| {
             let advice_for_programs = ", set DuplicateKeyPolicy in Options if acceptable";
-            let text = why.to_string().replace(advice_for_programs, "");
-            (why.location().map_or(0, |at| at.line()), text)
+            let said = why.to_string().replace(advice_for_programs, "");
+            (why.location().map_or(0, |at| at.line()), said)
         })?;
-        match file.take(root, text, &mut Vec::new()) {
-            Some(content @ Json::Object(_)) => file.content = content,
-            None => {}
-            Some(_) => return Err((1, "settings are a map of keys and values".to_owned())),
+        let document = |root: Node| {
+            let (mut file, line) = (Self::empty(path), root.line);
+            match file.take(root, text, &mut Vec::new()) {
+                Some(content @ Json::Object(_)) => file.content = content,
+                None => {}
+                Some(_) => return Err((line, "keys and values are expected here".to_owned())),
+            }
+            Ok(file)
+        };
+        roots.into_iter().map(document).collect()
+    }
+
+    fn empty(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            content: Json::Object(serde_json::Map::new()),
+            lines: BTreeMap::new(),
         }
-        Ok(file)
+    }
+
+    /// Where `way` stands, or what is nearest above it, and what stands there.
+    pub fn find(&self, way: &[String]) -> (Place, Option<String>) {
+        let line = (0..=way.len()).rev().find_map(|n| self.lines.get(&way[..n]));
+        let place = Place::File {
+            path: self.path.clone(),
+            line: line.copied().unwrap_or_default(),
+        };
+        (place, way.iter().try_fold(&self.content, descend).map(shown))
     }
 
     /// The tree without positions, which are noted by way. Nothing means something by being null: nulls are left out.
@@ -65,10 +91,13 @@ impl File {
             Kind::Bool(yes) => Json::Bool(yes),
             Kind::Text(text) => Json::String(text),
             // a number that would not come back as it was written stays text: 1.10 is not 1.1
-            Kind::Number(number) => match node.written.and_then(|range| text.get(range)) {
-                Some(written) if written != number.to_string() => Json::String(written.to_owned()),
-                Some(_) | None => number,
-            },
+            Kind::Number(number) => {
+                let (written, again) = (node.written.and_then(|range| text.get(range)), number.to_string());
+                match written {
+                    Some(written) if written != again => Json::String(written.to_owned()),
+                    Some(_) | None => number,
+                }
+            }
             Kind::List(items) => {
                 let mut list = Vec::new();
                 for (index, item) in items.into_iter().enumerate() {
@@ -134,18 +163,10 @@ impl Sources {
         if let Some((name, value)) = above().find_map(|way| self.environment.get(way)) {
             return (Place::Variable(name.clone()), Some(value.clone()));
         }
-        let Some((file, line)) = self
-            .file
-            .as_ref()
-            .and_then(|file| Some((file, *above().find_map(|way| file.lines.get(way))?)))
-        else {
-            return (Place::Default, None);
-        };
-        let place = Place::File {
-            path: file.path.clone(),
-            line,
-        };
-        (place, way.iter().try_fold(&file.content, descend).map(shown))
+        match &self.file {
+            Some(file) if above().any(|way| file.lines.contains_key(way)) => file.find(way),
+            Some(_) | None => (Place::Default, None),
+        }
     }
 
     /// Takes out the value in force at `way`, so that the rest can be read; whether there was one. An item takes its
@@ -186,9 +207,9 @@ fn environment(variables: HashMap<String, String>) -> config::Environment {
 }
 
 fn descend<'a>(json: &'a Json, step: &String) -> Option<&'a Json> {
-    match json {
-        Json::Array(list) => list.get(step.parse::<usize>().ok()?),
-        other => other.get(step),
+    match json.as_array() {
+        Some(list) => list.get(step.parse::<usize>().ok()?),
+        None => json.get(step),
     }
 }
 
