@@ -1,5 +1,7 @@
 //! The nouns of modosu, without any IO. The custom resources `Guard` and `Incident` are these types.
 
+/// What of an object is restored, and the hash by which it is known.
+pub mod content;
 /// What a guard's owner writes and what modosu answers: `kind: Guard`.
 pub mod guard;
 /// One opened case: evidence, plan, journal, outcome: `kind: Incident`.
