@@ -8,3 +8,19 @@ pub mod cluster;
 pub mod objects;
 /// A guard's targets as they are now.
 pub mod seen;
+/// What Prometheus answered, read without believing it.
+pub mod answer;
+/// One turn of reading Prometheus for all guards.
+pub mod poll;
+/// One question to Prometheus, over HTTP or in this process.
+pub mod prometheus;
+/// One query for many guards, split where one guard's series spoil it.
+pub mod prometheus_batch;
+/// Whether Prometheus answers, and when to ask again.
+pub mod prometheus_health;
+/// How often targets are scraped, and how long that takes.
+pub mod prometheus_learned;
+/// From a guard's signals to queries, and from numbers to measurements.
+pub mod prometheus_plan;
+/// The PromQL that modosu sends.
+pub mod query;
