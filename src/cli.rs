@@ -1,1 +1,4 @@
-//! Stub.
+//! The commands.
+
+/// `modosu crds`.
+pub mod crds;

@@ -19,6 +19,7 @@ use super::units::{Certainty, Length};
     group = "modosu.dev",
     version = "v1alpha1",
     kind = "Guard",
+    doc = "What is watched, how it is put back when it hurts, and what modosu says of it.",
     plural = "guards",
     shortname = "gd",
     category = "modosu",
@@ -122,6 +123,7 @@ pub struct Metrics {
     pub window: Length,
     /// Signals added to the preset's, or in their place.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 50))] // without it the API server finds the rule of SignalSpec too costly
     pub signals: BTreeMap<String, SignalSpec>,
 }
 
@@ -239,6 +241,7 @@ pub struct Trigger {
     pub hold: Length,
     /// Fewer requests in the window: the window grows until it holds them; fewer still: Unknown.
     #[serde(default = "twenty")]
+    #[schemars(extend("format" = "int64"))]
     pub min_requests: u32,
     /// A ratio acts automatically only when it is beyond its limit with this error; `off`: plain comparison.
     #[serde(default)]
@@ -397,14 +400,19 @@ pub struct RestoreTo {
 }
 
 /// What signals are compared with, in the signals' own units.
+///
+/// Signals stand beside `takenAt` and `hash` under their own names. A structural schema has no words for that (named
+/// and free properties exclude each other), so that this one object of the status keeps what it is given.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct Baseline {
     pub taken_at: Timestamp,
     /// The state whose healthy time it is.
     pub hash: String,
     /// Signal name to value.
     #[serde(flatten)]
+    #[schemars(skip)]
     pub values: BTreeMap<String, f64>,
 }
 

@@ -16,6 +16,7 @@ use super::guard::Action;
     group = "modosu.dev",
     version = "v1alpha1",
     kind = "Incident",
+    doc = "One opened case: its evidence, plan, journal and outcome.",
     plural = "incidents",
     shortname = "inc",
     category = "modosu",
@@ -76,6 +77,7 @@ pub struct Evidence {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "int64"))]
     pub requests: Option<u64>,
 }
 
@@ -200,6 +202,7 @@ pub struct PlannedStep {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct JournalEntry {
+    #[schemars(extend("format" = "int64"))]
     pub seq: u32,
     pub at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
