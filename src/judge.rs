@@ -4,3 +4,8 @@
 pub mod condition;
 /// A guard's wishes, compiled once.
 pub mod policy;
+
+/// Past counts of one guard, bounded.
+pub mod history;
+/// How sure a share is.
+pub mod share;
