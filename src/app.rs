@@ -12,7 +12,7 @@ use crate::{
     clock::Clock,
     config::Settings,
     model::preset::Preset,
-    observe::{cluster::Cluster, poll::Poller, prometheus::Prometheus},
+    observe::{cluster::Cluster, poll::Poller, prometheus::{self, Prometheus}},
     report::{board::Board, events::Events, http, metrics::Metrics, view::StatusView},
     turn::Daemon,
 };
@@ -42,7 +42,7 @@ pub struct Running {
 pub async fn run(settings: Settings, client: Client, stop: CancellationToken) -> anyhow::Result<()> {
     let listen = settings.http.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-    let prometheus = Prometheus::http(&settings.prometheus.clone().into())?;
+    let prometheus = Prometheus::http(&prometheus_settings(&settings))?;
     let address = listener.local_addr()?;
     tracing::info!(%address, "modosu {} shows its status at http://{address}/status", env!("CARGO_PKG_VERSION"));
     let running = start(Parts { settings, client, prometheus, clock: Clock::Wall }, stop.clone())?;
@@ -105,6 +105,21 @@ async fn turns(mut daemon: Daemon, stop: CancellationToken) {
                 daemon.look_again(&changes.take()).await;
             }
         }
+    }
+}
+
+fn prometheus_settings(settings: &Settings) -> prometheus::Settings {
+    let given = settings.prometheus.clone();
+    prometheus::Settings {
+        url: given.url,
+        timeout: given.timeout,
+        bearer_token_file: given.bearer_token_file,
+        basic_auth: given.basic_auth.map(|basic| prometheus::BasicAuth {
+            username: basic.username,
+            password_file: basic.password_file,
+        }),
+        headers: given.headers,
+        ca: given.ca,
     }
 }
 

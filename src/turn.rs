@@ -15,8 +15,7 @@ use std::{
     sync::Arc,
 };
 
-use futures::{StreamExt, stream};
-use jiff::Timestamp;
+use futures::{FutureExt, StreamExt, stream};
 
 use crate::{
     act::Api,
@@ -127,11 +126,13 @@ impl Daemon {
             metrics: &self.metrics,
             settings: &self.settings,
         };
-        let turned = self.guards.iter_mut().filter_map(|(key, guarded)| {
-            let seen = seen.get(key)?;
-            Some(guarded.turn(&shared, seen, readings.get(key), now))
-        });
-        stream::iter(turned).for_each_concurrent(AT_ONCE, |turn| turn).await;
+        let mut turns = Vec::new();
+        for (key, guarded) in &mut self.guards {
+            if let Some(seen) = seen.get(key) {
+                turns.push(guarded.turn(&shared, seen, readings.get(key), now).boxed());
+            }
+        }
+        stream::iter(turns).for_each_concurrent(AT_ONCE, |turn| turn).await;
         self.publish();
     }
 

@@ -55,10 +55,10 @@ enum StepEnd {
 
 impl Run<'_> {
     /// Makes the plan from what is there now.
-    pub async fn resolve(&self, targets: impl IntoIterator<Item = &TargetRef>) -> Result<Result<Vec<PlannedStep>, String>, ApiError> {
+    pub async fn resolve(&self, targets: impl IntoIterator<Item = &TargetRef> + Send) -> Result<Result<Vec<PlannedStep>, String>, ApiError> {
         let snapshot = self.snapshot().await?;
-        let named = targets.into_iter().chain(snapshot.iter().flat_map(Contents::keys));
-        let mut wanted: Vec<_> = named.cloned().collect();
+        let mut wanted: Vec<TargetRef> = targets.into_iter().cloned().collect();
+        wanted.extend(snapshot.iter().flat_map(Contents::keys).cloned());
         wanted.sort();
         wanted.dedup();
         let (current, uids) = target::read_all(self.api, self.namespace, &wanted).await?;

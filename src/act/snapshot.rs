@@ -70,8 +70,8 @@ pub async fn take(api: &Api, guard: &Guard, seen: &Seen, now: Timestamp) -> Resu
             owner_references: owner(guard).map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },
-        data: Some(k8s_openapi::apimachinery::pkg::runtime::RawExtension(data)),
-        revision: now.as_second(),
+        data: k8s_openapi::apimachinery::pkg::runtime::RawExtension(data),
+        revision: Some(now.as_second()),
     };
     let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
     match api.ask(Some("snapshot"), revisions(api, &namespace).create(&params, &revision)).await {
@@ -107,8 +107,7 @@ pub async fn collect(api: &Api, namespace: &str, proven: &[Proven], needed: &[&s
 /// Reads a snapshot back. It must hold exactly the state that its hash says.
 pub async fn load(api: &Api, namespace: &str, name: &str, hash: &str) -> Result<Contents, ApiError> {
     let revision = api.ask(None, revisions(api, namespace).get(name)).await?;
-    let data = revision.data.map(|data| data.0).unwrap_or_default();
-    let data: Data = serde_json::from_value(data).map_err(|why| ApiError::Refused(format!("snapshot {name} is unreadable: {why}")))?;
+        let data: Data = serde_json::from_value(revision.data.0).map_err(|why| ApiError::Refused(format!("snapshot {name} is unreadable: {why}")))?;
     let contents: Contents = data.parts.into_iter().map(|part| (part.target, Content(part.content))).collect();
     let found = hash_of(&contents);
     if found == hash {

@@ -7,7 +7,7 @@ use super::{Act, Happened, Input, Step, WhyNot, between, enter::on_probation};
 use crate::{
     judge::Finding,
     model::{
-        grade::Grade,
+        grade,
         guard::{Action, Mode},
         incident::{IncidentSpec, IncidentState, StateRef},
     },
@@ -40,7 +40,7 @@ fn draft(input: &Input) -> Draft {
     let (state, why) = standing(input, action);
     let worst = firing.iter().max_by_key(|finding| finding.rank);
     let grade = worst.map(|finding| finding.grade.clone()).unwrap_or_default();
-    let rules = Grade::find(input.policy.scheme, &grade);
+    let rules = grade::find(input.policy.scheme, &grade);
     let first_bad_at = firing.iter().filter_map(|finding| finding.evidence.since).min().unwrap_or(input.now);
     let current = input.record.current.as_ref();
     let spec = IncidentSpec {
@@ -65,8 +65,8 @@ fn draft(input: &Input) -> Draft {
         }),
         decision: None,
     };
-    let respond_by = rules.as_ref().and_then(|grade| grade.respond_within).map(|within| input.now + within);
-    Draft { spec, state, why, respond_by, decider: rules.map(|grade| grade.decider) }
+    let respond_by = rules.and_then(|grade| grade.decide_within.or(grade.done_within)).map(|within| input.now + within);
+    Draft { spec, state, why, respond_by, decider: rules.map(|grade| grade.decider.to_owned()) }
 }
 
 /// Observed where nothing may follow, RollingBack where modosu may act, else AwaitingDecision with the reason.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{Act, Case, Happened, Input, Step, between, enter, enter::close, happened::named, open::automatic};
 use crate::model::{
     guard::{Action, KeptState},
-    incident::{Decision, IncidentState, IncidentStatus, Timings, Verb},
+    incident::{IncidentState, IncidentStatus, Timings, Verb},
 };
 
 /// Healthy again for so long while people are awaited: passed.
@@ -98,7 +98,7 @@ fn cannot_roll_back(input: &Input, case: Case) -> Option<String> {
 
 /// A worse finding joined: grade and action only ever rise.
 fn raise(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
-    let rank = |grade: &str| crate::model::grade::Grade::find(input.policy.scheme, grade).map(|grade| grade.rank);
+    let rank = |grade: &str| crate::model::grade::find(input.policy.scheme, grade).map(|grade| grade.rank);
     let Some(worst) = input.verdict.firing.iter().max_by_key(|finding| finding.rank) else { return };
     status.action = status.action.max(Some(worst.action));
     if Some(worst.rank) > rank(&status.grade) {

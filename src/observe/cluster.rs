@@ -115,11 +115,11 @@ impl Cluster {
         spawn(stop, self.guards.clone().follow(("Guards", scope.clone()), guards, trim, changes()));
         let incidents = stream(typed::<Incident>(client, scope), all());
         spawn(stop, self.incidents.clone().follow(("Incidents", scope.clone()), incidents, trim, changes()));
-        let revisions = metadata(typed::<ReplicaSet>(client, scope), all());
+        let revisions = stream(typed::<PartialObjectMeta<ReplicaSet>>(client, scope), all());
         spawn(stop, self.revisions.clone().follow(("ReplicaSets", scope.clone()), revisions, |o| Revision::read(&o.metadata), changes()));
-        let configs = metadata(typed::<ConfigMap>(client, scope), all());
+        let configs = stream(typed::<PartialObjectMeta<ConfigMap>>(client, scope), all());
         spawn(stop, self.configs.clone().follow(("ConfigMaps", scope.clone()), configs, |o| ConfigVersion::read(&o), changes()));
-        let snapshots = metadata(typed::<ControllerRevision>(client, scope), all().labels(GUARD_LABEL));
+        let snapshots = stream(typed::<PartialObjectMeta<ControllerRevision>>(client, scope), all().labels(GUARD_LABEL));
         spawn(stop, self.snapshots.clone().follow(("ControllerRevisions", scope.clone()), snapshots, |o| Proven::read(&o), changes()));
     }
 
@@ -208,16 +208,6 @@ where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
     watcher(api, config).default_backoff()
-}
-
-fn metadata<K>(
-    api: Api<K>,
-    config: watcher::Config,
-) -> impl futures::Stream<Item = watcher::Result<watcher::Event<PartialObjectMeta<K>>>> + Send
-where
-    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
-{
-    watcher::metadata_watcher(api, config).default_backoff()
 }
 
 fn typed<K>(client: &Client, scope: &Scope) -> Api<K>

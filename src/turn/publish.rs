@@ -8,7 +8,7 @@ use kube::{Resource, ResourceExt};
 use super::{Daemon, Shared, guarded::Guarded};
 use crate::{
     decide::{Happened, between},
-    judge::Overall,
+    judge::{Overall, SignalShown, TriggerStatus, TriggerVerdict},
     model::{
         guard::{State, TargetKind},
         incident::{Incident, IncidentState},
@@ -16,7 +16,9 @@ use crate::{
     observe::poll,
     report::{
         events::Kind,
-        view::{GuardView, IncidentLine, PrometheusState, PrometheusView, StatusView},
+        view::{
+            GuardView, IncidentLine, PrometheusState, PrometheusView, SignalVerdict, SignalView, StatusView, TriggerView,
+        },
     },
 };
 
@@ -83,8 +85,8 @@ impl Guarded {
                 Overall::Breached => "over a limit".to_owned(),
                 Overall::Unknown { because } => format!("Unknown: {because}"),
             };
-            view.signals = verdict.signals.iter().map(super::publish::signal).collect();
-            view.triggers = verdict.triggers.iter().map(super::publish::trigger).collect();
+            view.signals = verdict.signals.iter().map(signal).collect();
+            view.triggers = verdict.triggers.iter().map(trigger).collect();
         }
         if let Some(case) = &self.case {
             view.reason.clone_from(&case.status.reason);
@@ -144,4 +146,28 @@ impl Guarded {
             shared.metrics.recovered_after(time);
         }
     }
+}
+
+fn signal(shown: &SignalShown) -> SignalView {
+    SignalView {
+        name: shown.name.clone(),
+        value: shown.value,
+        unit: shown.unit,
+        baseline: shown.baseline,
+        limit: shown.limit,
+        verdict: SignalVerdict::default(),
+        because: shown.because.clone(),
+        at: shown.at,
+    }
+}
+
+fn trigger(verdict: &TriggerVerdict) -> TriggerView {
+    let status = match verdict.status {
+        TriggerStatus::Quiet => "quiet",
+        TriggerStatus::NotArmed(_) => "not armed",
+        TriggerStatus::Unknown(_) => "unknown",
+        TriggerStatus::Suspect { .. } => "pending",
+        TriggerStatus::Firing { .. } => "firing",
+    };
+    TriggerView { name: verdict.name.clone(), status: status.to_owned(), sentence: verdict.sentence.clone() }
 }
