@@ -37,6 +37,7 @@ pub use lexer::is_name;
 pub use mistake::{ConditionMistake, suggestion};
 pub use parser::parse;
 pub use tree::{Comparison, Missing, Number, Relation, Single, Tree, Truth};
+pub use units::Dimension;
 
 /// Words that cannot name a signal.
 pub const RESERVED: [&str; 9] = ["and", "or", "not", "baseline", "change", "worse", "abs", "min", "max"];
@@ -82,6 +83,11 @@ impl Condition {
     /// The signals whose baseline it needs.
     pub fn baselines(&self) -> &[usize] {
         &self.needs
+    }
+
+    /// The signals that its comparisons are about.
+    pub fn subjects(&self) -> impl Iterator<Item = usize> + Clone {
+        self.comparisons.iter().filter_map(Comparison::subject)
     }
 
     /// Its truth where every comparison is made with these numbers.

@@ -175,6 +175,21 @@ impl History {
         self.steps.back().map(|step| step.end)
     }
 
+    /// How long the newest step is.
+    pub fn newest_length(&self) -> Duration {
+        self.steps
+            .back()
+            .map_or(Duration::ZERO, |step| between(step.begin, step.end))
+    }
+
+    /// The newest step's cells.
+    pub fn last_cells(&self) -> impl Iterator<Item = Cell> {
+        self.cells
+            .iter()
+            .skip(self.cells.len().saturating_sub(self.columns))
+            .copied()
+    }
+
     /// The newest step's cell.
     pub fn last(&self, column: usize) -> Cell {
         self.column(column).next().map(|(_, cell)| cell).unwrap_or_default()

@@ -140,6 +140,9 @@ impl Checker<'_> {
                 ),
             ));
         }
+        let mirrored = !matches!(left_number, Number::Signal(_))
+            && matches!(right_number, Number::Signal(_))
+            && !moves(&left_number);
         let single = match (&left_number, &right_number) {
             (Number::Signal(signal), limit) if !moves(limit) => Some((*signal, relation)),
             (limit, Number::Signal(signal)) if !moves(limit) => Some((*signal, relation.mirrored())),
@@ -167,6 +170,12 @@ impl Checker<'_> {
             left: left_number,
             relation,
             right: right_number,
+            said: if mirrored { right.to_string() } else { left.to_string() },
+            unit: if left_unit == Dimension::Plain {
+                right_unit
+            } else {
+                left_unit
+            },
             single,
             quantile,
         })

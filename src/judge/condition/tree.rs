@@ -2,7 +2,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use super::syntax::Operator;
+use super::{syntax::Operator, units::Dimension};
 
 /// Three-valued truth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,10 @@ pub struct Comparison {
     pub left: Number,
     pub relation: Relation,
     pub right: Number,
+    /// The side that is shown first, as it was written.
+    pub said: String,
+    /// What both sides count.
+    pub unit: Dimension,
     /// Where one side is exactly one signal and the other names none: what is compared with what.
     pub single: Option<Single>,
     /// The highest quantile that is read, if one is.
@@ -165,6 +169,19 @@ impl Comparison {
         } else {
             &self.left
         }
+    }
+
+    /// The signal that it is about: the one that is compared, or the first that is named.
+    pub fn subject(&self) -> Option<usize> {
+        let mut first = self.single.map(|single| single.signal);
+        for number in [&self.left, &self.right] {
+            number.visit(&mut |part| {
+                if let Number::Signal(place) | Number::Change(place) | Number::Baseline(place) = part {
+                    first.get_or_insert(*place);
+                }
+            });
+        }
+        first
     }
 
     /// Whether it holds of these numbers.

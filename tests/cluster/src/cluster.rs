@@ -31,12 +31,18 @@ use crate::{background, orders};
 /// A running cluster. When it is dropped, or its process ends in any way, all of it ends.
 #[derive(Debug)]
 pub struct Cluster {
-    // The node first: it must not start a pod while the rest is taken down.
     node: Node,
     control_plane: ControlPlane,
     prometheus: Prometheus,
     access: Access,
     scratch: Arc<Scratch>,
+}
+
+impl Drop for Cluster {
+    /// Now, and not when the last of the aborted tasks has let go of the folder.
+    fn drop(&mut self) {
+        self.scratch.end();
+    }
 }
 
 impl Cluster {

@@ -8,7 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use tokio::sync::watch;
 
 use crate::background;
@@ -74,6 +74,7 @@ impl Process {
     }
 
     fn start_here(scratch: &Arc<Scratch>, program: &Program) -> anyhow::Result<Self> {
+        ensure!(!scratch.has_ended(), "the cluster has ended");
         let log = scratch.join("logs").join(format!("{}.log", program.name));
         let output = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
         let mut command = tokio::process::Command::new("sh");

@@ -7,6 +7,7 @@
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
@@ -20,13 +21,14 @@ for round in 1 2 3; do
     sleep 0.1
 done
 rm -rf -- "$0/run"
-[ -n "$MODOSU_CLUSTER_KEEP" ] || rm -rf -- "$0"
+[ -n "$MODOSU_CLUSTER_KEEP" ] || rm -rf -- "$0" || { sleep 0.5; rm -rf -- "$0"; }
 "#;
 
 #[derive(Debug)]
 pub(crate) struct Scratch {
     path: PathBuf,
     watchdog: Mutex<Child>,
+    ended: AtomicBool,
 }
 
 impl Scratch {
@@ -52,6 +54,7 @@ impl Scratch {
         let scratch = Arc::new(Self {
             path,
             watchdog: Mutex::new(watchdog),
+            ended: AtomicBool::new(false),
         });
         failure::show_logs_of(&scratch);
         Ok(scratch)
@@ -64,16 +67,25 @@ impl Scratch {
     pub(crate) fn join(&self, part: impl AsRef<Path>) -> PathBuf {
         self.path.join(part)
     }
-}
 
-impl Drop for Scratch {
-    /// Returns when every process is dead and the folder gone.
-    fn drop(&mut self) {
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+    }
+
+    /// Returns when every process is dead and the folder gone. For good: nothing starts in it afterwards.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::SeqCst);
         let mut watchdog = self.watchdog.lock().unwrap_or_else(PoisonError::into_inner);
         drop(watchdog.stdin.take());
         if let Err(error) = watchdog.wait() {
             tracing::warn!(%error, "the watchdog could not be waited for");
         }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
