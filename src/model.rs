@@ -1,9 +1,13 @@
 //! The nouns of modosu, without any IO. The custom resources `Guard` and `Incident` are these types.
 
+/// The two schemes of grades, as data.
+pub mod grade;
 /// What a guard's owner writes and what modosu answers: `kind: Guard`.
 pub mod guard;
 /// One opened case: evidence, plan, journal, outcome: `kind: Incident`.
 pub mod incident;
+/// Named sets of signals and triggers for one kind of exporter.
+pub mod preset;
 /// What one turn learned about one guard from Prometheus.
 pub mod reading;
 /// Numbers with units, lengths of time, shares: one parser each.
