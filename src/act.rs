@@ -49,13 +49,18 @@ pub struct Api {
 
 impl Api {
     /// A request with a bound on its time. `kind` names what is written, for the metrics; `None`: a read.
-    pub async fn ask<T>(&self, kind: Option<&str>, request: impl Future<Output = kube::Result<T>>) -> Result<T, ApiError> {
+    pub async fn ask<T>(
+        &self,
+        kind: Option<&str>,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, ApiError> {
         let answer = match tokio::time::timeout(TIMEOUT, request).await {
             Ok(answer) => answer.map_err(classify),
             Err(_) => Err(ApiError::Unsure(format!("nothing within {} s", TIMEOUT.as_secs()))),
         };
         if let Some(kind) = kind {
-            self.metrics.write_done(kind, if answer.is_ok() { "ok" } else { "failed" });
+            self.metrics
+                .write_done(kind, if answer.is_ok() { "ok" } else { "failed" });
         }
         answer
     }
@@ -63,7 +68,10 @@ impl Api {
 
 /// Parameters of every patch.
 pub fn patch_params() -> PatchParams {
-    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+    PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    }
 }
 
 fn classify(why: kube::Error) -> ApiError {

@@ -12,7 +12,11 @@ use crate::{
     clock::Clock,
     config::Settings,
     model::preset::Preset,
-    observe::{cluster::Cluster, poll::Poller, prometheus::{self, Prometheus}},
+    observe::{
+        cluster::Cluster,
+        poll::Poller,
+        prometheus::{self, Prometheus},
+    },
     report::{board::Board, events::Events, http, metrics::Metrics, view::StatusView},
     turn::Daemon,
 };
@@ -41,11 +45,21 @@ pub struct Running {
 /// Runs on real servers until `stop`.
 pub async fn run(settings: Settings, client: Client, stop: CancellationToken) -> anyhow::Result<()> {
     let listen = settings.http.listen;
-    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen}"))?;
     let prometheus = Prometheus::http(&prometheus_settings(&settings))?;
     let address = listener.local_addr()?;
     tracing::info!(%address, "modosu {} shows its status at http://{address}/status", env!("CARGO_PKG_VERSION"));
-    let running = start(Parts { settings, client, prometheus, clock: Clock::Wall }, stop.clone())?;
+    let running = start(
+        Parts {
+            settings,
+            client,
+            prometheus,
+            clock: Clock::Wall,
+        },
+        stop.clone(),
+    )?;
     let router = http::router(running.board.clone(), running.metrics.clone());
     http::serve(listener, router, stop.cancelled_owned()).await?;
     running.finish().await;
@@ -54,16 +68,28 @@ pub async fn run(settings: Settings, client: Client, stop: CancellationToken) ->
 
 /// Starts watches and turns on the current runtime.
 pub fn start(parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
-    let Parts { settings, client, prometheus, clock } = parts;
+    let Parts {
+        settings,
+        client,
+        prometheus,
+        clock,
+    } = parts;
     let tasks = TaskTracker::new();
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), env!("MODOSU_REVISION"));
-    let board = Board::new(StatusView::starting(settings.mode, settings.prometheus.url.clone(), clock.now()));
+    let board = Board::new(StatusView::starting(
+        settings.mode,
+        settings.prometheus.url.clone(),
+        clock.now(),
+    ));
     let (events, teller) = Events::new(client.clone(), None);
     let cluster = Cluster::watch(&client, &namespaces(&settings), &stop);
     let presets = presets(&settings)?;
     let daemon = Daemon {
         presets,
-        api: Api { client, metrics: metrics.clone() },
+        api: Api {
+            client,
+            metrics: metrics.clone(),
+        },
         poller: Poller::new(prometheus),
         cluster,
         clock,
@@ -77,7 +103,12 @@ pub fn start(parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
     tasks.spawn(teller);
     tasks.spawn(turns(daemon, stop.clone()));
     tasks.close();
-    Ok(Running { board, metrics, tasks, stop })
+    Ok(Running {
+        board,
+        metrics,
+        tasks,
+        stop,
+    })
 }
 
 impl Running {
@@ -124,7 +155,10 @@ fn prometheus_settings(settings: &Settings) -> prometheus::Settings {
 }
 
 fn namespaces(settings: &Settings) -> Vec<String> {
-    settings.guard.as_ref().map_or_else(|| settings.namespaces.clone(), |guard| vec![guard.namespace.clone()])
+    settings
+        .guard
+        .as_ref()
+        .map_or_else(|| settings.namespaces.clone(), |guard| vec![guard.namespace.clone()])
 }
 
 /// The shipped presets and the owner's own.

@@ -13,7 +13,10 @@ pub enum Clock {
 impl Clock {
     /// A clock that shows `epoch` now and follows Tokio's time, paused or not.
     pub fn simulated(epoch: Timestamp) -> Self {
-        Self::Simulated { epoch, started: Instant::now() }
+        Self::Simulated {
+            epoch,
+            started: Instant::now(),
+        }
     }
 
     /// The time, to the millisecond.

@@ -89,11 +89,17 @@ pub struct Step {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Act {
     /// Judge from here on: windows begin now.
-    Begin { since: Timestamp },
+    Begin {
+        since: Timestamp,
+    },
     /// Keep a snapshot of what runs now.
-    Prove { hash: String },
+    Prove {
+        hash: String,
+    },
     /// A proven state runs again: the newest to run is where a rollback goes.
-    Touch { name: String },
+    Touch {
+        name: String,
+    },
     Open(Box<open::Draft>),
     /// Carry the open incident's plan on.
     Run,
@@ -160,7 +166,10 @@ pub fn restore_to(record: &GuardStatus, proven: &[Proven]) -> Option<RestoreTo> 
 /// The guard's mode under the daemon's cap.
 fn mode(asked: Mode, cap: Mode) -> crate::model::guard::EffectiveMode {
     let because = (asked > cap).then(|| "the daemon's own mode caps it".to_owned());
-    crate::model::guard::EffectiveMode { mode: asked.min(cap), because }
+    crate::model::guard::EffectiveMode {
+        mode: asked.min(cap),
+        because,
+    }
 }
 
 /// The time from `earlier` to `later`; zero where clocks went back.

@@ -3,10 +3,10 @@
 //! Only a turn of `poll` asks Prometheus. A watched object that changes makes the guards of its namespace decide
 //! again, on the last readings.
 
-/// One guard between turns: policy, memory, record, open incident.
-pub mod guarded;
 /// Acts of a decision, carried out in the order in which they must be written.
 pub mod carry_out;
+/// One guard between turns: policy, memory, record, open incident.
+pub mod guarded;
 /// What the turn leaves on the board, in the metrics, the log and as Events.
 pub mod publish;
 
@@ -69,8 +69,11 @@ impl Daemon {
             return;
         }
         self.meet_guards();
-        let policies: BTreeMap<ObjectKey, Arc<Policy>> =
-            self.guards.iter().filter_map(|(key, guarded)| Some((key.clone(), guarded.policy()?))).collect();
+        let policies: BTreeMap<ObjectKey, Arc<Policy>> = self
+            .guards
+            .iter()
+            .filter_map(|(key, guarded)| Some((key.clone(), guarded.policy()?)))
+            .collect();
         let polled = self.poller.turn(&policies, self.clock.now()).await;
         self.health = Some(polled.health);
         self.guards_in(None, &polled.readings).await;
@@ -97,7 +100,13 @@ impl Daemon {
 
     /// Takes new and edited guards in, and forgets those that are gone.
     fn meet_guards(&mut self) {
-        let watched: BTreeMap<ObjectKey, _> = self.cluster.guards.all().into_iter().filter(|(key, _)| self.is_mine(key)).collect();
+        let watched: BTreeMap<ObjectKey, _> = self
+            .cluster
+            .guards
+            .all()
+            .into_iter()
+            .filter(|(key, _)| self.is_mine(key))
+            .collect();
         self.guards.retain(|key, _| watched.contains_key(key));
         for (key, guard) in watched {
             match self.guards.get_mut(&key) {
@@ -170,4 +179,3 @@ async fn configs(
     }
     Ok(read)
 }
-

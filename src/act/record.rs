@@ -26,7 +26,12 @@ pub async fn guard_status(api: &Api, guard: &Guard, status: &GuardStatus) -> Res
 }
 
 /// Writes an incident's status.
-pub async fn incident_status(api: &Api, namespace: &str, at: &IncidentRef, status: &IncidentStatus) -> Result<(), ApiError> {
+pub async fn incident_status(
+    api: &Api,
+    namespace: &str,
+    at: &IncidentRef,
+    status: &IncidentStatus,
+) -> Result<(), ApiError> {
     let metadata = ObjectMeta {
         name: Some(at.name.clone()),
         namespace: Some(namespace.to_owned()),
@@ -38,7 +43,10 @@ pub async fn incident_status(api: &Api, namespace: &str, at: &IncidentRef, statu
 
 async fn status_of<K>(api: &Api, kind: &str, metadata: &ObjectMeta, status: &impl Serialize) -> Result<(), ApiError>
 where
-    K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+    K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
 {
     let patch = json!([
         {"op": "test", "path": "/metadata/uid", "value": metadata.uid},
@@ -50,7 +58,9 @@ where
     let name = metadata.name.clone().unwrap_or_default();
     let params = patch_params();
     let patch = Patch::Json::<()>(patch);
-    api.ask(Some(kind), objects.patch_status(&name, &params, &patch)).await.map(|_| ())
+    api.ask(Some(kind), objects.patch_status(&name, &params, &patch))
+        .await
+        .map(|_| ())
 }
 
 /// Creates the incident under the first free name `<guard>-<hash>[-n]`. Its evidence stands before anything is done,
@@ -58,17 +68,27 @@ where
 pub async fn open(api: &Api, guard: &Guard, spec: &IncidentSpec) -> Result<IncidentRef, ApiError> {
     let namespace = guard.metadata.namespace.clone().unwrap_or_default();
     let incidents: KubeApi<Incident> = KubeApi::namespaced(api.client.clone(), &namespace);
-    let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
     for n in 1..=NAMES {
         let suffix = if n == 1 { String::new() } else { format!("-{n}") };
         let name = format!("{}-{}{suffix}", spec.guard, spec.bad.hash);
         let mut incident = Incident::new(&name, spec.clone());
         incident.metadata.namespace = Some(namespace.clone());
         match api.ask(Some("incident"), incidents.create(&params, &incident)).await {
-            Ok(created) => return Ok(IncidentRef { name, uid: created.metadata.uid.unwrap_or_default() }),
+            Ok(created) => {
+                return Ok(IncidentRef {
+                    name,
+                    uid: created.metadata.uid.unwrap_or_default(),
+                });
+            }
             Err(ApiError::Exists(_)) => {}
             Err(why) => return Err(why),
         }
     }
-    Err(ApiError::Refused(format!("{NAMES} incidents of this state exist already: delete old ones")))
+    Err(ApiError::Refused(format!(
+        "{NAMES} incidents of this state exist already: delete old ones"
+    )))
 }

@@ -55,7 +55,10 @@ enum StepEnd {
 
 impl Run<'_> {
     /// Makes the plan from what is there now.
-    pub async fn resolve(&self, targets: impl IntoIterator<Item = &TargetRef> + Send) -> Result<Result<Vec<PlannedStep>, String>, ApiError> {
+    pub async fn resolve(
+        &self,
+        targets: impl IntoIterator<Item = &TargetRef> + Send,
+    ) -> Result<Result<Vec<PlannedStep>, String>, ApiError> {
         let snapshot = self.snapshot().await?;
         let mut wanted: Vec<TargetRef> = targets.into_iter().cloned().collect();
         wanted.extend(snapshot.iter().flat_map(Contents::keys).cloned());
@@ -76,7 +79,11 @@ impl Run<'_> {
         let snapshot = self.snapshot().await?;
         for (index, planned) in status.plan.clone().iter().enumerate() {
             let seq = status.plan_from + u32::try_from(index).unwrap_or(u32::MAX) + 1;
-            if status.journal.iter().any(|entry| entry.seq == seq && entry.receipt.is_some()) {
+            if status
+                .journal
+                .iter()
+                .any(|entry| entry.seq == seq && entry.receipt.is_some())
+            {
                 continue;
             }
             let end = match planned.target.as_deref().map(str::parse::<TargetRef>) {
@@ -88,13 +95,19 @@ impl Run<'_> {
                 StepEnd::Done => {}
                 StepEnd::Waiting(why) => return Ok(Progress::Waiting(why)),
                 StepEnd::Superseded(by) => {
-                    self.receipt(seq, planned, "changed", Some(by.clone()), None, status).await?;
+                    self.receipt(seq, planned, "changed", Some(by.clone()), None, status)
+                        .await?;
                     return Ok(Progress::Superseded(by));
                 }
                 StepEnd::Failed(why) => {
-                    self.receipt(seq, planned, "failed", Some(why.clone()), None, status).await?;
+                    self.receipt(seq, planned, "failed", Some(why.clone()), None, status)
+                        .await?;
                     if self.on_failure(planned) == OnFailure::Escalate {
-                        return Ok(Progress::Failed(format!("{} {}: {why}", planned.step, planned.target.as_deref().unwrap_or(""))));
+                        return Ok(Progress::Failed(format!(
+                            "{} {}: {why}",
+                            planned.step,
+                            planned.target.as_deref().unwrap_or("")
+                        )));
                     }
                 }
             }
@@ -129,7 +142,10 @@ impl Run<'_> {
                 Err(why) => return Ok(StepEnd::Failed(why)),
             };
             self.intent(seq, planned, read.as_ref(), status).await?;
-            let cause = format!("modosu: {} after {}, incident {}", planned.step, self.spec.bad.hash, self.at.name);
+            let cause = format!(
+                "modosu: {} after {}, incident {}",
+                planned.step, self.spec.bad.hash, self.at.name
+            );
             let written = match &read {
                 Some(read) => target::replace(self.api, self.namespace, target, read, &goal, &cause).await,
                 None if target.kind == TargetKind::ConfigMap => {
@@ -147,20 +163,36 @@ impl Run<'_> {
                 Err(ApiError::Unsure(why)) => return Ok(StepEnd::Waiting(why)),
             }
         }
-        Ok(StepEnd::Failed(format!("the API server refused it {ATTEMPTS} times: {refusal}")))
+        Ok(StepEnd::Failed(format!(
+            "the API server refused it {ATTEMPTS} times: {refusal}"
+        )))
     }
 
     async fn wait_ready(&self, seq: u32, status: &mut IncidentStatus) -> Result<StepEnd, ApiError> {
-        let planned = PlannedStep { step: "waitReady".into(), ..PlannedStep::default() };
+        let planned = PlannedStep {
+            step: "waitReady".into(),
+            ..PlannedStep::default()
+        };
         self.intent(seq, &planned, None, status).await?;
-        let named = status.plan.iter().filter_map(|step| step.target.as_deref()?.parse::<TargetRef>().ok());
+        let named = status
+            .plan
+            .iter()
+            .filter_map(|step| step.target.as_deref()?.parse::<TargetRef>().ok());
         let mut workloads: Vec<_> = named.filter(|target| target.kind == TargetKind::Deployment).collect();
         workloads.dedup();
         for target in &workloads {
             if let Err(why) = target::rolled_out(self.api, self.namespace, target).await? {
-                let began = status.journal.iter().find(|entry| entry.seq == seq).map_or(self.clock.now(), |entry| entry.at);
+                let began = status
+                    .journal
+                    .iter()
+                    .find(|entry| entry.seq == seq)
+                    .map_or(self.clock.now(), |entry| entry.at);
                 let late = between(began, self.clock.now()) > self.timeout(&planned);
-                return Ok(if late { StepEnd::Failed(why) } else { StepEnd::Waiting(why) });
+                return Ok(if late {
+                    StepEnd::Failed(why)
+                } else {
+                    StepEnd::Waiting(why)
+                });
             }
         }
         self.receipt(seq, &planned, "done", None, None, status).await?;
@@ -220,18 +252,22 @@ impl Run<'_> {
         match self.spec.restore_to.as_ref().filter(|_| restores) {
             Some(to) => {
                 let name = to.name.clone().unwrap_or_default();
-                snapshot::load(self.api, self.namespace, &name, &to.hash).await.map(Some)
+                snapshot::load(self.api, self.namespace, &name, &to.hash)
+                    .await
+                    .map(Some)
             }
             None => Ok(None),
         }
     }
 
     fn timeout(&self, planned: &PlannedStep) -> Duration {
-        self.step_of(planned).map_or(Duration::from_secs(300), |step| step.timeout().0)
+        self.step_of(planned)
+            .map_or(Duration::from_secs(300), |step| step.timeout().0)
     }
 
     fn on_failure(&self, planned: &PlannedStep) -> OnFailure {
-        self.step_of(planned).map_or(OnFailure::Escalate, |step| step.on_failure)
+        self.step_of(planned)
+            .map_or(OnFailure::Escalate, |step| step.on_failure)
     }
 
     fn step_of(&self, planned: &PlannedStep) -> Option<&crate::model::guard::Step> {
@@ -253,9 +289,20 @@ fn foreign(planned: &PlannedStep, target: &TargetRef, read: Option<&target::Read
 }
 
 fn has_intent(status: &IncidentStatus, seq: u32) -> bool {
-    status.journal.iter().any(|entry| entry.seq == seq && entry.intent.is_some())
+    status
+        .journal
+        .iter()
+        .any(|entry| entry.seq == seq && entry.intent.is_some())
 }
 
 fn entry(seq: u32, at: Timestamp, planned: &PlannedStep, resource_version: Option<String>) -> JournalEntry {
-    JournalEntry { seq, at, intent: None, receipt: None, target: planned.target.clone(), resource_version, note: None }
+    JournalEntry {
+        seq,
+        at,
+        intent: None,
+        receipt: None,
+        target: planned.target.clone(),
+        resource_version,
+        note: None,
+    }
 }

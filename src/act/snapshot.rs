@@ -50,11 +50,19 @@ pub async fn take(api: &Api, guard: &Guard, seen: &Seen, now: Timestamp) -> Resu
     if hash != seen.hash {
         return Err(ApiError::Invalid(format!("{hash} runs now, {} was proven", seen.hash)));
     }
-    let parts = contents.into_iter().map(|(target, content)| Part { target, content: content.0 }).collect();
+    let parts = contents
+        .into_iter()
+        .map(|(target, content)| Part {
+            target,
+            content: content.0,
+        })
+        .collect();
     let data = serde_json::to_value(Data { version: 1, parts }).map_err(|why| ApiError::Refused(why.to_string()))?;
     let size = data.to_string().len();
     if size > LIMIT {
-        return Err(ApiError::Refused(format!("the state of guard {name} takes {size} bytes, more than {LIMIT}: guard fewer or smaller ConfigMaps")));
+        return Err(ApiError::Refused(format!(
+            "the state of guard {name} takes {size} bytes, more than {LIMIT}: guard fewer or smaller ConfigMaps"
+        )));
     }
     let revision = ControllerRevision {
         metadata: ObjectMeta {
@@ -73,8 +81,14 @@ pub async fn take(api: &Api, guard: &Guard, seen: &Seen, now: Timestamp) -> Resu
         data: k8s_openapi::apimachinery::pkg::runtime::RawExtension(data),
         revision: Some(now.as_second()),
     };
-    let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-    match api.ask(Some("snapshot"), revisions(api, &namespace).create(&params, &revision)).await {
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    match api
+        .ask(Some("snapshot"), revisions(api, &namespace).create(&params, &revision))
+        .await
+    {
         Ok(_) | Err(ApiError::Exists(_)) => Ok(()),
         Err(why) => Err(why),
     }
@@ -86,14 +100,20 @@ pub async fn touch(api: &Api, namespace: &str, name: &str, now: Timestamp) -> Re
     let revisions = revisions(api, namespace);
     let params = patch_params();
     let patch = Patch::Merge(&patch);
-    api.ask(Some("snapshot"), revisions.patch_metadata(name, &params, &patch)).await.map(|_| ())
+    api.ask(Some("snapshot"), revisions.patch_metadata(name, &params, &patch))
+        .await
+        .map(|_| ())
 }
 
 /// Deletes proven states beyond the last five, never one in `needed`.
 pub async fn collect(api: &Api, namespace: &str, proven: &[Proven], needed: &[&str]) -> Result<(), ApiError> {
     let mut oldest_last: Vec<&Proven> = proven.iter().collect();
     oldest_last.sort_by_key(|state| std::cmp::Reverse((state.last_running, state.proven_at)));
-    for state in oldest_last.into_iter().skip(KEPT).filter(|state| !needed.contains(&state.hash.as_str())) {
+    for state in oldest_last
+        .into_iter()
+        .skip(KEPT)
+        .filter(|state| !needed.contains(&state.hash.as_str()))
+    {
         let revisions = revisions(api, namespace);
         let params = DeleteParams::default();
         match api.ask(Some("snapshot"), revisions.delete(&state.name, &params)).await {
@@ -107,18 +127,28 @@ pub async fn collect(api: &Api, namespace: &str, proven: &[Proven], needed: &[&s
 /// Reads a snapshot back. It must hold exactly the state that its hash says.
 pub async fn load(api: &Api, namespace: &str, name: &str, hash: &str) -> Result<Contents, ApiError> {
     let revision = api.ask(None, revisions(api, namespace).get(name)).await?;
-        let data: Data = serde_json::from_value(revision.data.0).map_err(|why| ApiError::Refused(format!("snapshot {name} is unreadable: {why}")))?;
-    let contents: Contents = data.parts.into_iter().map(|part| (part.target, Content(part.content))).collect();
+    let data: Data = serde_json::from_value(revision.data.0)
+        .map_err(|why| ApiError::Refused(format!("snapshot {name} is unreadable: {why}")))?;
+    let contents: Contents = data
+        .parts
+        .into_iter()
+        .map(|part| (part.target, Content(part.content)))
+        .collect();
     let found = hash_of(&contents);
     if found == hash {
         Ok(contents)
     } else {
-        Err(ApiError::Refused(format!("snapshot {name} holds {found}, not {hash}: it was changed")))
+        Err(ApiError::Refused(format!(
+            "snapshot {name} holds {found}, not {hash}: it was changed"
+        )))
     }
 }
 
 fn hash_of(contents: &Contents) -> String {
-    let hashes: Vec<_> = contents.iter().map(|(target, content)| (target, content.hash())).collect();
+    let hashes: Vec<_> = contents
+        .iter()
+        .map(|(target, content)| (target, content.hash()))
+        .collect();
     state_hash(hashes.iter().map(|(target, hash)| (*target, hash.as_str())))
 }
 

@@ -26,8 +26,13 @@ pub struct Read {
 
 /// Reads one target. `Ok(None)`: it does not exist.
 pub async fn read(api: &Api, namespace: &str, target: &TargetRef) -> Result<Option<Read>, ApiError> {
-    let object = api.ask(None, objects(api, namespace, target.kind).get_opt(&target.name)).await?;
-    Ok(object.map(|object| Read { content: Content::of(target.kind, &object.data), object }))
+    let object = api
+        .ask(None, objects(api, namespace, target.kind).get_opt(&target.name))
+        .await?;
+    Ok(object.map(|object| Read {
+        content: Content::of(target.kind, &object.data),
+        object,
+    }))
 }
 
 /// Reads all of a guard's targets, and their uids; those that do not exist are left out.
@@ -49,8 +54,13 @@ pub async fn read_all<'a>(
 
 /// Whether a workload's roll-out is complete, by a fresh read.
 pub async fn rolled_out(api: &Api, namespace: &str, target: &TargetRef) -> Result<Result<(), String>, ApiError> {
-    let Some(read) = read(api, namespace, target).await? else { return Ok(Err(format!("{target} does not exist"))) };
-    Ok(Workload::read(&read.object).rollout.complete().map_err(|why| format!("{target}: {why}")))
+    let Some(read) = read(api, namespace, target).await? else {
+        return Ok(Err(format!("{target} does not exist")));
+    };
+    Ok(Workload::read(&read.object)
+        .rollout
+        .complete()
+        .map_err(|why| format!("{target}: {why}")))
 }
 
 /// Puts `goal` in the place of what was read, if it is still the same. Gives the new resourceVersion.
@@ -71,7 +81,9 @@ pub async fn replace(
     let objects = objects(api, namespace, target.kind);
     let params = patch_params();
     let patch = Patch::Json::<()>(patch);
-    let written = api.ask(Some("target"), objects.patch(&target.name, &params, &patch)).await?;
+    let written = api
+        .ask(Some("target"), objects.patch(&target.name, &params, &patch))
+        .await?;
     Ok(written.resource_version().unwrap_or_default())
 }
 
@@ -83,7 +95,10 @@ pub async fn create_config(api: &Api, namespace: &str, name: &str, goal: &Conten
     object.insert("metadata".into(), json!({"name": name, "namespace": namespace}));
     let object: DynamicObject =
         serde_json::from_value(Value::Object(object)).map_err(|why| ApiError::Refused(why.to_string()))?;
-    let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
     let objects = objects(api, namespace, TargetKind::ConfigMap);
     let written = api.ask(Some("target"), objects.create(&params, &object)).await?;
     Ok(written.resource_version().unwrap_or_default())
@@ -99,7 +114,12 @@ fn objects(api: &Api, namespace: &str, kind: TargetKind) -> KubeApi<DynamicObjec
 
 /// Tests the uid and the whole template that was judged; never the resourceVersion, which status and autoscalers move.
 fn template_patch(read: &Read, goal: &Content, cause: &str) -> Value {
-    let before = read.object.data.pointer("/spec/template").cloned().unwrap_or(Value::Null);
+    let before = read
+        .object
+        .data
+        .pointer("/spec/template")
+        .cloned()
+        .unwrap_or(Value::Null);
     let note = if read.object.metadata.annotations.is_some() {
         json!({"op": "add", "path": "/metadata/annotations/kubernetes.io~1change-cause", "value": cause})
     } else {
@@ -139,15 +159,27 @@ mod tests {
 
     fn read(object: Value, kind: TargetKind) -> Read {
         let object: DynamicObject = serde_json::from_value(object).unwrap();
-        Read { content: Content::of(kind, &object.data), object }
+        Read {
+            content: Content::of(kind, &object.data),
+            object,
+        }
     }
 
     #[test]
     fn a_template_is_replaced_only_where_it_is_still_what_was_judged() {
         let object = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "o", "uid": "u", "annotations": {}},
             "spec": {"replicas": 7, "template": {"spec": {"containers": []}}}});
-        let patch = template_patch(&read(object, TargetKind::Deployment), &Content(json!({"spec": {}})), "modosu");
-        let paths: Vec<_> = patch.as_array().unwrap().iter().map(|op| format!("{} {}", op["op"], op["path"])).collect();
+        let patch = template_patch(
+            &read(object, TargetKind::Deployment),
+            &Content(json!({"spec": {}})),
+            "modosu",
+        );
+        let paths: Vec<_> = patch
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|op| format!("{} {}", op["op"], op["path"]))
+            .collect();
         assert_eq!(
             paths,
             [
@@ -163,8 +195,16 @@ mod tests {
     fn binary_data_that_the_change_added_is_removed() {
         let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "uid": "u"},
             "data": {"a": "2"}, "binaryData": {"b": "AA=="}});
-        let patch = data_patch(&read(object, TargetKind::ConfigMap), &Content(json!({"data": {"a": "1"}})));
-        let ops: Vec<_> = patch.as_array().unwrap().iter().map(|op| op["op"].as_str().unwrap().to_owned()).collect();
+        let patch = data_patch(
+            &read(object, TargetKind::ConfigMap),
+            &Content(json!({"data": {"a": "1"}})),
+        );
+        let ops: Vec<_> = patch
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|op| op["op"].as_str().unwrap().to_owned())
+            .collect();
         assert_eq!(ops, ["test", "test", "replace", "test", "remove"]);
     }
 }

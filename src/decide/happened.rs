@@ -11,32 +11,67 @@ use crate::model::{
 #[derive(Clone, Debug, PartialEq)]
 pub enum Happened {
     /// The guard's first look at its targets.
-    FirstSeen { hash: String, images: Vec<String> },
+    FirstSeen {
+        hash: String,
+        images: Vec<String>,
+    },
     /// A state that was not proven came.
-    Changed { from: String, to: String, images: Vec<String> },
+    Changed {
+        from: String,
+        to: String,
+        images: Vec<String>,
+    },
     /// An already proven state came back: no change, no probation.
-    WentBack { from: String, to: String, images: Vec<String> },
+    WentBack {
+        from: String,
+        to: String,
+        images: Vec<String>,
+    },
     /// The state that was left must never be restored.
-    MarkedBad { hash: String },
-    Proven { hash: String },
-    BaselineTaken { of: String },
-    Opened { state: IncidentState, action: Action, sentence: String, why: Option<WhyNot> },
+    MarkedBad {
+        hash: String,
+    },
+    Proven {
+        hash: String,
+    },
+    BaselineTaken {
+        of: String,
+    },
+    Opened {
+        state: IncidentState,
+        action: Action,
+        sentence: String,
+        why: Option<WhyNot>,
+    },
     /// A worse trigger joined while people were awaited.
-    Raised { grade: String, sentence: String },
+    Raised {
+        grade: String,
+        sentence: String,
+    },
     Decided(Decision),
     /// The plan begins to run.
-    Acting { to: String },
+    Acting {
+        to: String,
+    },
     /// Everything is rolled out: from here on readings count as proof.
     RolledOut,
-    Recovered { after: Duration },
+    Recovered {
+        after: Duration,
+    },
     RecoveredByHand,
-    Superseded { by: String },
+    Superseded {
+        by: String,
+    },
     Kept,
     Passed,
-    Escalated { because: String },
+    Escalated {
+        because: String,
+    },
     ObservedEnds,
     /// A decision that cannot be followed.
-    CannotFollow { because: String },
+    CannotFollow {
+        because: String,
+    },
 }
 
 /// Why modosu does not act by itself on what it sees.
@@ -48,7 +83,9 @@ pub enum WhyNot {
     /// Nothing changed within `watchFor`.
     NotTheChange,
     /// The change is older than `automaticFor`.
-    TooOld { age: Duration },
+    TooOld {
+        age: Duration,
+    },
     /// It already held when the change came.
     HeldBefore,
     /// The last rollback is younger than `cooldown`.
@@ -126,9 +163,19 @@ impl fmt::Display for Happened {
             Self::MarkedBad { hash } => write!(f, "{hash} is marked bad and will never be restored"),
             Self::Proven { hash } => write!(f, "{hash} is proven: a rollback may go back to it"),
             Self::BaselineTaken { of } => write!(f, "took the baseline from the healthy time of {of}"),
-            Self::Opened { action: Action::Monitor, sentence, .. } => write!(f, "keeps an eye on: {sentence}"),
-            Self::Opened { sentence, why: None, .. } => f.write_str(sentence),
-            Self::Opened { sentence, why: Some(why), .. } => write!(f, "{sentence}; people decide: {why}"),
+            Self::Opened {
+                action: Action::Monitor,
+                sentence,
+                ..
+            } => write!(f, "keeps an eye on: {sentence}"),
+            Self::Opened {
+                sentence, why: None, ..
+            } => f.write_str(sentence),
+            Self::Opened {
+                sentence,
+                why: Some(why),
+                ..
+            } => write!(f, "{sentence}; people decide: {why}"),
             Self::Raised { grade, sentence } => write!(f, "now {grade}: {sentence}"),
             Self::Decided(decision) => {
                 let by = decision.by.as_deref().unwrap_or("somebody");
@@ -137,7 +184,11 @@ impl fmt::Display for Happened {
             Self::Acting { to } => write!(f, "putting back {to}"),
             Self::RolledOut => f.write_str("rolled out; from now on readings count as proof"),
             Self::Recovered { after } => {
-                write!(f, "recovered {} after the first bad reading", humantime::format_duration(*after))
+                write!(
+                    f,
+                    "recovered {} after the first bad reading",
+                    humantime::format_duration(*after)
+                )
             }
             Self::RecoveredByHand => f.write_str("somebody went back to the proven state by hand"),
             Self::Superseded { by } => write!(f, "a newer state came ({by}); nothing more is written"),
@@ -160,12 +211,18 @@ impl fmt::Display for WhyNot {
             Self::Mode(Mode::Ask | Mode::Enforce) => f.write_str("the mode is ask"),
             Self::NotTheChange => f.write_str("it is not the change: nothing was changed within watchFor"),
             Self::TooOld { age } => {
-                write!(f, "the change is {} old, older than automaticFor", humantime::format_duration(*age))
+                write!(
+                    f,
+                    "the change is {} old, older than automaticFor",
+                    humantime::format_duration(*age)
+                )
             }
             Self::HeldBefore => f.write_str("it was already so when the change came"),
             Self::CoolingDown => f.write_str("the last rollback is younger than cooldown"),
             Self::NothingProven => f.write_str("there is no proven state to go back to"),
-            Self::NothingToPutBack => f.write_str("there is nothing to put back: what runs is what the plan would put there"),
+            Self::NothingToPutBack => {
+                f.write_str("there is nothing to put back: what runs is what the plan would put there")
+            }
             Self::NoPlan(why) => write!(f, "no plan can be made: {why}"),
             Self::JudgedAgain => f.write_str("the state changed after it was judged"),
         }
@@ -174,5 +231,9 @@ impl fmt::Display for WhyNot {
 
 /// `6f9c… (orders:1.4.2)`: images beside every hash.
 pub fn named(hash: &str, images: &[String]) -> String {
-    if images.is_empty() { hash.to_owned() } else { format!("{hash} ({})", images.join(", ")) }
+    if images.is_empty() {
+        hash.to_owned()
+    } else {
+        format!("{hash} ({})", images.join(", "))
+    }
 }

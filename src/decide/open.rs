@@ -36,12 +36,20 @@ pub fn open(input: &Input, step: &mut Step) {
 
 fn draft(input: &Input) -> Draft {
     let firing = &input.verdict.firing;
-    let action = firing.iter().map(|finding| finding.action).max().unwrap_or(Action::Monitor);
+    let action = firing
+        .iter()
+        .map(|finding| finding.action)
+        .max()
+        .unwrap_or(Action::Monitor);
     let (state, why) = standing(input, action);
     let worst = firing.iter().max_by_key(|finding| finding.rank);
     let grade = worst.map(|finding| finding.grade.clone()).unwrap_or_default();
     let rules = grade::find(input.policy.scheme, &grade);
-    let first_bad_at = firing.iter().filter_map(|finding| finding.evidence.since).min().unwrap_or(input.now);
+    let first_bad_at = firing
+        .iter()
+        .filter_map(|finding| finding.evidence.since)
+        .min()
+        .unwrap_or(input.now);
     let current = input.record.current.as_ref();
     let spec = IncidentSpec {
         guard: String::new(),
@@ -49,7 +57,11 @@ fn draft(input: &Input) -> Draft {
         opened_at: input.now,
         grade,
         action,
-        summary: firing.iter().map(|finding| finding.evidence.sentence.clone()).collect::<Vec<_>>().join("; "),
+        summary: firing
+            .iter()
+            .map(|finding| finding.evidence.sentence.clone())
+            .collect::<Vec<_>>()
+            .join("; "),
         triggers: firing.iter().map(|finding| finding.evidence.clone()).collect(),
         bad: StateRef {
             name: None,
@@ -65,8 +77,16 @@ fn draft(input: &Input) -> Draft {
         }),
         decision: None,
     };
-    let respond_by = rules.and_then(|grade| grade.decide_within.or(grade.done_within)).map(|within| input.now + within);
-    Draft { spec, state, why, respond_by, decider: rules.map(|grade| grade.decider.to_owned()) }
+    let respond_by = rules
+        .and_then(|grade| grade.decide_within.or(grade.done_within))
+        .map(|within| input.now + within);
+    Draft {
+        spec,
+        state,
+        why,
+        respond_by,
+        decider: rules.map(|grade| grade.decider.to_owned()),
+    }
 }
 
 /// Observed where nothing may follow, RollingBack where modosu may act, else AwaitingDecision with the reason.
@@ -86,7 +106,12 @@ fn standing(input: &Input, action: Action) -> (IncidentState, Option<WhyNot>) {
 /// Whether modosu may put back by itself what fires now; else the first reason why not.
 pub fn automatic(input: &Input) -> Result<(), WhyNot> {
     let mut why = WhyNot::ForPeople;
-    for finding in input.verdict.firing.iter().filter(|finding| finding.action == Action::AutomaticRollback) {
+    for finding in input
+        .verdict
+        .firing
+        .iter()
+        .filter(|finding| finding.action == Action::AutomaticRollback)
+    {
         match allowed(input, finding) {
             Ok(()) => return Ok(()),
             Err(reason) => why = reason,
@@ -100,14 +125,22 @@ fn allowed(input: &Input, finding: &Finding) -> Result<(), WhyNot> {
     let mode = policy.mode.min(input.cap);
     let current = input.record.current.as_ref().ok_or(WhyNot::NotTheChange)?;
     let age = between(current.since, input.now);
-    let rolled_back = input.record.bad.iter().filter(|bad| bad.rolled_back).map(|bad| bad.at).max();
+    let rolled_back = input
+        .record
+        .bad
+        .iter()
+        .filter(|bad| bad.rolled_back)
+        .map(|bad| bad.at)
+        .max();
     let restores = policy.steps.iter().any(|step| step.restore.is_some());
     if mode != Mode::Enforce {
         Err(WhyNot::Mode(mode))
     } else if !on_probation(current, policy, input.now) {
         Err(WhyNot::NotTheChange)
     } else if age >= policy.automatic_for {
-        Err(WhyNot::TooOld { age: std::time::Duration::from_secs(age.as_secs()) })
+        Err(WhyNot::TooOld {
+            age: std::time::Duration::from_secs(age.as_secs()),
+        })
     } else if current.held_before.contains(&finding.evidence.name) {
         Err(WhyNot::HeldBefore)
     } else if rolled_back.is_some_and(|at| between(at, input.now) < policy.cooldown) {

@@ -44,7 +44,10 @@ pub fn resolve(sources: &Sources) -> Result<Vec<PlannedStep>, String> {
         } else if let Some(set) = &step.set_env {
             plan.extend(set_env(sources, set, &mut goal)?);
         } else if step.wait_ready.is_some() {
-            plan.push(PlannedStep { step: "waitReady".into(), ..PlannedStep::default() });
+            plan.push(PlannedStep {
+                step: "waitReady".into(),
+                ..PlannedStep::default()
+            });
         }
         writes |= plan.iter().any(|step| step.target.is_some());
     }
@@ -53,7 +56,8 @@ pub fn resolve(sources: &Sources) -> Result<Vec<PlannedStep>, String> {
 
 /// The recorded plan's identity: what is done to which object, and what it must become.
 pub fn hash(plan: &[PlannedStep]) -> String {
-    let line = |step: &PlannedStep| json!([step.step, step.target, step.uid, step.from, step.to, step.restart]).to_string();
+    let line =
+        |step: &PlannedStep| json!([step.step, step.target, step.uid, step.from, step.to, step.restart]).to_string();
     short_hash(&plan.iter().map(line).collect::<Vec<_>>().join("\n"))
 }
 
@@ -66,7 +70,10 @@ pub fn goal(
     snapshot: Option<&Contents>,
 ) -> Result<Content, String> {
     let base = match planned.step.as_str() {
-        "restore" => snapshot.and_then(|all| all.get(target)).cloned().ok_or("the snapshot does not hold this target")?,
+        "restore" => snapshot
+            .and_then(|all| all.get(target))
+            .cloned()
+            .ok_or("the snapshot does not hold this target")?,
         "restart" => current.cloned().ok_or("the object is gone")?,
         "setEnv" => {
             let current = current.ok_or("the object is gone")?;
@@ -82,14 +89,25 @@ pub fn goal(
         other => return Err(format!("unknown step `{other}`")),
     };
     if Some(base.hash()) != planned.to {
-        return Err(format!("{target} would become {}, the plan says {}", base.hash(), planned.to.clone().unwrap_or_default()));
+        return Err(format!(
+            "{target} would become {}, the plan says {}",
+            base.hash(),
+            planned.to.clone().unwrap_or_default()
+        ));
     }
-    Ok(planned.restart.as_ref().map_or(base.clone(), |at| with_restart(&base, at)))
+    Ok(planned
+        .restart
+        .as_ref()
+        .map_or(base.clone(), |at| with_restart(&base, at)))
 }
 
 /// Whether a target already is what the step makes of it.
 pub fn reached(planned: &PlannedStep, current: &Content) -> bool {
-    let mark = current.0.pointer("/metadata/annotations").and_then(|notes| notes.get(RESTORED_AT)).and_then(Value::as_str);
+    let mark = current
+        .0
+        .pointer("/metadata/annotations")
+        .and_then(|notes| notes.get(RESTORED_AT))
+        .and_then(Value::as_str);
     let restarted = planned.restart.as_deref().is_none_or(|at| mark == Some(at));
     Some(current.hash()) == planned.to && restarted
 }
@@ -127,7 +145,10 @@ fn restore(sources: &Sources, snapshot: &Contents, goal: &mut Contents) -> Resul
 
 fn set_env(sources: &Sources, set: &SetEnv, goal: &mut Contents) -> Result<Option<PlannedStep>, String> {
     let target: TargetRef = set.target.parse()?;
-    let current = goal.get(&target).cloned().ok_or_else(|| format!("{target} is no target of this guard, or is gone"))?;
+    let current = goal
+        .get(&target)
+        .cloned()
+        .ok_or_else(|| format!("{target} is no target of this guard, or is gone"))?;
     let wanted = with_env(&current, set)?;
     if wanted.hash() == current.hash() {
         return Ok(None);
@@ -159,14 +180,30 @@ fn planned(
 /// The template with the variables set and removed in one container.
 fn with_env(template: &Content, set: &SetEnv) -> Result<Content, String> {
     let mut value = template.0.clone();
-    let containers = value.pointer_mut("/spec/containers").and_then(Value::as_array_mut).ok_or("the template has no containers")?;
-    let named = |c: &&mut Value| set.container.as_deref().is_none_or(|name| c.get("name").and_then(Value::as_str) == Some(name));
+    let containers = value
+        .pointer_mut("/spec/containers")
+        .and_then(Value::as_array_mut)
+        .ok_or("the template has no containers")?;
+    let named = |c: &&mut Value| {
+        set.container
+            .as_deref()
+            .is_none_or(|name| c.get("name").and_then(Value::as_str) == Some(name))
+    };
     let container = containers
         .iter_mut()
         .find(named)
         .and_then(Value::as_object_mut)
-        .ok_or_else(|| format!("there is no container `{}`", set.container.as_deref().unwrap_or("(first)")))?;
-    let mut env: Vec<Value> = container.get("env").and_then(Value::as_array).cloned().unwrap_or_default();
+        .ok_or_else(|| {
+            format!(
+                "there is no container `{}`",
+                set.container.as_deref().unwrap_or("(first)")
+            )
+        })?;
+    let mut env: Vec<Value> = container
+        .get("env")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
     let name_of = |entry: &Value| entry.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     env.retain(|entry| !set.remove.contains(&name_of(entry)));
     for (name, wanted) in &set.env {
@@ -176,7 +213,11 @@ fn with_env(template: &Content, set: &SetEnv) -> Result<Content, String> {
             None => env.push(entry),
         }
     }
-    if env.is_empty() { container.remove("env") } else { container.insert("env".into(), Value::Array(env)) };
+    if env.is_empty() {
+        container.remove("env")
+    } else {
+        container.insert("env".into(), Value::Array(env))
+    };
     Ok(Content(value))
 }
 
@@ -194,7 +235,11 @@ fn with_restart(template: &Content, at: &str) -> Content {
 
 /// A short unified diff for people. Lines whose key looks like a secret are masked.
 fn diff(from: Option<&Content>, to: &Content) -> String {
-    let text = |content: Option<&Content>| content.map(|c| serde_json::to_string_pretty(&c.0).unwrap_or_default()).unwrap_or_default();
+    let text = |content: Option<&Content>| {
+        content
+            .map(|c| serde_json::to_string_pretty(&c.0).unwrap_or_default())
+            .unwrap_or_default()
+    };
     let (before, after) = (text(from), text(Some(to)));
     let diff = similar::TextDiff::from_lines(&before, &after);
     let mut shown = String::new();
@@ -218,35 +263,66 @@ mod tests {
     use crate::model::guard::Empty;
 
     fn deployment(mode: &str, config: bool) -> Content {
-        let from = if config { json!([{"configMapRef": {"name": "settings"}}]) } else { json!([]) };
-        Content(json!({"spec": {"containers": [{"name": "orders", "env": [{"name": "WORKER_MODE", "value": mode}], "envFrom": from}]}}))
+        let from = if config {
+            json!([{"configMapRef": {"name": "settings"}}])
+        } else {
+            json!([])
+        };
+        Content(
+            json!({"spec": {"containers": [{"name": "orders", "env": [{"name": "WORKER_MODE", "value": mode}], "envFrom": from}]}}),
+        )
     }
 
     fn contents(mode: &str, share: &str) -> Contents {
         BTreeMap::from([
             ("Deployment/orders".parse().unwrap(), deployment(mode, true)),
-            ("ConfigMap/settings".parse().unwrap(), Content(json!({"data": {"ERROR_SHARE": share}}))),
+            (
+                "ConfigMap/settings".parse().unwrap(),
+                Content(json!({"data": {"ERROR_SHARE": share}})),
+            ),
         ])
     }
 
     fn planned(steps: &[Step], current: &Contents, snapshot: Option<&Contents>) -> Vec<PlannedStep> {
-        resolve(&Sources { steps, current, uids: &BTreeMap::new(), snapshot, restored_at: "now" }).unwrap()
+        resolve(&Sources {
+            steps,
+            current,
+            uids: &BTreeMap::new(),
+            snapshot,
+            restored_at: "now",
+        })
+        .unwrap()
     }
 
     fn restore_then_wait() -> Vec<Step> {
-        let restore = Step { restore: Some(Empty {}), ..Step::default() };
-        let wait = Step { wait_ready: Some(Empty {}), ..Step::default() };
+        let restore = Step {
+            restore: Some(Empty {}),
+            ..Step::default()
+        };
+        let wait = Step {
+            wait_ready: Some(Empty {}),
+            ..Step::default()
+        };
         vec![restore, wait]
     }
 
     fn words(plan: &[PlannedStep]) -> Vec<String> {
-        plan.iter().map(|step| format!("{} {}", step.step, step.target.as_deref().unwrap_or("-"))).collect()
+        plan.iter()
+            .map(|step| format!("{} {}", step.step, step.target.as_deref().unwrap_or("-")))
+            .collect()
     }
 
     #[test]
     fn settings_come_back_before_workloads_and_their_readers_restart() {
-        let plan = planned(&restore_then_wait(), &contents("legacy", "0.5"), Some(&contents("legacy", "0")));
-        assert_eq!(words(&plan), ["restore ConfigMap/settings", "restart Deployment/orders", "waitReady -"]);
+        let plan = planned(
+            &restore_then_wait(),
+            &contents("legacy", "0.5"),
+            Some(&contents("legacy", "0")),
+        );
+        assert_eq!(
+            words(&plan),
+            ["restore ConfigMap/settings", "restart Deployment/orders", "waitReady -"]
+        );
         assert_eq!(plan[1].restart.as_deref(), Some("now"));
     }
 
@@ -263,7 +339,10 @@ mod tests {
             env: BTreeMap::from([("WORKER_MODE".to_owned(), "legacy".to_owned())]),
             ..SetEnv::default()
         };
-        let steps = [Step { set_env: Some(set), ..Step::default() }];
+        let steps = [Step {
+            set_env: Some(set),
+            ..Step::default()
+        }];
         let current = contents("celery", "0");
         let plan = planned(&steps, &current, None);
         assert_eq!(words(&plan), ["setEnv Deployment/orders"]);
@@ -285,9 +364,18 @@ mod tests {
 
     #[test]
     fn a_deleted_workload_goes_to_people() {
-        let only_config: Contents = contents("celery", "0.5").into_iter().filter(|(t, _)| t.kind == TargetKind::ConfigMap).collect();
+        let only_config: Contents = contents("celery", "0.5")
+            .into_iter()
+            .filter(|(t, _)| t.kind == TargetKind::ConfigMap)
+            .collect();
         let good = contents("legacy", "0");
-        let sources = Sources { steps: &restore_then_wait(), current: &only_config, uids: &BTreeMap::new(), snapshot: Some(&good), restored_at: "now" };
+        let sources = Sources {
+            steps: &restore_then_wait(),
+            current: &only_config,
+            uids: &BTreeMap::new(),
+            snapshot: Some(&good),
+            restored_at: "now",
+        };
         assert!(resolve(&sources).unwrap_err().contains("Deployment/orders was deleted"));
     }
 }

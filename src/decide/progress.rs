@@ -18,14 +18,22 @@ const WATCH_LAG: Duration = Duration::from_secs(10);
 
 /// Moves the open incident on.
 pub fn progress(input: &Input, step: &mut Step) {
-    let (Some(case), Some(mut status)) = (input.case, step.case.take()) else { return };
+    let (Some(case), Some(mut status)) = (input.case, step.case.take()) else {
+        return;
+    };
     match status.state {
         None => {}
         Some(IncidentState::AwaitingDecision) => awaiting(input, case, &mut status, step),
         Some(IncidentState::Escalated) => escalated(input, case, &mut status, step),
         Some(IncidentState::Observed) => {
             if input.clocks.quiet >= input.policy.hold {
-                end(&mut status, IncidentState::Observed, input, Happened::ObservedEnds, step);
+                end(
+                    &mut status,
+                    IncidentState::Observed,
+                    input,
+                    Happened::ObservedEnds,
+                    step,
+                );
             }
         }
         Some(IncidentState::RollingBack) => rolling_back(input, case, &mut status, step),
@@ -67,7 +75,12 @@ fn escalated(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut 
 
 /// Follows what a person decided; each decision once. Gives whether there was one to follow.
 fn follow_decision(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) -> bool {
-    let Some(decision) = case.spec.decision.as_ref().filter(|decision| status.decided.as_ref() != Some(*decision)) else {
+    let Some(decision) = case
+        .spec
+        .decision
+        .as_ref()
+        .filter(|decision| status.decided.as_ref() != Some(*decision))
+    else {
         return false;
     };
     status.decided = Some(decision.clone());
@@ -76,7 +89,11 @@ fn follow_decision(input: &Input, case: Case, status: &mut IncidentStatus, step:
         Verb::Keep => {
             let hash = case.spec.bad.hash.clone();
             step.record.kept.retain(|kept| kept.hash != hash);
-            step.record.kept.push(KeptState { hash, at: input.now, incident: case.name.to_owned() });
+            step.record.kept.push(KeptState {
+                hash,
+                at: input.now,
+                incident: case.name.to_owned(),
+            });
             end(status, IncidentState::Kept, input, Happened::Kept, step);
         }
         Verb::Rollback => match cannot_roll_back(input, case) {
@@ -99,12 +116,17 @@ fn cannot_roll_back(input: &Input, case: Case) -> Option<String> {
 /// A worse finding joined: grade and action only ever rise.
 fn raise(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
     let rank = |grade: &str| crate::model::grade::find(input.policy.scheme, grade).map(|grade| grade.rank);
-    let Some(worst) = input.verdict.firing.iter().max_by_key(|finding| finding.rank) else { return };
+    let Some(worst) = input.verdict.firing.iter().max_by_key(|finding| finding.rank) else {
+        return;
+    };
     status.action = status.action.max(Some(worst.action));
     if Some(worst.rank) > rank(&status.grade) {
         status.grade.clone_from(&worst.grade);
         let grade = worst.grade.clone();
-        step.happened.push(Happened::Raised { grade, sentence: worst.evidence.sentence.clone() });
+        step.happened.push(Happened::Raised {
+            grade,
+            sentence: worst.evidence.sentence.clone(),
+        });
     }
 }
 
@@ -122,7 +144,13 @@ fn act(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) 
 /// Marks the incident's state as rolled back from, so that it is never restored.
 pub fn mark_rolled_back(input: &Input, case: Case, step: &mut Step) {
     let hash = &case.spec.bad.hash;
-    enter::mark_bad(&mut step.record, hash.clone(), input, Some(case.name.to_owned()), &mut step.happened);
+    enter::mark_bad(
+        &mut step.record,
+        hash.clone(),
+        input,
+        Some(case.name.to_owned()),
+        &mut step.happened,
+    );
     for bad in step.record.bad.iter_mut().filter(|bad| bad.hash == *hash) {
         bad.rolled_back = true;
         bad.at = input.now;
@@ -130,7 +158,10 @@ pub fn mark_rolled_back(input: &Input, case: Case, step: &mut Step) {
 }
 
 fn goal(case: Case) -> String {
-    case.spec.restore_to.as_ref().map_or_else(|| "what the plan says".to_owned(), |to| named(&to.hash, &to.images))
+    case.spec
+        .restore_to
+        .as_ref()
+        .map_or_else(|| "what the plan says".to_owned(), |to| named(&to.hash, &to.images))
 }
 
 /// The plan's deadline: `within` from the first bad reading, without the time spent waiting for people.
@@ -141,7 +172,12 @@ fn deadline(input: &Input, case: Case, status: &IncidentStatus) -> Timestamp {
 }
 
 fn rolling_back(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
-    if !step.record.bad.iter().any(|bad| bad.hash == case.spec.bad.hash && bad.rolled_back) {
+    if !step
+        .record
+        .bad
+        .iter()
+        .any(|bad| bad.hash == case.spec.bad.hash && bad.rolled_back)
+    {
         mark_rolled_back(input, case, step);
     }
     if input.now > deadline(input, case, status) {
@@ -164,15 +200,30 @@ fn verifying(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut 
 
 /// Between the last write and the roll-out's end: is our goal there, something newer, or the bad state again?
 fn settle_down(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step, late: bool) {
-    let writes = || status.plan.iter().filter_map(|step| Some((step.target.as_deref()?, step.from.as_deref()?, step.to.as_deref()?)));
-    let seen = |target: &str| input.seen.parts.iter().find(|(at, _)| at.to_string() == target).map(|(_, hash)| hash.as_str());
+    let writes = || {
+        status
+            .plan
+            .iter()
+            .filter_map(|step| Some((step.target.as_deref()?, step.from.as_deref()?, step.to.as_deref()?)))
+    };
+    let seen = |target: &str| {
+        input
+            .seen
+            .parts
+            .iter()
+            .find(|(at, _)| at.to_string() == target)
+            .map(|(_, hash)| hash.as_str())
+    };
     let last = |target: &str| writes().filter(|write| write.0 == target).last().map(|write| write.2);
     let reached = writes().all(|(target, ..)| seen(target) == last(target));
     let foreign = writes().any(|(target, ..)| {
         let now = seen(target);
         !writes().any(|write| write.0 == target && (now == Some(write.1) || now == Some(write.2)))
     });
-    let since_write = status.journal.last().map_or(Duration::ZERO, |entry| between(entry.at, input.now));
+    let since_write = status
+        .journal
+        .last()
+        .map_or(Duration::ZERO, |entry| between(entry.at, input.now));
     if reached && input.seen.rolled_out.is_ok() {
         status.rolled_out_at = Some(input.now);
         status.reason = Happened::RolledOut.to_string();
@@ -180,12 +231,28 @@ fn settle_down(input: &Input, case: Case, status: &mut IncidentStatus, step: &mu
         step.happened.push(Happened::RolledOut);
     } else if foreign {
         let by = named(&input.seen.hash, &input.seen.images);
-        end(status, IncidentState::Superseded, input, Happened::Superseded { by }, step);
+        end(
+            status,
+            IncidentState::Superseded,
+            input,
+            Happened::Superseded { by },
+            step,
+        );
     } else if !reached && input.seen.hash == case.spec.bad.hash && since_write > WATCH_LAG {
-        escalate(status, input, "somebody put the bad state back over ours".to_owned(), step);
+        escalate(
+            status,
+            input,
+            "somebody put the bad state back over ours".to_owned(),
+            step,
+        );
     } else if late {
         let why = input.seen.rolled_out.clone().err().unwrap_or_default();
-        escalate(status, input, format!("{}; not rolled out in time: {why}", tried(status)), step);
+        escalate(
+            status,
+            input,
+            format!("{}; not rolled out in time: {why}", tried(status)),
+            step,
+        );
     }
 }
 
@@ -193,18 +260,26 @@ fn recover(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut St
     let after = whole_seconds(between(case.spec.first_bad_at, input.now));
     status.recovered_at = Some(input.now);
     status.timings = Some(timings(input, case, status));
-    end(status, IncidentState::Recovered, input, Happened::Recovered { after }, step);
+    end(
+        status,
+        IncidentState::Recovered,
+        input,
+        Happened::Recovered { after },
+        step,
+    );
 }
 
 fn timings(input: &Input, case: Case, status: &IncidentStatus) -> Timings {
-    let words = |from: Timestamp, to: Timestamp| {
-        Some(humantime::format_duration(whole_seconds(between(from, to))).to_string())
-    };
+    let words =
+        |from: Timestamp, to: Timestamp| Some(humantime::format_duration(whole_seconds(between(from, to))).to_string());
     let spec = case.spec;
     Timings {
         detected: words(spec.first_bad_at, spec.opened_at),
         waited_for_people: status.acting_since.and_then(|acting| words(spec.opened_at, acting)),
-        restored: status.acting_since.zip(status.rolled_out_at).and_then(|(acting, out)| words(acting, out)),
+        restored: status
+            .acting_since
+            .zip(status.rolled_out_at)
+            .and_then(|(acting, out)| words(acting, out)),
         proven: status.rolled_out_at.and_then(|out| words(out, input.now)),
     }
 }
@@ -233,14 +308,26 @@ fn tried(status: &IncidentStatus) -> String {
         Some(format!("{} {receipt}", entry.target.as_deref().unwrap_or("waitReady")))
     });
     let done: Vec<String> = receipts.collect();
-    if done.is_empty() { "nothing was written".into() } else { format!("tried: {}", done.join(", ")) }
+    if done.is_empty() {
+        "nothing was written".into()
+    } else {
+        format!("tried: {}", done.join(", "))
+    }
 }
 
 /// The present numbers.
 fn present(input: &Input) -> String {
-    let held = input.verdict.triggers.iter().filter(|trigger| !trigger.sentence.is_empty());
+    let held = input
+        .verdict
+        .triggers
+        .iter()
+        .filter(|trigger| !trigger.sentence.is_empty());
     let sentences: Vec<&str> = held.map(|trigger| trigger.sentence.as_str()).collect();
-    let facts = input.verdict.firing.iter().map(|finding| finding.evidence.sentence.as_str());
+    let facts = input
+        .verdict
+        .firing
+        .iter()
+        .map(|finding| finding.evidence.sentence.as_str());
     let mut all: Vec<&str> = facts.chain(sentences).collect();
     all.dedup();
     format!("not recovered in time, seen now: {}", all.join("; "))
@@ -249,4 +336,3 @@ fn present(input: &Input) -> String {
 fn whole_seconds(duration: Duration) -> Duration {
     Duration::from_secs(duration.as_secs())
 }
-

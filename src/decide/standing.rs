@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::enter::on_probation;
 use crate::{
-    judge::{Overall, TriggerStatus, Verdict, policy::Policy},
+    judge::{Overall, Status, Verdict, policy::Policy},
     model::{
         guard::{GuardStatus, State},
         incident::{IncidentState, IncidentStatus},
@@ -19,7 +19,13 @@ use crate::{
 pub const BLIND_AFTER: Duration = Duration::from_secs(60);
 
 /// Where the guard stands. `Suspect` is for pages; `written` gives what stands in the status.
-pub fn state(record: &GuardStatus, case: Option<&IncidentStatus>, verdict: &Verdict, policy: &Policy, now: Timestamp) -> State {
+pub fn state(
+    record: &GuardStatus,
+    case: Option<&IncidentStatus>,
+    verdict: &Verdict,
+    policy: &Policy,
+    now: Timestamp,
+) -> State {
     match case.and_then(|case| case.state) {
         Some(IncidentState::AwaitingDecision) => State::AwaitingDecision,
         Some(IncidentState::RollingBack) => State::RollingBack,
@@ -27,17 +33,25 @@ pub fn state(record: &GuardStatus, case: Option<&IncidentStatus>, verdict: &Verd
         Some(IncidentState::Escalated) => State::Escalated,
         Some(_) | None => {
             let suspect = verdict.triggers.iter().any(|trigger| match trigger.status {
-                TriggerStatus::Suspect { .. } | TriggerStatus::Firing { .. } => true,
-                TriggerStatus::Quiet | TriggerStatus::NotArmed(_) | TriggerStatus::Unknown(_) => false,
+                Status::Suspect { .. } | Status::Firing { .. } => true,
+                Status::Quiet | Status::NotArmed(_) | Status::Unknown(_) => false,
             });
-            if suspect { State::Suspect } else { at_rest(record, policy, now) }
+            if suspect {
+                State::Suspect
+            } else {
+                at_rest(record, policy, now)
+            }
         }
     }
 }
 
 /// The state that is written: Suspect comes and goes with readings and is shown on pages only.
 pub fn written(shown: State, record: &GuardStatus, policy: &Policy, now: Timestamp) -> State {
-    if shown == State::Suspect { at_rest(record, policy, now) } else { shown }
+    if shown == State::Suspect {
+        at_rest(record, policy, now)
+    } else {
+        shown
+    }
 }
 
 fn at_rest(record: &GuardStatus, policy: &Policy, now: Timestamp) -> State {
@@ -76,24 +90,50 @@ pub struct News {
 
 /// Ready and watching: the conditions of a guard in order.
 pub fn watching(verdict: &Verdict, blind: Duration, case: Option<&IncidentStatus>) -> Vec<News> {
-    let ready = News { kind: "Ready", holds: true, reason: "Watching".into(), message: String::new() };
+    let ready = News {
+        kind: "Ready",
+        holds: true,
+        reason: "Watching".into(),
+        message: String::new(),
+    };
     let metrics = match &verdict.overall {
-        Overall::Unknown { because } if blind >= BLIND_AFTER => {
-            News { kind: "MetricsAvailable", holds: false, reason: "Unknown".into(), message: because.to_string() }
-        }
-        Overall::Unknown { .. } | Overall::Healthy | Overall::Breached => {
-            News { kind: "MetricsAvailable", holds: true, reason: "Answered".into(), message: String::new() }
-        }
+        Overall::Unknown { because } if blind >= BLIND_AFTER => News {
+            kind: "MetricsAvailable",
+            holds: false,
+            reason: "Unknown".into(),
+            message: because.to_string(),
+        },
+        Overall::Unknown { .. } | Overall::Healthy | Overall::Breached => News {
+            kind: "MetricsAvailable",
+            holds: true,
+            reason: "Answered".into(),
+            message: String::new(),
+        },
     };
     let open = case.filter(|case| case.state.is_some_and(IncidentState::is_open));
     let degraded = open.map_or_else(
-        || News { kind: "Degraded", holds: false, reason: "NoIncident".into(), message: String::new() },
-        |case| News { kind: "Degraded", holds: true, reason: "IncidentOpen".into(), message: case.reason.clone() },
+        || News {
+            kind: "Degraded",
+            holds: false,
+            reason: "NoIncident".into(),
+            message: String::new(),
+        },
+        |case| News {
+            kind: "Degraded",
+            holds: true,
+            reason: "IncidentOpen".into(),
+            message: case.reason.clone(),
+        },
     );
     vec![ready, metrics, degraded]
 }
 
 /// Not ready, and why.
 pub fn not_ready(reason: &str, message: String) -> Vec<News> {
-    vec![News { kind: "Ready", holds: false, reason: reason.to_owned(), message }]
+    vec![News {
+        kind: "Ready",
+        holds: false,
+        reason: reason.to_owned(),
+        message,
+    }]
 }

@@ -85,12 +85,16 @@ fn short_image(image: &str) -> String {
 fn canonical(content: &Value) -> Value {
     let mut value = without_nulls(content);
     remove_entry(&mut value, "labels", |key| key == "pod-template-hash");
-    remove_entry(&mut value, "annotations", |key| key == RESTARTED_AT || key.starts_with(OWN_PREFIX));
+    remove_entry(&mut value, "annotations", |key| {
+        key == RESTARTED_AT || key.starts_with(OWN_PREFIX)
+    });
     value
 }
 
 fn remove_entry(template: &mut Value, map: &str, drop: impl Fn(&str) -> bool) {
-    let Some(metadata) = template.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    let Some(metadata) = template.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return;
+    };
     if let Some(entries) = metadata.get_mut(map).and_then(Value::as_object_mut) {
         entries.retain(|key, _| !drop(key));
         if entries.is_empty() {
@@ -109,7 +113,12 @@ fn without_nulls(value: &Value) -> Value {
         Value::Object(map) => {
             let mut sorted: Vec<_> = map.iter().filter(|(_, v)| !v.is_null()).collect();
             sorted.sort_by_key(|(key, _)| *key);
-            Value::Object(sorted.into_iter().map(|(key, v)| (key.clone(), without_nulls(v))).collect())
+            Value::Object(
+                sorted
+                    .into_iter()
+                    .map(|(key, v)| (key.clone(), without_nulls(v)))
+                    .collect(),
+            )
         }
         Value::Array(items) => Value::Array(items.iter().map(without_nulls).collect()),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
@@ -132,7 +141,11 @@ mod tests {
     #[test]
     fn a_restart_is_no_other_state() {
         let plain = template(Value::Null, "legacy").hash();
-        let restarted = template(json!({"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}), "legacy").hash();
+        let restarted = template(
+            json!({"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}),
+            "legacy",
+        )
+        .hash();
         let restored = template(json!({"modosu.dev/restored-at": "2026-01-01T00:00:00Z"}), "legacy").hash();
         assert_eq!(plain, restarted);
         assert_eq!(plain, restored);
@@ -142,7 +155,10 @@ mod tests {
     #[test]
     fn an_emptied_config_map_is_no_missing_one_but_null_is_absent() {
         let of = |object: &Value| Content::of(TargetKind::ConfigMap, object).hash();
-        assert_eq!(of(&json!({"data": {"a": "1"}})), of(&json!({"data": {"a": "1"}, "binaryData": null})));
+        assert_eq!(
+            of(&json!({"data": {"a": "1"}})),
+            of(&json!({"data": {"a": "1"}, "binaryData": null}))
+        );
         assert_ne!(of(&json!({"data": {"a": "1"}})), of(&json!({"data": {"a": "2"}})));
     }
 

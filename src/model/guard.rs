@@ -468,7 +468,10 @@ impl std::str::FromStr for TargetRef {
             Some(_) | None => return Err(format!("`{text}` is not of the form Deployment/name or ConfigMap/name")),
         };
         match text.split_once('/') {
-            Some((_, name)) if !name.is_empty() => Ok(Self { kind, name: name.to_owned() }),
+            Some((_, name)) if !name.is_empty() => Ok(Self {
+                kind,
+                name: name.to_owned(),
+            }),
             Some(_) | None => Err(format!("`{text}` names no object: write Deployment/name")),
         }
     }

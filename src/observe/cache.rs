@@ -55,8 +55,14 @@ impl Changes {
 impl<T: PartialEq> Cache<T> {
     /// An empty cache, not yet listed.
     pub fn new() -> Arc<Self> {
-        let inner = Inner { objects: BTreeMap::new(), coming: BTreeMap::new(), listed: BTreeSet::new() };
-        Arc::new(Self { inner: Mutex::new(inner) })
+        let inner = Inner {
+            objects: BTreeMap::new(),
+            coming: BTreeMap::new(),
+            listed: BTreeSet::new(),
+        };
+        Arc::new(Self {
+            inner: Mutex::new(inner),
+        })
     }
 
     /// Whether the first list is complete in so many scopes.
@@ -66,7 +72,10 @@ impl<T: PartialEq> Cache<T> {
 
     /// The object of that name.
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<T>> {
-        lock(&self.inner).objects.get(&(namespace.to_owned(), name.to_owned())).cloned()
+        lock(&self.inner)
+            .objects
+            .get(&(namespace.to_owned(), name.to_owned()))
+            .cloned()
     }
 
     /// All objects of a namespace.
@@ -74,12 +83,18 @@ impl<T: PartialEq> Cache<T> {
         let inner = lock(&self.inner);
         let from = (namespace.to_owned(), String::new());
         let objects = inner.objects.range(from..).take_while(|((ns, _), _)| ns == namespace);
-        objects.map(|((_, name), object)| (name.clone(), object.clone())).collect()
+        objects
+            .map(|((_, name), object)| (name.clone(), object.clone()))
+            .collect()
     }
 
     /// All objects.
     pub fn all(&self) -> Vec<(ObjectKey, Arc<T>)> {
-        lock(&self.inner).objects.iter().map(|(key, object)| (key.clone(), object.clone())).collect()
+        lock(&self.inner)
+            .objects
+            .iter()
+            .map(|(key, object)| (key.clone(), object.clone()))
+            .collect()
     }
 
     /// Follows a watch for ever; `trim` gives `None` for objects that do not matter.
@@ -112,7 +127,12 @@ impl<T: PartialEq> Cache<T> {
     }
 
     /// Takes one event in; gives the namespaces in which something really changed.
-    fn apply<K: ResourceExt>(&self, scope: &Scope, event: watcher::Event<K>, trim: &impl Fn(K) -> Option<T>) -> Vec<String> {
+    fn apply<K: ResourceExt>(
+        &self,
+        scope: &Scope,
+        event: watcher::Event<K>,
+        trim: &impl Fn(K) -> Option<T>,
+    ) -> Vec<String> {
         let inner = &mut *lock(&self.inner);
         match event {
             watcher::Event::Init => {
@@ -128,8 +148,12 @@ impl<T: PartialEq> Cache<T> {
             watcher::Event::InitDone => {
                 let before = inner.objects.keys().map(|(namespace, _)| namespace.clone());
                 let mut touched: BTreeSet<_> = before.chain([String::new()]).collect();
-                inner.objects.retain(|(namespace, _), _| scope.as_ref().is_some_and(|scope| scope != namespace));
-                inner.objects.append(&mut inner.coming.remove(scope).unwrap_or_default());
+                inner
+                    .objects
+                    .retain(|(namespace, _), _| scope.as_ref().is_some_and(|scope| scope != namespace));
+                inner
+                    .objects
+                    .append(&mut inner.coming.remove(scope).unwrap_or_default());
                 inner.listed.insert(scope.clone());
                 touched.extend(inner.objects.keys().map(|(namespace, _)| namespace.clone()));
                 touched.into_iter().collect()

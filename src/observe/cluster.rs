@@ -84,8 +84,11 @@ pub struct Proven {
 impl Cluster {
     /// Starts all watches; they run until `stop`.
     pub fn watch(client: &Client, namespaces: &[String], stop: &CancellationToken) -> Self {
-        let scopes: Vec<Scope> =
-            if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() };
+        let scopes: Vec<Scope> = if namespaces.is_empty() {
+            vec![None]
+        } else {
+            namespaces.iter().cloned().map(Some).collect()
+        };
         let cluster = Self {
             guards: Cache::new(),
             incidents: Cache::new(),
@@ -108,19 +111,69 @@ impl Cluster {
         let all = || watcher::Config::default().page_size(PAGE);
         let changes = || self.changes.clone();
         let deployments = stream(dynamic::<Deployment>(client, scope), all());
-        spawn(stop, self.workloads.clone().follow(("Deployments", scope.clone()), deployments, |o| Some(Workload::read(&o)), changes()));
+        spawn(
+            stop,
+            self.workloads.clone().follow(
+                ("Deployments", scope.clone()),
+                deployments,
+                |o| Some(Workload::read(&o)),
+                changes(),
+            ),
+        );
         let pods = stream(dynamic::<ApiPod>(client, scope), all());
-        spawn(stop, self.pods.clone().follow(("Pods", scope.clone()), pods, |o| Pod::read(&o), changes()));
+        spawn(
+            stop,
+            self.pods
+                .clone()
+                .follow(("Pods", scope.clone()), pods, |o| Pod::read(&o), changes()),
+        );
         let guards = stream(typed::<Guard>(client, scope), all());
-        spawn(stop, self.guards.clone().follow(("Guards", scope.clone()), guards, trim, changes()));
+        spawn(
+            stop,
+            self.guards
+                .clone()
+                .follow(("Guards", scope.clone()), guards, trim, changes()),
+        );
         let incidents = stream(typed::<Incident>(client, scope), all());
-        spawn(stop, self.incidents.clone().follow(("Incidents", scope.clone()), incidents, trim, changes()));
+        spawn(
+            stop,
+            self.incidents
+                .clone()
+                .follow(("Incidents", scope.clone()), incidents, trim, changes()),
+        );
         let revisions = stream(typed::<PartialObjectMeta<ReplicaSet>>(client, scope), all());
-        spawn(stop, self.revisions.clone().follow(("ReplicaSets", scope.clone()), revisions, |o| Revision::read(&o.metadata), changes()));
+        spawn(
+            stop,
+            self.revisions.clone().follow(
+                ("ReplicaSets", scope.clone()),
+                revisions,
+                |o| Revision::read(&o.metadata),
+                changes(),
+            ),
+        );
         let configs = stream(typed::<PartialObjectMeta<ConfigMap>>(client, scope), all());
-        spawn(stop, self.configs.clone().follow(("ConfigMaps", scope.clone()), configs, |o| ConfigVersion::read(&o), changes()));
-        let snapshots = stream(typed::<PartialObjectMeta<ControllerRevision>>(client, scope), all().labels(GUARD_LABEL));
-        spawn(stop, self.snapshots.clone().follow(("ControllerRevisions", scope.clone()), snapshots, |o| Proven::read(&o), changes()));
+        spawn(
+            stop,
+            self.configs.clone().follow(
+                ("ConfigMaps", scope.clone()),
+                configs,
+                |o| ConfigVersion::read(&o),
+                changes(),
+            ),
+        );
+        let snapshots = stream(
+            typed::<PartialObjectMeta<ControllerRevision>>(client, scope),
+            all().labels(GUARD_LABEL),
+        );
+        spawn(
+            stop,
+            self.snapshots.clone().follow(
+                ("ControllerRevisions", scope.clone()),
+                snapshots,
+                |o| Proven::read(&o),
+                changes(),
+            ),
+        );
     }
 
     /// Whether every first list is complete; nothing is decided before.
@@ -148,7 +201,9 @@ impl Cluster {
             return Ok(Some(read.clone()));
         }
         let api = dynamic::<ConfigMap>(client, &Some(key.0.clone()));
-        let Some(object) = api.get_opt(&key.1).await? else { return Ok(None) };
+        let Some(object) = api.get_opt(&key.1).await? else {
+            return Ok(None);
+        };
         let read = ReadConfig {
             uid: object.uid().unwrap_or_default(),
             // The watch's version, so that a newer one that was read early is not read again for ever.
@@ -163,7 +218,10 @@ impl Cluster {
 
 impl ConfigVersion {
     fn read(object: &PartialObjectMeta<ConfigMap>) -> Option<Self> {
-        Some(Self { uid: object.uid()?, version: object.resource_version()? })
+        Some(Self {
+            uid: object.uid()?,
+            version: object.resource_version()?,
+        })
     }
 }
 
@@ -177,24 +235,34 @@ impl Proven {
             hash: note(HASH)?.clone(),
             proven_at: time(PROVEN_AT)?,
             last_running: time(LAST_RUNNING)?,
-            images: note(IMAGES).map(|list| list.split_whitespace().map(str::to_owned).collect()).unwrap_or_default(),
+            images: note(IMAGES)
+                .map(|list| list.split_whitespace().map(str::to_owned).collect())
+                .unwrap_or_default(),
         })
     }
 }
 
 /// When the fields `data` or `binaryData` were last written, as the API server's field managers tell.
 fn data_changed(object: &DynamicObject) -> Option<Timestamp> {
-    let writes_data = |fields: &serde_json::Value| fields.get("f:data").is_some() || fields.get("f:binaryData").is_some();
+    let writes_data =
+        |fields: &serde_json::Value| fields.get("f:data").is_some() || fields.get("f:binaryData").is_some();
     let entries = object.metadata.managed_fields.iter().flatten();
-    let times = entries.filter(|e| e.fields_v1.as_ref().is_some_and(|f| writes_data(&f.0))).filter_map(|e| e.time.as_ref());
-    times.map(|time| time.0).max().or(object.metadata.creation_timestamp.as_ref().map(|time| time.0))
+    let times = entries
+        .filter(|e| e.fields_v1.as_ref().is_some_and(|f| writes_data(&f.0)))
+        .filter_map(|e| e.time.as_ref());
+    times
+        .map(|time| time.0)
+        .max()
+        .or(object.metadata.creation_timestamp.as_ref().map(|time| time.0))
 }
 
 /// Managed fields and the last applied configuration are of no use to a guard, and large.
 #[expect(clippy::unnecessary_wraps, reason = "the form that a cache asks for")]
 fn trim<K: ResourceExt>(mut object: K) -> Option<K> {
     object.managed_fields_mut().clear();
-    object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
+    object
+        .annotations_mut()
+        .remove("kubectl.kubernetes.io/last-applied-configuration");
     Some(object)
 }
 
@@ -203,7 +271,10 @@ fn spawn(stop: &CancellationToken, watch: impl Future<Output = ()> + Send + 'sta
     tokio::spawn(async move { stop.run_until_cancelled(watch).await });
 }
 
-fn stream<K>(api: Api<K>, config: watcher::Config) -> impl futures::Stream<Item = watcher::Result<watcher::Event<K>>> + Send
+fn stream<K>(
+    api: Api<K>,
+    config: watcher::Config,
+) -> impl futures::Stream<Item = watcher::Result<watcher::Event<K>>> + Send
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
 {

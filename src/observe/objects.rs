@@ -76,7 +76,13 @@ pub struct Container {
 impl Rollout {
     /// Complete as `kubectl rollout status` says: generation first, then the numbers; paused never is.
     pub fn complete(&self) -> Result<(), String> {
-        let Self { wanted, replicas, updated, available, .. } = *self;
+        let Self {
+            wanted,
+            replicas,
+            updated,
+            available,
+            ..
+        } = *self;
         if self.paused {
             Err("it is paused".into())
         } else if self.observed < self.generation {
@@ -99,7 +105,11 @@ impl Workload {
         let data = &object.data;
         let template = data.pointer("/spec/template").unwrap_or(&Value::Null);
         let count = |path: &str| data.pointer(path).and_then(Value::as_i64).unwrap_or(0);
-        let condition = data.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+        let condition = data
+            .pointer("/status/conditions")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
         let exceeded = condition
             .filter(|c| text(c, "reason") == Some("ProgressDeadlineExceeded") && text(c, "status") == Some("False"))
             .map(|c| text(c, "message").unwrap_or("progress deadline exceeded").to_owned())
@@ -120,9 +130,13 @@ impl Workload {
                 paused: data.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or(false),
                 deadline_exceeded: exceeded,
             },
-            owner: object.metadata.owner_references.iter().flatten().find(|o| o.controller == Some(true)).map(
-                |owner| format!("{}/{}", owner.kind, owner.name),
-            ),
+            owner: object
+                .metadata
+                .owner_references
+                .iter()
+                .flatten()
+                .find(|o| o.controller == Some(true))
+                .map(|owner| format!("{}/{}", owner.kind, owner.name)),
         }
     }
 }
@@ -131,7 +145,11 @@ impl Revision {
     /// Reads a ReplicaSet's metadata.
     pub fn read(metadata: &ObjectMeta) -> Option<Self> {
         let owner = controller(metadata)?;
-        Some(Self { uid: metadata.uid.clone()?, owner: owner.0, revision: revision(metadata) })
+        Some(Self {
+            uid: metadata.uid.clone()?,
+            owner: owner.0,
+            revision: revision(metadata),
+        })
     }
 }
 
@@ -152,7 +170,13 @@ impl Pod {
             created: object.metadata.creation_timestamp.as_ref().map(|t| t.0),
             ready,
             leaving: object.metadata.deletion_timestamp.is_some(),
-            containers: statuses.into_iter().flatten().filter_map(Value::as_array).flatten().map(container).collect(),
+            containers: statuses
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_array)
+                .flatten()
+                .map(container)
+                .collect(),
             config: config_uses(data.get("spec").unwrap_or(&Value::Null)),
         })
     }
@@ -162,7 +186,9 @@ impl Pod {
 fn container(status: &Value) -> Container {
     let restarts = status.get("restartCount").and_then(Value::as_i64).unwrap_or(0);
     let lies = status.pointer("/state/terminated");
-    let waits = status.pointer("/state/waiting").and(status.pointer("/lastState/terminated"));
+    let waits = status
+        .pointer("/state/waiting")
+        .and(status.pointer("/lastState/terminated"));
     let last = lies.or_else(|| status.pointer("/lastState/terminated"));
     let failed = |end: &Value| end.get("exitCode").and_then(Value::as_i64).unwrap_or(0) != 0;
     let lying = i64::from(lies.is_some_and(failed) || waits.is_some_and(failed));
@@ -170,16 +196,28 @@ fn container(status: &Value) -> Container {
         let code = end.get("exitCode").and_then(Value::as_i64).unwrap_or(0);
         format!("exit code {code}, {}", text(end, "reason").unwrap_or("no reason given"))
     });
-    Container { name: text(status, "name").unwrap_or_default().to_owned(), ended: restarts + lying, last: words }
+    Container {
+        name: text(status, "name").unwrap_or_default().to_owned(),
+        ended: restarts + lying,
+        last: words,
+    }
 }
 
 fn controller(metadata: &ObjectMeta) -> Option<(String, String)> {
-    let owner = metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))?;
+    let owner = metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .find(|owner| owner.controller == Some(true))?;
     Some((owner.uid.clone(), owner.name.clone()))
 }
 
 fn revision(metadata: &ObjectMeta) -> Option<String> {
-    metadata.annotations.as_ref()?.get("deployment.kubernetes.io/revision").cloned()
+    metadata
+        .annotations
+        .as_ref()?
+        .get("deployment.kubernetes.io/revision")
+        .cloned()
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
@@ -190,23 +228,40 @@ fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
 pub fn config_uses(spec: &Value) -> Vec<ConfigUse> {
     let mut uses = Vec::new();
     let list = |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
-    let containers: Vec<Value> = ["initContainers", "containers"].iter().flat_map(|key| list(spec, key)).collect();
+    let containers: Vec<Value> = ["initContainers", "containers"]
+        .iter()
+        .flat_map(|key| list(spec, key))
+        .collect();
     for container in &containers {
-        let refs = list(container, "env").into_iter().map(|env| env.pointer("/valueFrom/configMapKeyRef/name").cloned());
-        let whole = list(container, "envFrom").into_iter().map(|from| from.pointer("/configMapRef/name").cloned());
+        let refs = list(container, "env")
+            .into_iter()
+            .map(|env| env.pointer("/valueFrom/configMapKeyRef/name").cloned());
+        let whole = list(container, "envFrom")
+            .into_iter()
+            .map(|from| from.pointer("/configMapRef/name").cloned());
         for name in refs.chain(whole).flatten() {
-            uses.extend(name.as_str().map(|name| ConfigUse { name: name.into(), at_start: true }));
+            uses.extend(name.as_str().map(|name| ConfigUse {
+                name: name.into(),
+                at_start: true,
+            }));
         }
     }
     for volume in list(spec, "volumes") {
-        let sub_path = containers.iter().flat_map(|c| list(c, "volumeMounts")).any(|mount| {
-            text(&mount, "name") == text(&volume, "name") && mount.get("subPath").is_some()
-        });
+        let sub_path = containers
+            .iter()
+            .flat_map(|c| list(c, "volumeMounts"))
+            .any(|mount| text(&mount, "name") == text(&volume, "name") && mount.get("subPath").is_some());
         let projected = volume.get("projected").map(|p| list(p, "sources")).unwrap_or_default();
-        let names = std::iter::once(volume.pointer("/configMap/name").cloned())
-            .chain(projected.iter().map(|source| source.pointer("/configMap/name").cloned()));
+        let names = std::iter::once(volume.pointer("/configMap/name").cloned()).chain(
+            projected
+                .iter()
+                .map(|source| source.pointer("/configMap/name").cloned()),
+        );
         for name in names.flatten() {
-            uses.extend(name.as_str().map(|name| ConfigUse { name: name.into(), at_start: sub_path }));
+            uses.extend(name.as_str().map(|name| ConfigUse {
+                name: name.into(),
+                at_start: sub_path,
+            }));
         }
     }
     uses.sort();
@@ -235,7 +290,10 @@ mod tests {
                 {"name": "three", "configMap": {"name": "all"}},
             ],
         });
-        let seen: Vec<_> = config_uses(&spec).into_iter().map(|used| (used.name, used.at_start)).collect();
+        let seen: Vec<_> = config_uses(&spec)
+            .into_iter()
+            .map(|used| (used.name, used.at_start))
+            .collect();
         let want = [("all", true), ("file", true), ("init", true), ("part", false)];
         assert_eq!(seen, want.map(|(name, at_start)| (name.to_owned(), at_start)));
     }
@@ -251,10 +309,32 @@ mod tests {
 
     #[test]
     fn a_roll_out_is_complete_only_for_the_newest_generation() {
-        let done = Rollout { generation: 2, observed: 2, wanted: 2, replicas: 2, updated: 2, available: 2, ..Rollout::default() };
+        let done = Rollout {
+            generation: 2,
+            observed: 2,
+            wanted: 2,
+            replicas: 2,
+            updated: 2,
+            available: 2,
+            ..Rollout::default()
+        };
         assert_eq!(done.complete(), Ok(()));
-        assert!(Rollout { generation: 3, ..done.clone() }.complete().is_err());
-        assert!(Rollout { paused: true, ..done.clone() }.complete().is_err());
+        assert!(
+            Rollout {
+                generation: 3,
+                ..done.clone()
+            }
+            .complete()
+            .is_err()
+        );
+        assert!(
+            Rollout {
+                paused: true,
+                ..done.clone()
+            }
+            .complete()
+            .is_err()
+        );
         assert!(Rollout { replicas: 3, ..done }.complete().is_err());
     }
 }

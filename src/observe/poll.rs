@@ -226,12 +226,7 @@ impl<K: Ord + Clone> Poller<K> {
     }
 
     /// Sends every distinct query once, several at a time.
-    async fn ask(
-        &mut self,
-        asked: Vec<(Form, (Names, Values))>,
-        at: Moment,
-        deadline: Instant,
-    ) -> Answers {
+    async fn ask(&mut self, asked: Vec<(Form, (Names, Values))>, at: Moment, deadline: Instant) -> Answers {
         let mut batches: BTreeMap<(Form, Names), BTreeSet<Values>> = BTreeMap::new();
         for (form, (names, values)) in asked {
             batches.entry((form, names)).or_default().insert(values);

@@ -49,15 +49,27 @@ pub struct Followed {
 impl Followed {
     /// Which ConfigMaps of the namespace belong to this guard alone.
     pub fn find(namespace: &str, spec: &GuardSpec, cluster: &Cluster) -> Self {
-        let named = |kind| spec.targets.iter().filter(move |t| t.kind == kind).map(|t| t.name.clone());
-        let mut followed = Self { own: named(TargetKind::ConfigMap).collect(), shared: BTreeMap::new() };
+        let named = |kind| {
+            spec.targets
+                .iter()
+                .filter(move |t| t.kind == kind)
+                .map(|t| t.name.clone())
+        };
+        let mut followed = Self {
+            own: named(TargetKind::ConfigMap).collect(),
+            shared: BTreeMap::new(),
+        };
         if !spec.follow_config {
             return followed;
         }
         let guarded: BTreeSet<String> = named(TargetKind::Deployment).collect();
         let workloads = cluster.workloads.of_namespace(namespace);
         let pods = cluster.pods.of_namespace(namespace);
-        let mine: BTreeSet<String> = workloads.iter().filter(|(name, _)| guarded.contains(name)).map(|(_, w)| w.uid.clone()).collect();
+        let mine: BTreeSet<String> = workloads
+            .iter()
+            .filter(|(name, _)| guarded.contains(name))
+            .map(|(_, w)| w.uid.clone())
+            .collect();
         let my_revisions: BTreeSet<String> = cluster
             .revisions
             .of_namespace(namespace)
@@ -106,14 +118,19 @@ impl Seen {
         for target in &spec.targets {
             match target.kind {
                 TargetKind::ConfigMap => {
-                    let config = configs.get(&target.name).ok_or_else(|| NotSeen::Missing(target.clone()))?;
+                    let config = configs
+                        .get(&target.name)
+                        .ok_or_else(|| NotSeen::Missing(target.clone()))?;
                     parts.insert(target.clone(), config.hash.clone());
                 }
                 TargetKind::Deployment => {
                     let found = cluster.workloads.get(namespace, &target.name);
                     let workload = found.ok_or_else(|| NotSeen::Missing(target.clone()))?;
                     if let Some(by) = &workload.owner {
-                        return Err(NotSeen::Owned { target: target.clone(), by: by.clone() });
+                        return Err(NotSeen::Owned {
+                            target: target.clone(),
+                            by: by.clone(),
+                        });
                     }
                     parts.insert(target.clone(), workload.template.clone());
                     images.extend(workload.images.iter().cloned());
@@ -125,12 +142,25 @@ impl Seen {
             }
         }
         for name in &followed.own {
-            let target = TargetRef { kind: TargetKind::ConfigMap, name: name.clone() };
+            let target = TargetRef {
+                kind: TargetKind::ConfigMap,
+                name: name.clone(),
+            };
             parts.extend(configs.get(name).map(|config| (target, config.hash.clone())));
         }
         let hash = state_hash(parts.iter().map(|(target, hash)| (target, hash.as_str())));
-        let shared = followed.shared.iter().map(|(name, by)| format!("ConfigMap/{name}, shared with {by}, left alone"));
-        Ok(Self { hash, images, parts, rolled_out, facts, shared: shared.collect() })
+        let shared = followed
+            .shared
+            .iter()
+            .map(|(name, by)| format!("ConfigMap/{name}, shared with {by}, left alone"));
+        Ok(Self {
+            hash,
+            images,
+            parts,
+            rolled_out,
+            facts,
+            shared: shared.collect(),
+        })
     }
 }
 
@@ -140,7 +170,9 @@ fn newest_pods(namespace: &str, workload: &Workload, cluster: &Cluster) -> Vec<(
         return Vec::new();
     }
     let revisions = cluster.revisions.of_namespace(namespace);
-    let newest = revisions.iter().find(|(_, r)| r.owner == workload.uid && r.revision == workload.revision);
+    let newest = revisions
+        .iter()
+        .find(|(_, r)| r.owner == workload.uid && r.revision == workload.revision);
     let Some((_, newest)) = newest else { return Vec::new() };
     let mut pods = cluster.pods.of_namespace(namespace);
     pods.retain(|(_, pod)| pod.owner == newest.uid && !pod.leaving);
@@ -155,7 +187,10 @@ fn fresh(pods: &[(String, std::sync::Arc<Pod>)], configs: &BTreeMap<String, Read
             if let (Some(changed), Some(created)) = (changed, pod.created)
                 && created < changed
             {
-                return Err(format!("pod {name} is older than the last change of ConfigMap/{}", used.name));
+                return Err(format!(
+                    "pod {name} is older than the last change of ConfigMap/{}",
+                    used.name
+                ));
             }
         }
     }
@@ -165,15 +200,23 @@ fn fresh(pods: &[(String, std::sync::Arc<Pod>)], configs: &BTreeMap<String, Read
 fn collect_facts(target: &TargetRef, workload: &Workload, pods: &[(String, std::sync::Arc<Pod>)], facts: &mut Facts) {
     let current = workload.rollout.observed >= workload.rollout.generation;
     if let Some(message) = workload.rollout.deadline_exceeded.as_ref().filter(|_| current) {
-        facts.progress_deadline_exceeded.get_or_insert_with(|| format!("{target}: {message}"));
+        facts
+            .progress_deadline_exceeded
+            .get_or_insert_with(|| format!("{target}: {message}"));
     }
     if pods.iter().any(|(_, pod)| pod.ready) {
         return;
     }
-    let worst = pods.iter().flat_map(|(name, pod)| pod.containers.iter().map(move |c| (name, c))).max_by_key(|(_, c)| c.ended);
+    let worst = pods
+        .iter()
+        .flat_map(|(name, pod)| pod.containers.iter().map(move |c| (name, c)))
+        .max_by_key(|(_, c)| c.ended);
     if let Some((pod, container)) = worst.filter(|(_, c)| c.ended >= CRASHES) {
         facts.crash_looping.get_or_insert_with(|| {
-            format!("container {} of pod {pod} ended {} times ({}) and no new pod is Ready", container.name, container.ended, container.last)
+            format!(
+                "container {} of pod {pod} ended {} times ({}) and no new pod is Ready",
+                container.name, container.ended, container.last
+            )
         });
     }
 }

@@ -49,7 +49,10 @@ impl Guarded {
                 Act::Prove { .. } => self.prove(shared, seen, proven, now).await,
                 Act::Touch { name } => {
                     let namespace = self.guard.namespace().unwrap_or_default();
-                    self.note(snapshot::touch(shared.api, &namespace, &name, now).await, "mark the state as running");
+                    self.note(
+                        snapshot::touch(shared.api, &namespace, &name, now).await,
+                        "mark the state as running",
+                    );
                 }
                 Act::Open(draft) => again |= self.open(shared, policy, seen, *draft, now).await,
                 Act::Run => runs = true,
@@ -70,17 +73,40 @@ impl Guarded {
             return;
         }
         let namespace = self.guard.namespace().unwrap_or_default();
-        let needed = [Some(seen.hash.as_str()), self.record.restore_to.as_ref().map(|to| to.hash.as_str())];
+        let needed = [
+            Some(seen.hash.as_str()),
+            self.record.restore_to.as_ref().map(|to| to.hash.as_str()),
+        ];
         let needed: Vec<&str> = needed.into_iter().flatten().collect();
-        self.note(snapshot::collect(shared.api, &namespace, proven, &needed).await, "collect old states");
+        self.note(
+            snapshot::collect(shared.api, &namespace, proven, &needed).await,
+            "collect old states",
+        );
     }
 
     /// Makes the plan, writes the evidence, then the guard's reference to it, then its status.
-    async fn open(&mut self, shared: &Shared<'_>, policy: &Policy, seen: &Seen, mut draft: open::Draft, now: Timestamp) -> bool {
+    async fn open(
+        &mut self,
+        shared: &Shared<'_>,
+        policy: &Policy,
+        seen: &Seen,
+        mut draft: open::Draft,
+        now: Timestamp,
+    ) -> bool {
         draft.spec.guard = self.guard.name_any();
-        let nobody = IncidentRef { name: String::new(), uid: String::new() };
+        let nobody = IncidentRef {
+            name: String::new(),
+            uid: String::new(),
+        };
         let namespace = self.guard.namespace().unwrap_or_default();
-        let runner = run::Run { api: shared.api, clock: shared.clock, namespace: &namespace, policy, at: &nobody, spec: &draft.spec };
+        let runner = run::Run {
+            api: shared.api,
+            clock: shared.clock,
+            namespace: &namespace,
+            policy,
+            at: &nobody,
+            spec: &draft.spec,
+        };
         let planned = match runner.resolve(seen.parts.keys()).await {
             Ok(planned) => planned,
             Err(ApiError::Refused(why)) => Err(why),
@@ -99,11 +125,16 @@ impl Guarded {
             draft.why = Some(obstacle);
         }
         let opened = record::open(shared.api, &self.guard, &draft.spec).await;
-        let Some(at) = self.note(opened, "open an incident") else { return false };
+        let Some(at) = self.note(opened, "open an incident") else {
+            return false;
+        };
         let happened = open::opened(&draft);
         let status = IncidentStatus {
             state: Some(draft.state),
-            reason: draft.why.as_ref().map_or_else(|| "putting back".to_owned(), ToString::to_string),
+            reason: draft
+                .why
+                .as_ref()
+                .map_or_else(|| "putting back".to_owned(), ToString::to_string),
             grade: draft.spec.grade.clone(),
             action: Some(draft.spec.action),
             respond_by: draft.respond_by,
@@ -114,7 +145,12 @@ impl Guarded {
             ..IncidentStatus::default()
         };
         self.record.incident = Some(at.clone());
-        self.case = Some(OpenCase { at, spec: draft.spec, status, written: IncidentStatus::default() });
+        self.case = Some(OpenCase {
+            at,
+            spec: draft.spec,
+            status,
+            written: IncidentStatus::default(),
+        });
         self.tell(shared, &happened);
         self.write_record(shared).await
     }
@@ -124,7 +160,14 @@ impl Guarded {
         let name = self.name();
         let namespace = self.guard.namespace().unwrap_or_default();
         let Some(case) = &mut self.case else { return false };
-        let runner = run::Run { api: shared.api, clock: shared.clock, namespace: &namespace, policy, at: &case.at, spec: &case.spec };
+        let runner = run::Run {
+            api: shared.api,
+            clock: shared.clock,
+            namespace: &namespace,
+            policy,
+            at: &case.at,
+            spec: &case.spec,
+        };
         let progress = match begin(&runner, &mut case.status, seen).await {
             Ok(None) => runner.advance(&mut case.status).await,
             Ok(Some(end)) => Ok(end),
@@ -137,7 +180,9 @@ impl Guarded {
                 self.shown.waits_for = Some(why);
                 return false;
             }
-            Err(why @ ApiError::Refused(_)) => Happened::Escalated { because: why.to_string() },
+            Err(why @ ApiError::Refused(_)) => Happened::Escalated {
+                because: why.to_string(),
+            },
             Err(why) => {
                 tracing::warn!(guard = name, incident = case.at.name, "{name}: the plan waits: {why}");
                 return false;
@@ -149,9 +194,9 @@ impl Guarded {
             }
             Ok(run::Progress::Superseded(by)) => Happened::Superseded { by },
             Ok(run::Progress::Failed(why)) => Happened::Escalated { because: why },
-            Ok(run::Progress::NotAsRecorded) => {
-                Happened::Escalated { because: "the plan made now is not the one that was recorded".into() }
-            }
+            Ok(run::Progress::NotAsRecorded) => Happened::Escalated {
+                because: "the plan made now is not the one that was recorded".into(),
+            },
         };
         let state = if matches!(happened, Happened::Superseded { .. }) {
             self.record.incident = None;
@@ -179,7 +224,11 @@ impl Guarded {
             match written {
                 Ok(()) => case.written = case.status.clone(),
                 Err(ApiError::NotFound(_) | ApiError::Invalid(_)) => {
-                    tracing::warn!(incident = case.at.name, "incident {} was deleted: it is let go", case.at.name);
+                    tracing::warn!(
+                        incident = case.at.name,
+                        "incident {} was deleted: it is let go",
+                        case.at.name
+                    );
                     self.record.incident = None;
                 }
                 Err(why) => {
@@ -211,12 +260,18 @@ impl Guarded {
     /// One line where a write failed; it is tried again next turn.
     fn note<T>(&self, written: Result<T, ApiError>, what: &str) -> Option<T> {
         let name = self.name();
-        written.inspect_err(|why| tracing::warn!(guard = name, "{name}: cannot {what} yet: {why}")).ok()
+        written
+            .inspect_err(|why| tracing::warn!(guard = name, "{name}: cannot {what} yet: {why}"))
+            .ok()
     }
 }
 
 /// Before its first action a plan is made again, and must be the recorded one. `Some`: it ends here.
-async fn begin(runner: &run::Run<'_>, status: &mut IncidentStatus, seen: &Seen) -> Result<Option<run::Progress>, ApiError> {
+async fn begin(
+    runner: &run::Run<'_>,
+    status: &mut IncidentStatus,
+    seen: &Seen,
+) -> Result<Option<run::Progress>, ApiError> {
     if status.journal.iter().any(|entry| entry.seq > status.plan_from) {
         return Ok(None);
     }

@@ -86,7 +86,10 @@ impl Guarded {
     pub fn meet(guard: Arc<Guard>, presets: &BTreeMap<String, Preset>, incidents: &Cache<Incident>) -> Self {
         let record = guard.status.clone().unwrap_or_default();
         let namespace = guard.namespace().unwrap_or_default();
-        let case = record.incident.as_ref().and_then(|at| OpenCase::find(&namespace, at, incidents));
+        let case = record
+            .incident
+            .as_ref()
+            .and_then(|at| OpenCase::find(&namespace, at, incidents));
         let mut met = Self {
             rules: compile(&guard, presets),
             written: record.clone(),
@@ -132,9 +135,10 @@ impl Guarded {
             (Ok(_), Err(Blind::NotSeen(NotSeen::Missing(target)))) => {
                 Some(("TargetMissing", format!("{target} does not exist in this namespace")))
             }
-            (Ok(_), Err(Blind::NotSeen(NotSeen::Owned { target, by }))) => {
-                Some(("OtherController", format!("{target} belongs to {by}: guard that instead")))
-            }
+            (Ok(_), Err(Blind::NotSeen(NotSeen::Owned { target, by }))) => Some((
+                "OtherController",
+                format!("{target} belongs to {by}: guard that instead"),
+            )),
             (Ok(_), Err(Blind::Unreadable(why))) => {
                 tracing::debug!(guard = self.name(), "cannot read its ConfigMaps: {why}");
                 return;
@@ -142,7 +146,11 @@ impl Guarded {
             (Ok(_), Ok(_)) => None,
         };
         if let Some((reason, message)) = blocked {
-            self.shown = Shown { state: Some(State::NotReady), waits_for: Some(message.clone()), ..Shown::default() };
+            self.shown = Shown {
+                state: Some(State::NotReady),
+                waits_for: Some(message.clone()),
+                ..Shown::default()
+            };
             self.record.state = Some(State::NotReady);
             self.record.observed_generation = generation;
             let news = standing::not_ready(reason, message);
@@ -162,7 +170,9 @@ impl Guarded {
         let mut reading = reading;
         for _ in 0..PASSES {
             let now = now.max(shared.clock.now());
-            let Some(verdict) = self.judge(seen, reading.take(), now) else { return };
+            let Some(verdict) = self.judge(seen, reading.take(), now) else {
+                return;
+            };
             let clocks = self.clocks(seen, &verdict, now);
             let proven = self.proven(shared);
             let Ok(rules) = &self.rules else { return };
@@ -217,25 +227,31 @@ impl Guarded {
         rolled_out.map_or(change, |at| at.max(change))
     }
 
-    fn clocks(&self, seen: &Seen, verdict: &Verdict, now: Timestamp) -> Clocks {
-        let Ok(rules) = &self.rules else { return Clocks::default() };
+    fn clocks(&mut self, seen: &Seen, verdict: &Verdict, now: Timestamp) -> Clocks {
+        let since = self.windows_begin(now);
+        let blind = self.blind_since.map_or(Duration::ZERO, |since| between(since, now));
+        let Ok(rules) = &mut self.rules else {
+            return Clocks::default();
+        };
         let context = Context {
             now,
-            since: self.windows_begin(now),
+            since,
             baseline: self.record.baseline.as_ref(),
             facts: &seen.facts,
             rolled_out: seen.rolled_out.is_ok(),
         };
-        let wishes = verify_conditions(&rules.policy, &rules.memory, &context);
+        let wishes = verify_conditions(&rules.policy, &mut rules.memory, &context);
         let names = verdict.triggers.iter().map(|trigger| trigger.name.clone());
         Clocks {
             healthy: rules.memory.healthy_for(),
             requests: rules.memory.requests_since_change(),
             quiet: rules.memory.all_quiet_for(),
-            quiet_by: names.map(|name| (name.clone(), rules.memory.quiet_for(&name))).collect(),
-            baseline: rules.memory.baseline(now),
+            quiet_by: names
+                .filter_map(|name| Some((name.clone(), rules.memory.quiet_for(&name)?)))
+                .collect(),
+            baseline: rules.memory.baseline(&rules.policy),
             verified: wishes.iter().all(|(_, truth, _)| *truth == Truth::True),
-            blind: self.blind_since.map_or(Duration::ZERO, |since| between(since, now)),
+            blind,
         }
     }
 
@@ -243,7 +259,11 @@ impl Guarded {
         let namespace = self.guard.namespace().unwrap_or_default();
         let snapshots = shared.cluster.snapshots.of_namespace(&namespace);
         let name = self.guard.name_any();
-        snapshots.into_iter().filter(|(_, state)| state.guard == name).map(|(_, state)| (*state).clone()).collect()
+        snapshots
+            .into_iter()
+            .filter(|(_, state)| state.guard == name)
+            .map(|(_, state)| (*state).clone())
+            .collect()
     }
 
     /// State and conditions after a decision.
@@ -271,7 +291,11 @@ impl Guarded {
     }
 
     pub(super) fn name(&self) -> String {
-        format!("{}/{}", self.guard.namespace().unwrap_or_default(), self.guard.name_any())
+        format!(
+            "{}/{}",
+            self.guard.namespace().unwrap_or_default(),
+            self.guard.name_any()
+        )
     }
 }
 
@@ -286,18 +310,31 @@ impl OpenCase {
         let mut status = written.clone();
         // Created, and then stopped before its status was written: judged again from here.
         status.state.get_or_insert(IncidentState::AwaitingDecision);
-        Some(Self { at: at.clone(), spec: incident.spec.clone(), status, written })
+        Some(Self {
+            at: at.clone(),
+            spec: incident.spec.clone(),
+            status,
+            written,
+        })
     }
 
     pub(super) fn case(&self) -> Case<'_> {
-        Case { name: &self.at.name, spec: &self.spec, status: &self.status }
+        Case {
+            name: &self.at.name,
+            spec: &self.spec,
+            status: &self.status,
+        }
     }
 }
 
 fn compile(guard: &Guard, presets: &BTreeMap<String, Preset>) -> Result<Rules, String> {
     let namespace = guard.namespace().unwrap_or_default();
     match Policy::compile(&namespace, &guard.spec, presets) {
-        Ok(policy) => Ok(Rules { memory: Memory::new(&policy), policy: Arc::new(policy), begun: false }),
+        Ok(policy) => Ok(Rules {
+            memory: Memory::new(&policy),
+            policy: Arc::new(policy),
+            begun: false,
+        }),
         Err(mistakes) => Err(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
     }
 }

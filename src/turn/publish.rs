@@ -8,7 +8,7 @@ use kube::{Resource, ResourceExt};
 use super::{Daemon, Shared, guarded::Guarded};
 use crate::{
     decide::{Happened, between},
-    judge::{Overall, SignalShown, TriggerStatus, TriggerVerdict},
+    judge::{Overall, SignalShown, Status, TriggerVerdict, Word},
     model::{
         guard::{State, TargetKind},
         incident::{Incident, IncidentState},
@@ -17,7 +17,8 @@ use crate::{
     report::{
         events::Kind,
         view::{
-            GuardView, IncidentLine, PrometheusState, PrometheusView, SignalVerdict, SignalView, StatusView, TriggerView,
+            GuardView, IncidentLine, PrometheusState, PrometheusView, SignalVerdict, SignalView, StatusView,
+            TriggerView,
         },
     },
 };
@@ -46,8 +47,10 @@ impl Daemon {
         for ((namespace, _), guarded) in &self.guards {
             if let Some(case) = &guarded.case {
                 let key = (namespace.clone(), case.at.name.clone());
-                let mut incident =
-                    all.get(&key).map_or_else(|| Incident::new(&case.at.name, case.spec.clone()), |known| (**known).clone());
+                let mut incident = all.get(&key).map_or_else(
+                    || Incident::new(&case.at.name, case.spec.clone()),
+                    |known| (**known).clone(),
+                );
                 incident.metadata.namespace = Some(namespace.clone());
                 incident.status = Some(case.status.clone());
                 all.insert(key, Arc::new(incident));
@@ -58,7 +61,12 @@ impl Daemon {
 
     fn prometheus(&self) -> PrometheusView {
         let url = self.settings.prometheus.url.clone();
-        let Some(health) = &self.health else { return PrometheusView { url, ..PrometheusView::default() } };
+        let Some(health) = &self.health else {
+            return PrometheusView {
+                url,
+                ..PrometheusView::default()
+            };
+        };
         PrometheusView {
             url,
             state: match health.state {
@@ -100,20 +108,35 @@ impl Guarded {
         let incident = self.case.as_ref().map(|case| case.at.name.as_str());
         tracing::info!(guard = %format!("{namespace}/{name}"), incident, reason = happened.reason(), "{namespace}/{name}: {happened}");
         let kind = if happened.warns() { Kind::Warning } else { Kind::Normal };
-        let note = incident.map_or_else(|| happened.to_string(), |incident| format!("{happened} [incident {incident}]"));
+        let note = incident.map_or_else(
+            || happened.to_string(),
+            |incident| format!("{happened} [incident {incident}]"),
+        );
         let mut about = vec![self.guard.object_ref(&())];
-        for target in self.guard.spec.targets.iter().filter(|target| target.kind == TargetKind::Deployment) {
+        for target in self
+            .guard
+            .spec
+            .targets
+            .iter()
+            .filter(|target| target.kind == TargetKind::Deployment)
+        {
             about.push(ObjectReference {
                 api_version: Some("apps/v1".into()),
                 kind: Some("Deployment".into()),
                 name: Some(target.name.clone()),
                 namespace: Some(namespace.clone()),
-                uid: shared.cluster.workloads.get(&namespace, &target.name).map(|workload| workload.uid.clone()),
+                uid: shared
+                    .cluster
+                    .workloads
+                    .get(&namespace, &target.name)
+                    .map(|workload| workload.uid.clone()),
                 ..ObjectReference::default()
             });
         }
         for object in about {
-            shared.events.tell(&object, kind, happened.reason(), happened.reason(), &note);
+            shared
+                .events
+                .tell(&object, kind, happened.reason(), happened.reason(), &note);
         }
     }
 
@@ -141,7 +164,9 @@ impl Guarded {
             shared.metrics.rollback_ended(outcome);
         }
         let took = |until: Option<jiff::Timestamp>| until.map(|at| between(case.spec.first_bad_at, at));
-        shared.metrics.detected_after(took(Some(case.spec.opened_at)).unwrap_or(Duration::ZERO));
+        shared
+            .metrics
+            .detected_after(took(Some(case.spec.opened_at)).unwrap_or(Duration::ZERO));
         if let Some(time) = took(case.status.recovered_at) {
             shared.metrics.recovered_after(time);
         }
@@ -155,19 +180,27 @@ fn signal(shown: &SignalShown) -> SignalView {
         unit: shown.unit,
         baseline: shown.baseline,
         limit: shown.limit,
-        verdict: SignalVerdict::default(),
-        because: shown.because.clone(),
+        verdict: match shown.verdict {
+            Word::Healthy => SignalVerdict::Healthy,
+            Word::Breached => SignalVerdict::Breached,
+            Word::Unknown => SignalVerdict::Unknown,
+        },
+        because: (!shown.because.is_empty()).then(|| shown.because.clone()),
         at: shown.at,
     }
 }
 
 fn trigger(verdict: &TriggerVerdict) -> TriggerView {
     let status = match verdict.status {
-        TriggerStatus::Quiet => "quiet",
-        TriggerStatus::NotArmed(_) => "not armed",
-        TriggerStatus::Unknown(_) => "unknown",
-        TriggerStatus::Suspect { .. } => "pending",
-        TriggerStatus::Firing { .. } => "firing",
+        Status::Quiet => "quiet",
+        Status::NotArmed(_) => "not armed",
+        Status::Unknown(_) => "unknown",
+        Status::Suspect { .. } => "pending",
+        Status::Firing { .. } => "firing",
     };
-    TriggerView { name: verdict.name.clone(), status: status.to_owned(), sentence: verdict.sentence.clone() }
+    TriggerView {
+        name: verdict.name.clone(),
+        status: status.to_owned(),
+        sentence: verdict.sentence.clone(),
+    }
 }
