@@ -452,6 +452,31 @@ pub struct IncidentRef {
     pub uid: String,
 }
 
+impl std::fmt::Display for TargetRef {
+    /// `Deployment/orders`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}/{}", self.kind, self.name)
+    }
+}
+
+impl std::str::FromStr for TargetRef {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let kind = match text.split_once('/') {
+            Some(("Deployment", _)) => TargetKind::Deployment,
+            Some(("ConfigMap", _)) => TargetKind::ConfigMap,
+            Some(_) | None => return Err(format!("`{text}` is not of the form Deployment/name or ConfigMap/name")),
+        };
+        match text.split_once('/') {
+            Some((_, name)) if !name.is_empty() => Ok(Self {
+                kind,
+                name: name.to_owned(),
+            }),
+            Some(_) | None => Err(format!("`{text}` names no object: write Deployment/name")),
+        }
+    }
+}
+
 impl Default for BaselinePolicy {
     fn default() -> Self {
         Self { window: an_hour() }

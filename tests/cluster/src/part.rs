@@ -1,0 +1,117 @@
+//! One program of the cluster that can be stopped, killed and started again in its place, with the same flags and data.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use crate::process::{Process, Program};
+use crate::scratch::Scratch;
+
+const STARTS_WITHIN: Duration = Duration::from_secs(60);
+
+/// The file of a program of the cluster.
+pub(crate) fn program(name: &str) -> anyhow::Result<PathBuf> {
+    let help =
+        "run `tests/run`, which builds the cluster's programs, or `export MODOSU_CLUSTER_BIN=$(tests/cluster/build)`";
+    let folder =
+        std::env::var_os("MODOSU_CLUSTER_BIN").with_context(|| format!("MODOSU_CLUSTER_BIN is not set: {help}"))?;
+    let path = PathBuf::from(folder).join(name);
+    if !path.exists() {
+        bail!("{} is missing: {help}", path.display());
+    }
+    Ok(path)
+}
+
+#[derive(Debug)]
+pub struct Part {
+    scratch: Arc<Scratch>,
+    program: Program,
+    ready: Ready,
+    process: Mutex<Option<Process>>,
+}
+
+/// How one sees that it serves: a URL that answers 200.
+#[derive(Clone, Debug)]
+pub(crate) struct Ready {
+    pub(crate) url: String,
+    pub(crate) client: reqwest::Client,
+}
+
+impl Part {
+    pub(crate) fn new(scratch: &Arc<Scratch>, program: Program, ready: Ready) -> Self {
+        Self {
+            scratch: scratch.clone(),
+            program,
+            ready,
+            process: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn asked_with(mut self, client: reqwest::Client) -> Self {
+        self.ready.client = client;
+        self
+    }
+
+    /// Back when it serves. Does nothing while it runs.
+    pub async fn start(&self) -> anyhow::Result<()> {
+        self.launch().await?;
+        self.wait_ready().await
+    }
+
+    /// SIGTERM, SIGKILL after five seconds.
+    pub async fn stop(&self) {
+        if let Some(process) = self.take() {
+            process.terminate(Duration::from_secs(5)).await;
+        }
+    }
+
+    /// `kill -9`.
+    pub async fn kill(&self) {
+        if let Some(process) = self.take() {
+            process.kill().await;
+        }
+    }
+
+    /// The running process, for signals such as `STOP` and `CONT`.
+    pub fn process(&self) -> Option<Process> {
+        self.lock().clone().filter(|process| process.exited().is_none())
+    }
+
+    pub(crate) async fn launch(&self) -> anyhow::Result<()> {
+        if self.process().is_none() {
+            let process = Process::start(&self.scratch, self.program.clone()).await?;
+            *self.lock() = Some(process);
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn wait_ready(&self) -> anyhow::Result<()> {
+        let process = self.lock().clone().context("it was not started")?;
+        let asked = tokio::time::Instant::now();
+        while asked.elapsed() < STARTS_WITHIN {
+            if process.exited().is_some() {
+                bail!("it ended at once:\n{}", process.log());
+            }
+            let answer = self.ready.client.get(&self.ready.url).send().await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bail!(
+            "{} does not answer 200 after {STARTS_WITHIN:?}:\n{}",
+            self.ready.url,
+            process.log()
+        )
+    }
+
+    fn take(&self) -> Option<Process> {
+        self.lock().take()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Process>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
