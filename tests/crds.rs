@@ -8,11 +8,7 @@
 
 use std::{fs, path::Path};
 
-use kube::CustomResourceExt as _;
-use modosu::{
-    cli::crds,
-    model::{guard::Guard, incident::Incident},
-};
+use modosu::cli::crds;
 use serde_json::Value;
 
 const REGENERATE: &str = "regenerate it: MODOSU_WRITE=1 cargo test --test crds";
@@ -30,10 +26,8 @@ fn walk(schema: &Value, way: &str, see: &mut impl FnMut(&str, &Value)) {
 }
 
 fn schemas() -> [Value; 2] {
-    [Guard::crd(), Incident::crd()].map(|crd| {
-        let crd = serde_json::to_value(crd).unwrap();
-        crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
-    })
+    let schema = |crd: Value| crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
+    crds::definitions().unwrap().map(|(_, crd)| schema(crd))
 }
 
 fn rules(schema: &Value) -> Vec<String> {
@@ -47,7 +41,8 @@ fn rules(schema: &Value) -> Vec<String> {
 #[test]
 fn the_shipped_definitions_are_what_the_binary_prints() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/crds");
-    for (name, text) in crds::definitions().unwrap() {
+    for (name, definition) in crds::definitions().unwrap() {
+        let text = crds::yaml(&definition).unwrap();
         let path = folder.join(name);
         if std::env::var_os("MODOSU_WRITE").is_some() {
             fs::write(&path, &text).unwrap();
@@ -62,7 +57,7 @@ fn the_shipped_definitions_are_what_the_binary_prints() {
 
 #[test]
 fn the_stream_is_the_files_one_after_the_other() {
-    let [(_, guards), (_, incidents)] = crds::definitions().unwrap();
+    let [guards, incidents] = crds::definitions().unwrap().map(|(_, crd)| crds::yaml(&crd).unwrap());
     assert_eq!(crds::stream().unwrap(), format!("{guards}---\n{incidents}"));
 }
 

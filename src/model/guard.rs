@@ -241,7 +241,6 @@ pub struct Trigger {
     pub hold: Length,
     /// Fewer requests in the window: the window grows until it holds them; fewer still: Unknown.
     #[serde(default = "twenty")]
-    #[schemars(extend("format" = "int64"))]
     pub min_requests: u32,
     /// A ratio acts automatically only when it is beyond its limit with this error; `off`: plain comparison.
     #[serde(default)]

@@ -77,7 +77,6 @@ pub struct Evidence {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = "int64"))]
     pub requests: Option<u64>,
 }
 
@@ -202,7 +201,6 @@ pub struct PlannedStep {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct JournalEntry {
-    #[schemars(extend("format" = "int64"))]
     pub seq: u32,
     pub at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
