@@ -40,7 +40,8 @@ pub mod words;
 pub use memory::Memory;
 pub use verdict::{Finding, Overall, SignalShown, Status, TriggerVerdict, Verdict, Word};
 
-use condition::{Missing, Truth};
+use condition::Missing;
+pub use condition::Truth;
 use memory::Fresh;
 use policy::Policy;
 use trigger::Asked;
