@@ -106,7 +106,7 @@ impl Hold {
 }
 
 impl Memory {
-    /// Nothing remembered yet.
+    /// Nothing remembered yet. It goes with this very policy: a guard that was edited gets a new one.
     pub fn new(policy: &Policy) -> Self {
         let (places, columns) = places(&policy.signals);
         let needed = policy
