@@ -1,5 +1,7 @@
 //! The nouns of modosu, without any IO. The custom resources `Guard` and `Incident` are these types.
 
+/// What of an object is restored, and the hash by which it is known.
+pub mod content;
 /// The two schemes of grades, as data.
 pub mod grade;
 /// What a guard's owner writes and what modosu answers: `kind: Guard`.

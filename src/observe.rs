@@ -1,1 +1,26 @@
-//! Stub.
+//! IO. What Prometheus measures and what the cluster holds, as values. A partial observation is a value, not an error.
+
+/// What Prometheus answered, read without believing it.
+pub mod answer;
+/// One kind of object, watched into a map of trimmed values.
+pub mod cache;
+/// The cluster as watches show it.
+pub mod cluster;
+/// The cluster's objects, trimmed to what modosu judges by.
+pub mod objects;
+/// One turn of reading Prometheus for all guards.
+pub mod poll;
+/// One question to Prometheus, over HTTP or in this process.
+pub mod prometheus;
+/// One query for many guards, split where one guard's series spoil it.
+pub mod prometheus_batch;
+/// Whether Prometheus answers, and when to ask again.
+pub mod prometheus_health;
+/// How often targets are scraped, and how long that takes.
+pub mod prometheus_learned;
+/// From a guard's signals to queries, and from numbers to measurements.
+pub mod prometheus_plan;
+/// The PromQL that modosu sends.
+pub mod query;
+/// A guard's targets as they are now.
+pub mod seen;

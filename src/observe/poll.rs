@@ -1,0 +1,265 @@
+//! IO. One turn of reading: every guard's numbers from as few queries as there are distinct ones, on one moment.
+//!
+//! Readings are taken a little behind Prometheus' own now (a scrape is stamped when it starts and stored when it
+//! ends), and each counts the time since that guard's last one: windows touch and never overlap. A guard whose
+//! counts got no answer keeps its place and counts that time with its next reading.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::{FutureExt, StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use super::{
+    answer::Failure,
+    prometheus::Prometheus,
+    prometheus_batch::{Asked, Batch, Memory},
+    prometheus_health::Breaker,
+    prometheus_learned::Learned,
+    prometheus_plan::{Answers, Plan, Terms},
+    query::{Form, Moment, Names, Values},
+};
+use crate::{
+    judge::policy::Policy,
+    model::reading::{Because, Measured, Reading},
+};
+
+pub use super::prometheus_health::{Health, State};
+
+/// Queries that run at the same time.
+const AT_ONCE: usize = 4;
+/// Readings are taken at multiples of this.
+const GRID: Duration = Duration::from_millis(100);
+/// After a longer pause a guard begins anew.
+const LONGEST: Duration = Duration::from_secs(3600);
+/// Clocks that differ less are taken as one.
+const SAME_CLOCK: SignedDuration = SignedDuration::from_secs(1);
+/// A sample may be this much older than two intervals.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// Reads Prometheus for all guards, turn by turn. `K` names a guard.
+#[derive(Debug)]
+pub struct Poller<K> {
+    prometheus: Prometheus,
+    breaker: Breaker,
+    /// How far Prometheus' clock is ahead of the daemon's.
+    ahead: SignedDuration,
+    /// Up to when each guard's counts were read.
+    marks: BTreeMap<K, Moment>,
+    learned: Learned<K>,
+    memories: BTreeMap<(Form, Names), Memory>,
+    queries: u32,
+}
+
+/// What one turn learned.
+#[derive(Clone, Debug)]
+pub struct Polled<K> {
+    /// Every guard's reading. A guard is missing where not even a tenth of a second passed since its last one.
+    pub readings: BTreeMap<K, Reading>,
+    pub health: Health,
+    /// How many queries were sent.
+    pub queries: u32,
+}
+
+impl<K: Ord + Clone> Poller<K> {
+    pub fn new(prometheus: Prometheus) -> Self {
+        Self {
+            prometheus,
+            breaker: Breaker::default(),
+            ahead: SignedDuration::ZERO,
+            marks: BTreeMap::new(),
+            learned: Learned::default(),
+            memories: BTreeMap::new(),
+            queries: 0,
+        }
+    }
+
+    /// Reads all guards once; `now` is on the daemon's clock. Takes no longer than the time-out.
+    pub async fn turn(&mut self, guards: &BTreeMap<K, Arc<Policy>>, now: Timestamp) -> Polled<K> {
+        let deadline = Instant::now() + self.prometheus.timeout();
+        self.queries = 0;
+        self.marks.retain(|guard, _| guards.contains_key(guard));
+        self.learned.retain(|guard| guards.contains_key(guard));
+        let readings = match self.clock(now).await {
+            Ok(clock) => self.read(guards, clock, now, deadline).await,
+            Err(words) => guards
+                .iter()
+                .map(|(guard, policy)| (guard.clone(), silence(policy, now, &words)))
+                .collect(),
+        };
+        Polled {
+            readings,
+            health: self.breaker.health(),
+            queries: self.queries,
+        }
+    }
+
+    /// Prometheus' now. The daemon's clock is only compared with it.
+    async fn clock(&mut self, now: Timestamp) -> Result<Moment, String> {
+        if let Some(words) = self.breaker.open(now) {
+            return Err(words);
+        }
+        self.queries += 1;
+        let seconds = self
+            .prometheus
+            .query("time()", None)
+            .await
+            .and_then(|answer| answer.number());
+        let clock = seconds.map(|seconds| seconds.and_then(Moment::from_seconds));
+        match clock {
+            Ok(Some(clock)) => {
+                let theirs = clock.on_clock(SignedDuration::ZERO).unwrap_or(now);
+                let ahead = theirs.duration_since(now);
+                if (ahead - self.ahead).abs() > SAME_CLOCK {
+                    self.ahead = ahead;
+                }
+                Ok(clock)
+            }
+            Ok(None) => Err(self.down(now, "it does not know the time".into())),
+            Err(failure) => Err(self.down(now, failure.to_string())),
+        }
+    }
+
+    fn down(&mut self, now: Timestamp, words: String) -> String {
+        self.breaker.failed(now, words.clone());
+        words
+    }
+
+    async fn read(
+        &mut self,
+        guards: &BTreeMap<K, Arc<Policy>>,
+        clock: Moment,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> BTreeMap<K, Reading> {
+        self.learn(guards, clock, deadline).await;
+        let at = clock.on_grid(GRID).before(self.learned.lag());
+        let plans: BTreeMap<&K, (Plan, Duration)> = guards
+            .iter()
+            .filter(|(guard, _)| self.marks.get(guard).is_none_or(|mark| *mark < at))
+            .map(|(guard, policy)| (guard, self.plan(guard, policy, at)))
+            .collect();
+        let asked = plans
+            .values()
+            .flat_map(|(plan, _)| plan.queries().map(|form| (form.clone(), plan.row(form))))
+            .collect();
+        let answers = self.ask(asked, at, deadline).await;
+        let failure = answers
+            .values()
+            .flat_map(BTreeMap::values)
+            .find_map(|number| number.as_ref().err());
+        self.breaker.answered(now, failure.map(Failure::to_string));
+        let mut readings = BTreeMap::new();
+        for (guard, (plan, span)) in plans {
+            let (reading, again) = self.reading(guard, &plan, at, span, &answers, now);
+            readings.insert(guard.clone(), reading);
+            if !again {
+                self.marks.insert(guard.clone(), at);
+            }
+        }
+        readings
+    }
+
+    fn plan(&self, guard: &K, policy: &Policy, at: Moment) -> (Plan, Duration) {
+        let over = self
+            .marks
+            .get(guard)
+            .map(|mark| at.since(*mark))
+            .filter(|over| *over <= LONGEST);
+        let terms = Terms {
+            over,
+            settled: self.learned.settled(),
+            interval: self.learned.interval(guard),
+        };
+        (Plan::of(policy, terms), over.unwrap_or_default())
+    }
+
+    fn reading(
+        &self,
+        guard: &K,
+        plan: &Plan,
+        at: Moment,
+        span: Duration,
+        answers: &Answers,
+        now: Timestamp,
+    ) -> (Reading, bool) {
+        let mut found = plan.read(answers);
+        let interval = self.learned.interval(guard);
+        let age = found.newest.map(|newest| at.since(newest)).unwrap_or_default();
+        if age > interval.saturating_mul(2) + SLACK {
+            found.signals.fill(Measured::Unknown(Because::Stale { age, interval }));
+        }
+        let newest = if plan.newest.is_some() { found.newest } else { Some(at) };
+        let ours = |moment: Moment| moment.on_clock(self.ahead);
+        let reading = Reading {
+            at: ours(at).unwrap_or(now),
+            span,
+            newest: newest.and_then(ours),
+            signals: found.signals,
+        };
+        (reading, found.again)
+    }
+
+    async fn learn(&mut self, guards: &BTreeMap<K, Arc<Policy>>, clock: Moment, deadline: Instant) {
+        if !self.learned.is_due(guards.keys(), clock) {
+            return;
+        }
+        let rows = |policy: &Policy| -> (Names, Values) { policy.matching.clone().into_iter().unzip() };
+        let asked = guards
+            .values()
+            .flat_map(|policy| Learned::<K>::queries(policy).map(|form| (form, rows(policy))))
+            .collect();
+        let answers = self.ask(asked, clock, deadline).await;
+        let answered = |form: &Form| matches!(form, Form::ScrapeDuration);
+        let durations = answers
+            .iter()
+            .filter(|((form, _), _)| answered(form))
+            .flat_map(|(_, numbers)| numbers.values());
+        self.learned.begin(clock, durations.into_iter().all(Result::is_ok));
+        for (guard, policy) in guards {
+            self.learned.learn(guard, policy, &answers);
+        }
+    }
+
+    /// Sends every distinct query once, several at a time.
+    async fn ask(&mut self, asked: Vec<(Form, (Names, Values))>, at: Moment, deadline: Instant) -> Answers {
+        let mut batches: BTreeMap<(Form, Names), BTreeSet<Values>> = BTreeMap::new();
+        for (form, (names, values)) in asked {
+            batches.entry((form, names)).or_default().insert(values);
+        }
+        let prometheus = &self.prometheus;
+        let memories = &self.memories;
+        let running = batches.into_iter().map(|((form, names), rows)| async move {
+            let memory = memories.get(&(form.kind(), names.clone())).cloned().unwrap_or_default();
+            let batch = Batch { form, names, rows };
+            let asked = batch.ask(prometheus, memory, at, deadline).await;
+            (batch, asked)
+        });
+        let running: Vec<_> = running.map(FutureExt::boxed).collect();
+        let done: Vec<(Batch, Asked)> = stream::iter(running).buffered(AT_ONCE).collect().await;
+        let mut answers = Answers::new();
+        for (batch, asked) in done {
+            self.queries += asked.queries;
+            self.memories
+                .insert((batch.form.kind(), batch.names.clone()), asked.memory);
+            answers.insert((batch.form, batch.names), asked.numbers);
+        }
+        self.memories.retain(|_, memory| !memory.is_empty());
+        answers
+    }
+}
+
+/// What a guard reads while Prometheus does not answer.
+fn silence(policy: &Policy, now: Timestamp, words: &str) -> Reading {
+    let unknown = Measured::Unknown(Because::NoAnswer(words.to_owned()));
+    Reading {
+        at: now,
+        span: Duration::ZERO,
+        newest: None,
+        signals: vec![unknown; policy.signals.len()],
+    }
+}

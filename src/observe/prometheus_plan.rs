@@ -1,0 +1,242 @@
+//! Pure. From a guard's signals to the queries that they need, and from the numbers back to measurements.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    answer::Failure,
+    prometheus_batch::Numbers,
+    query::{Form, Moment, Names, Values, suffixed},
+};
+use crate::{
+    judge::policy::{Policy, Source},
+    model::reading::{Because, Measured},
+};
+
+/// The answers of a turn, by query.
+pub type Answers = BTreeMap<(Form, Names), Numbers>;
+
+/// What one guard needs to know in one turn.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub names: Names,
+    pub values: Values,
+    /// The query for the newest sample's time; `None` where all signals are the owner's own queries.
+    pub newest: Option<Form>,
+    signals: Vec<Ask>,
+}
+
+#[derive(Clone, Debug)]
+enum Ask {
+    Counts {
+        part: Form,
+        total: Form,
+        is_good: bool,
+    },
+    Events(Form),
+    Value {
+        form: Form,
+        over: Duration,
+    },
+    LikeThat(usize),
+    /// A count without an earlier reading to count from.
+    FirstReading,
+}
+
+impl Ask {
+    fn queries(&self) -> [Option<&Form>; 2] {
+        match self {
+            Self::Counts { part, total, .. } => [Some(part), Some(total)],
+            Self::Events(form) | Self::Value { form, .. } => [Some(form), None],
+            Self::LikeThat(_) | Self::FirstReading => [None, None],
+        }
+    }
+}
+
+/// What a guard's part of the answers says.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub signals: Vec<Measured>,
+    /// The newest sample's time.
+    pub newest: Option<Moment>,
+    /// Something about counts got no answer: the next reading must count this time as well.
+    pub again: bool,
+}
+
+/// What is the same for all guards of a turn, or was learned about one.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// The time since the guard's last reading; `None`: there was none.
+    pub over: Option<Duration>,
+    /// How long a job must have been known for its new targets to count.
+    pub settled: Duration,
+    /// The guard's scrape interval.
+    pub interval: Duration,
+}
+
+impl Plan {
+    /// Which queries `policy` needs.
+    pub fn of(policy: &Policy, terms: Terms) -> Self {
+        let growth = |selector: &str| {
+            terms.over.map(|over| Form::Growth {
+                selector: selector.into(),
+                over,
+                settled: terms.settled,
+            })
+        };
+        let ask = |source: &Source| match source {
+            Source::Bad { bad: part, total } | Source::Good { good: part, total } => {
+                let is_good = matches!(source, Source::Good { .. });
+                growth(part)
+                    .zip(growth(total))
+                    .map_or(Ask::FirstReading, |(part, total)| Ask::Counts { part, total, is_good })
+            }
+            Source::Rate { counter } => growth(counter).map_or(Ask::FirstReading, Ask::Events),
+            Source::Complement { of } => Ask::LikeThat(*of),
+            Source::Quantile { histogram, q } => {
+                let over = whole_seconds(policy.window.max(terms.interval.saturating_mul(4)));
+                Ask::Value {
+                    form: Form::Quantile {
+                        histogram: histogram.clone(),
+                        q: q.to_string(),
+                        over,
+                    },
+                    over,
+                }
+            }
+            Source::Gauge { query } => Ask::Value {
+                form: Form::Own { query: query.clone() },
+                over: Duration::ZERO,
+            },
+        };
+        let (names, values) = policy.matching.clone().into_iter().unzip();
+        let newest = heartbeat(policy).map(|selector| Form::Newest { selector });
+        Self {
+            names,
+            values,
+            newest,
+            signals: policy.signals.iter().map(|signal| ask(&signal.source)).collect(),
+        }
+    }
+
+    /// The queries.
+    pub fn queries(&self) -> impl Iterator<Item = &Form> {
+        self.newest
+            .iter()
+            .chain(self.signals.iter().flat_map(Ask::queries).flatten())
+    }
+
+    /// This guard's share of the answers.
+    pub fn read(&self, answers: &Answers) -> Found {
+        let mut again = false;
+        let mut number = |form: &Form, counts: bool| {
+            let found = self.number(answers, form);
+            again |= counts && matches!(found, Err(Because::NoAnswer(_)));
+            found
+        };
+        let newest = self.newest.as_ref().map(|form| number(form, true));
+        let mut signals = Vec::with_capacity(self.signals.len());
+        for ask in &self.signals {
+            signals.push(match ask {
+                Ask::Counts { part, total, is_good } => counts(number(part, true), number(total, true), *is_good),
+                Ask::Events(form) => number(form, true)
+                    .and_then(present)
+                    .map_or_else(Measured::Unknown, Measured::Events),
+                Ask::Value { form, over } => number(form, false)
+                    .and_then(present)
+                    .map_or_else(Measured::Unknown, |value| Measured::Value { value, over: *over }),
+                Ask::LikeThat(_) | Ask::FirstReading => Measured::Unknown(Because::WarmingUp),
+            });
+        }
+        let copies = self.signals.iter().map(|ask| match ask {
+            Ask::LikeThat(of) => signals.get(*of).cloned(),
+            Ask::Counts { .. } | Ask::Events(_) | Ask::Value { .. } | Ask::FirstReading => None,
+        });
+        let copies: Vec<_> = copies.collect();
+        for (signal, copy) in signals.iter_mut().zip(copies) {
+            if let Some(copy) = copy {
+                *signal = copy;
+            }
+        }
+        let newest = match newest {
+            Some(Err(because)) => {
+                signals.fill(Measured::Unknown(because));
+                None
+            }
+            Some(Ok(seconds)) => seconds.and_then(Moment::from_seconds),
+            None => None,
+        };
+        if again {
+            unknown_until_counted(&mut signals);
+        }
+        Found { signals, newest, again }
+    }
+
+    fn number(&self, answers: &Answers, form: &Form) -> Result<Option<f64>, Because> {
+        let (names, values) = self.row(form);
+        match answers.get(&(form.clone(), names)).map(|numbers| numbers.get(&values)) {
+            None => Err(Because::NoAnswer("it was not asked".into())),
+            Some(None) => Ok(None),
+            Some(Some(Ok(number))) if number.is_finite() => Ok(Some(*number)),
+            Some(Some(Ok(_))) => Err(Because::NotANumber),
+            Some(Some(Err(failure))) => Err(Failure::clone(failure).into()),
+        }
+    }
+
+    /// Under which names and values a query's answer has this guard's number.
+    pub fn row(&self, form: &Form) -> (Names, Values) {
+        match form {
+            Form::Own { .. } => (Names::new(), Values::new()),
+            Form::ScrapeDuration
+            | Form::Samples { .. }
+            | Form::Newest { .. }
+            | Form::Growth { .. }
+            | Form::Quantile { .. } => (self.names.clone(), self.values.clone()),
+        }
+    }
+}
+
+/// The selector whose newest sample tells how old a guard's numbers are: the first that counts all requests.
+pub fn heartbeat(policy: &Policy) -> Option<String> {
+    policy.signals.iter().find_map(|signal| match &signal.source {
+        Source::Bad { total, .. } | Source::Good { total, .. } => Some(total.clone()),
+        Source::Rate { counter } => Some(counter.clone()),
+        Source::Quantile { histogram, .. } => Some(suffixed(histogram, "_count")),
+        Source::Complement { .. } | Source::Gauge { .. } => None,
+    })
+}
+
+/// A counter of bad requests that does not exist is zero where there is a total; without total nothing is known.
+fn counts(part: Result<Option<f64>, Because>, total: Result<Option<f64>, Because>, is_good: bool) -> Measured {
+    let known = total
+        .and_then(present)
+        .and_then(|total| Ok((part?.unwrap_or(0.0).min(total), total)));
+    match known {
+        Ok((part, total)) => Measured::Counts {
+            bad: if is_good { total - part } else { part },
+            total,
+        },
+        Err(because) => Measured::Unknown(because),
+    }
+}
+
+fn present(number: Option<f64>) -> Result<f64, Because> {
+    number.ok_or(Because::NoData)
+}
+
+/// Counts that will be counted again with the next reading are not given out now as well.
+fn unknown_until_counted(signals: &mut [Measured]) {
+    let because = signals.iter().find_map(|signal| match signal {
+        Measured::Unknown(because @ Because::NoAnswer(_)) => Some(because.clone()),
+        Measured::Unknown(_) | Measured::Counts { .. } | Measured::Value { .. } | Measured::Events(_) => None,
+    });
+    let because = because.unwrap_or(Because::WarmingUp);
+    for signal in signals {
+        if matches!(signal, Measured::Counts { .. } | Measured::Events(_)) {
+            *signal = Measured::Unknown(because.clone());
+        }
+    }
+}
+
+fn whole_seconds(length: Duration) -> Duration {
+    Duration::from_secs(length.as_secs() + u64::from(length.subsec_nanos() > 0))
+}

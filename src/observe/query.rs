@@ -1,0 +1,345 @@
+//! Pure. The PromQL that modosu sends: these forms and no others, besides the owner's own query of a gauge.
+//!
+//! `L`: the guard's label names, `, ` between them. `M`: matchers on them, `a="x"` for one value and `a=~"x|y"` for
+//! several, put into a selector's own braces. `X`: a counter's selector with `M`. `H`: a histogram. Numbers are examples.
+//!
+//! ```text
+//! time()
+//! max by (L) (max_over_time(scrape_duration_seconds{M}[10m]))
+//! max by (L) (count_over_time(X[2m]))
+//! max by (L) (timestamp(X))
+//! histogram_quantile(0.95, sum by (L, le) (rate(H_bucket{M}[60s])))
+//! sum by (L) (clamp_min(X - ((last_over_time(X[5m] offset 5000ms) <= X * 2) or (X * 0 and on (L, job, instance) (
+//!     (max_over_time(up{M}[5m] offset 5000ms) == 1)
+//!     or ((up{M} unless on (L, job, instance) (max_over_time(up{M}[1h] offset 5000ms) == 1))
+//!         and on (L, job) (max_over_time(up{M}[1h] offset 35000ms) == 1))))), 0))
+//! ```
+//!
+//! (`job` and `instance` stand once where they are among `L`; the text that is sent is on one line.)
+//!
+//! The last one counts what happened in the Δ (here 5 s) before its evaluation, each event once:
+//! * A series seen in the five minutes up to Δ ago counts what it grew beyond its last value there, so that a missed
+//!   scrape between costs nothing.
+//! * A counter that fell to less than half began anew and counts as a whole. One that fell less is another replica's
+//!   view, or an early restart: it counts nothing rather than its whole history.
+//! * A series that was not there counts as a whole where its target was scraped in those five minutes (the series was
+//!   born), and where its target was never scraped in the hour before, in a job that was (a new pod, also after a pause
+//!   without any pod, also after failed first scrapes).
+//! * Everything else is merely seen again and counts nothing: Prometheus was down, or was not scraping. The job must
+//!   have been known for two more scrape intervals (here 30 s): a Prometheus that lost its data meets a job's targets
+//!   one after the other, and none of them is new.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+
+/// A moment on Prometheus' clock, in milliseconds since 1970. Never mixed with the daemon's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(i64);
+
+impl Moment {
+    /// From seconds since 1970, as Prometheus gives them; `None` where that is no moment.
+    pub fn from_seconds(seconds: f64) -> Option<Self> {
+        let length = SignedDuration::try_from_secs_f64(seconds).ok()?;
+        i64::try_from(length.as_millis()).ok().map(Self)
+    }
+
+    /// The last multiple of `grid` that is not later.
+    pub fn on_grid(self, grid: Duration) -> Self {
+        let step = i64::try_from(grid.as_millis()).unwrap_or(i64::MAX).max(1);
+        Self(self.0 - self.0.rem_euclid(step))
+    }
+
+    /// That much earlier.
+    pub fn before(self, length: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(length.as_millis()).unwrap_or(i64::MAX)),
+        )
+    }
+
+    /// That much later.
+    pub fn after(self, length: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(i64::try_from(length.as_millis()).unwrap_or(i64::MAX)),
+        )
+    }
+
+    /// The time since `earlier`, zero where that is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// On a clock that is `ahead` behind Prometheus' own.
+    pub fn on_clock(self, ahead: SignedDuration) -> Option<Timestamp> {
+        Timestamp::from_millisecond(self.0).ok()?.checked_sub(ahead).ok()
+    }
+}
+
+impl fmt::Display for Moment {
+    /// Seconds with three decimals, as the query API takes them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:03}", self.0.div_euclid(1000), self.0.rem_euclid(1000))
+    }
+}
+
+/// What is asked, without for whom.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Form {
+    /// How long the slowest scrape of ten minutes took, in seconds.
+    ScrapeDuration,
+    /// How many samples the fullest series got in two minutes.
+    Samples { selector: String },
+    /// The time of the newest sample, in seconds.
+    Newest { selector: String },
+    /// What the counters grew in the `over` before the evaluation. `settled`: a job's targets are all met by then.
+    Growth {
+        selector: String,
+        over: Duration,
+        settled: Duration,
+    },
+    /// The quantile of a classic histogram's observations.
+    Quantile {
+        histogram: String,
+        q: String,
+        over: Duration,
+    },
+    /// The owner's query, as it is.
+    Own { query: String },
+}
+
+/// The label names of a batch, and the values that one of its rows has for them, in the same order.
+pub type Names = Vec<String>;
+pub type Values = Vec<String>;
+
+impl Form {
+    /// The form without what differs from turn to turn.
+    pub fn kind(&self) -> Self {
+        match self {
+            Self::Growth { selector, .. } => Self::Growth {
+                selector: selector.clone(),
+                over: Duration::ZERO,
+                settled: Duration::ZERO,
+            },
+            other @ (Self::ScrapeDuration
+            | Self::Samples { .. }
+            | Self::Newest { .. }
+            | Self::Quantile { .. }
+            | Self::Own { .. }) => other.clone(),
+        }
+    }
+
+    /// The PromQL for the rows with these values.
+    pub fn text<'a>(&self, names: &[String], rows: impl IntoIterator<Item = &'a Values>) -> String {
+        let matchers = matchers(names, rows);
+        let by = names.join(", ");
+        let with = |selector: &str| narrowed(selector, &matchers);
+        match self {
+            Self::ScrapeDuration => format!(
+                "max by ({by}) (max_over_time({}[10m]))",
+                with("scrape_duration_seconds")
+            ),
+            Self::Samples { selector } => format!("max by ({by}) (count_over_time({}[2m]))", with(selector)),
+            Self::Newest { selector } => format!("max by ({by}) (timestamp({}))", with(selector)),
+            Self::Growth {
+                selector,
+                over,
+                settled,
+            } => growth(names, &with(selector), &with("up"), *over, *settled),
+            Self::Quantile { histogram, q, over } => {
+                let by = names
+                    .iter()
+                    .map(String::as_str)
+                    .chain(["le"])
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                let seconds = over.as_secs().max(1);
+                format!(
+                    "histogram_quantile({q}, sum by ({by}) (rate({}[{seconds}s])))",
+                    with(&suffixed(histogram, "_bucket"))
+                )
+            }
+            Self::Own { query } => query.clone(),
+        }
+    }
+}
+
+fn growth(names: &[String], x: &str, up: &str, over: Duration, settled: Duration) -> String {
+    let by = names.join(", ");
+    let job = also(names, &["job"]);
+    let target = also(names, &["job", "instance"]);
+    let ago = format!("offset {}ms", over.as_millis());
+    let long_ago = format!("offset {}ms", (over + settled).as_millis());
+    let scraped = format!("(max_over_time({up}[5m] {ago}) == 1)");
+    let unseen = format!("({up} unless on ({target}) (max_over_time({up}[1h] {ago}) == 1))");
+    let new = format!("({unseen} and on ({job}) (max_over_time({up}[1h] {long_ago}) == 1))");
+    let seen = format!("(last_over_time({x}[5m] {ago}) <= {x} * 2)");
+    let born = format!("({x} * 0 and on ({target}) ({scraped} or {new}))");
+    format!("sum by ({by}) (clamp_min({x} - ({seen} or {born}), 0))")
+}
+
+fn also(names: &[String], more: &[&str]) -> String {
+    let missing = more
+        .iter()
+        .copied()
+        .filter(|more| !names.iter().any(|name| name == more));
+    names
+        .iter()
+        .map(String::as_str)
+        .chain(missing)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// One matcher per label, with every value that one of the rows has: that lets rows through which nobody asked for,
+/// and they are not looked at.
+fn matchers<'a>(names: &[String], rows: impl IntoIterator<Item = &'a Values>) -> String {
+    let mut values: BTreeMap<usize, BTreeSet<&str>> = BTreeMap::new();
+    for row in rows {
+        for (place, value) in row.iter().enumerate() {
+            values.entry(place).or_default().insert(value);
+        }
+    }
+    let one = |(place, values): (usize, BTreeSet<&str>)| {
+        let name = names.get(place)?;
+        let mut all = values.iter();
+        match (all.next(), all.next()) {
+            (Some(only), None) => Some(format!("{name}={}", quoted(only))),
+            _ => {
+                let escaped: Vec<_> = values.iter().map(|value| escaped(value)).collect();
+                Some(format!("{name}=~{}", quoted(&escaped.join("|"))))
+            }
+        }
+    };
+    values.into_iter().filter_map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// The selector with more matchers in its own braces.
+fn narrowed(selector: &str, matchers: &str) -> String {
+    let selector = selector.trim();
+    if matchers.is_empty() {
+        return selector.to_owned();
+    }
+    match selector.strip_suffix('}').map(str::trim_end) {
+        None => format!("{selector}{{{matchers}}}"),
+        Some(open) if open.ends_with(['{', ',']) => format!("{open}{matchers}}}"),
+        Some(open) => format!("{open}, {matchers}}}"),
+    }
+}
+
+/// The selector of a histogram's buckets or count: the suffix belongs to the name, which may have matchers behind it.
+pub fn suffixed(histogram: &str, suffix: &str) -> String {
+    match histogram.split_once('{') {
+        Some((name, matchers)) => format!("{}{suffix}{{{matchers}", name.trim_end()),
+        None => format!("{}{suffix}", histogram.trim()),
+    }
+}
+
+/// A text as a PromQL string.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '\\' | '"' => quoted.extend(['\\', c]),
+            '\n' => quoted.push_str("\\n"),
+            _ => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// A text as a regular expression (RE2) that matches it alone.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if r"\.+*?()|[]{}^$".contains(c) {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(form: &Form, rows: &[&[&str]]) -> String {
+        let rows: Vec<Values> = rows
+            .iter()
+            .map(|row| row.iter().map(ToString::to_string).collect())
+            .collect();
+        form.text(&["job".into(), "namespace".into()], &rows)
+    }
+
+    #[test]
+    fn matchers_go_into_the_selectors_own_braces() {
+        let newest = |selector: &str| {
+            text(
+                &Form::Newest {
+                    selector: selector.into(),
+                },
+                &[&["a", "n"]],
+            )
+        };
+        assert_eq!(
+            newest("x"),
+            r#"max by (job, namespace) (timestamp(x{job="a", namespace="n"}))"#
+        );
+        assert_eq!(newest("x{}"), newest("x"));
+        assert!(newest(r#"x{code="500"}"#).contains(r#"x{code="500", job="a", namespace="n"}"#));
+        assert!(newest(r#"x{code="500", }"#).contains(r#"x{code="500",job="a""#));
+    }
+
+    #[test]
+    fn values_are_quoted_and_several_are_a_regular_expression_of_themselves() {
+        let form = Form::Newest { selector: "x".into() };
+        assert!(text(&form, &[&[r#"a"b\"#, "n"]]).contains(r#"job="a\"b\\""#));
+        assert!(text(&form, &[&["a.b", "n"], &["c", "n"]]).contains(r#"job=~"a\\.b|c", namespace="n""#));
+    }
+
+    #[test]
+    fn the_counting_query_as_it_is_sent() {
+        let form = Form::Growth {
+            selector: "x".into(),
+            over: Duration::from_secs(5),
+            settled: Duration::from_secs(30),
+        };
+        let m = r#"{job="a", namespace="n"}"#;
+        let expected = format!(
+            "sum by (job, namespace) (clamp_min(x{m} - ((last_over_time(x{m}[5m] offset 5000ms) <= x{m} * 2) or (x{m} * 0 \
+             and on (job, namespace, instance) ((max_over_time(up{m}[5m] offset 5000ms) == 1) or ((up{m} unless on \
+             (job, namespace, instance) (max_over_time(up{m}[1h] offset 5000ms) == 1)) and on (job, namespace) \
+             (max_over_time(up{m}[1h] offset 35000ms) == 1))))), 0))"
+        );
+        assert_eq!(text(&form, &[&["a", "n"]]), expected);
+    }
+
+    #[test]
+    fn a_histogram_may_have_matchers() {
+        let form = Form::Quantile {
+            histogram: r#"h{path="/"}"#.into(),
+            q: "0.95".into(),
+            over: Duration::from_secs(60),
+        };
+        assert_eq!(
+            text(&form, &[&["a", "n"]]),
+            r#"histogram_quantile(0.95, sum by (job, namespace, le) (rate(h_bucket{path="/", job="a", namespace="n"}[60s])))"#
+        );
+    }
+
+    #[test]
+    fn moments_are_written_with_milliseconds() {
+        let moment = Moment::from_seconds(1_700_000_000.123_4).unwrap();
+        assert_eq!(moment.to_string(), "1700000000.123");
+        assert_eq!(moment.on_grid(Duration::from_millis(100)).to_string(), "1700000000.100");
+        assert_eq!(Moment::from_seconds(f64::NAN), None);
+    }
+}
