@@ -41,6 +41,10 @@ pub fn plus(at: Timestamp, seconds: u64) -> Timestamp {
     at + Duration::from_secs(seconds)
 }
 
+pub fn seconds(length: Duration) -> u64 {
+    length.as_secs()
+}
+
 /// The smallest guard with these further lines of its spec.
 pub fn policy(more: &str) -> Policy {
     let yaml = format!("targets: [{{kind: Deployment, name: orders}}]\nmetrics: {{preset: prometheus-http}}\n{more}\n");
