@@ -1,1 +1,92 @@
-//! Stub.
+//! IO. Carries out what was decided, once. Holds no policy.
+//!
+//! Every write goes through here: bounded in time, under the field manager `modosu`, never forced, never retried
+//! blindly. An answer that was lost is found out by reading, not by writing again.
+
+/// Statuses of guards and incidents, and new incidents.
+pub mod record;
+/// The plan, step by step: intent, write, receipt.
+pub mod run;
+/// Known-good states: kept as ControllerRevisions, read back and checked.
+pub mod snapshot;
+/// JSON Patches with tests on what was judged.
+pub mod target;
+
+use std::{future::Future, time::Duration};
+
+use kube::{Client, api::PatchParams};
+use thiserror::Error;
+
+/// Who modosu is in `managedFields`. Never `kubectl`: GitOps tools strip that.
+pub const FIELD_MANAGER: &str = "modosu";
+/// A request to the API server takes no longer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a request was not carried out, by what to do next.
+#[derive(Debug, Error)]
+pub enum ApiError {
+    /// It may or may not have been carried out: look before doing anything.
+    #[error("the API server gave no clear answer: {0}")]
+    Unsure(String),
+    /// The object is not what was judged, or the server finds it invalid.
+    #[error("{0}")]
+    Invalid(String),
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{0}")]
+    Exists(String),
+    /// Refused for good: permissions, admission, a malformed request.
+    #[error("the API server refused: {0}")]
+    Refused(String),
+}
+
+/// The API server as the act stage uses it.
+#[derive(Clone)]
+pub struct Api {
+    pub client: Client,
+    pub metrics: crate::report::metrics::Metrics,
+}
+
+impl Api {
+    /// A request with a bound on its time. `kind` names what is written, for the metrics; `None`: a read.
+    pub async fn ask<T>(
+        &self,
+        kind: Option<&str>,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, ApiError> {
+        let answer = match tokio::time::timeout(TIMEOUT, request).await {
+            Ok(answer) => answer.map_err(classify),
+            Err(_) => Err(ApiError::Unsure(format!("nothing within {} s", TIMEOUT.as_secs()))),
+        };
+        if let Some(kind) = kind {
+            self.metrics
+                .write_done(kind, if answer.is_ok() { "ok" } else { "failed" });
+        }
+        answer
+    }
+}
+
+/// Parameters of every patch.
+pub fn patch_params() -> PatchParams {
+    PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    }
+}
+
+fn classify(why: kube::Error) -> ApiError {
+    match why {
+        kube::Error::Api(status) => {
+            let text = status.message.clone();
+            match status.code {
+                404 => ApiError::NotFound(text),
+                409 if status.reason == "AlreadyExists" => ApiError::Exists(text),
+                409 => ApiError::Invalid(text),
+                422 => ApiError::Invalid(text),
+                400 | 401 | 403 | 405 | 413 | 415 => ApiError::Refused(text),
+                code => ApiError::Unsure(format!("{code}: {text}")),
+            }
+        }
+        other => ApiError::Unsure(other.to_string()),
+    }
+}

@@ -1,1 +1,172 @@
-//! Stub.
+//! IO. Everything wired together and run until it is told to stop.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use kube::Client;
+use tokio::{net::TcpListener, time::MissedTickBehavior};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    act::Api,
+    clock::Clock,
+    config::Settings,
+    model::preset::Preset,
+    observe::{
+        cluster::Cluster,
+        poll::Poller,
+        prometheus::{self, Prometheus},
+    },
+    report::{board::Board, events::Events, http, metrics::Metrics, view::StatusView},
+    turn::Daemon,
+};
+
+/// Changes that come together are looked at together.
+const TOGETHER: Duration = Duration::from_millis(20);
+/// A turn in flight may finish for so long when the daemon is told to stop.
+const GRACE: Duration = Duration::from_secs(4);
+
+/// What the daemon is made of; a story puts an embedded world in the place of servers.
+pub struct Parts {
+    pub settings: Settings,
+    pub client: Client,
+    pub prometheus: Prometheus,
+    pub clock: Clock,
+}
+
+/// The daemon, running.
+pub struct Running {
+    pub board: Board,
+    pub metrics: Metrics,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// Runs on real servers until `stop`.
+pub async fn run(settings: Settings, client: Client, stop: CancellationToken) -> anyhow::Result<()> {
+    let listen = settings.http.listen;
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen}"))?;
+    let prometheus = Prometheus::http(&prometheus_settings(&settings))?;
+    let address = listener.local_addr()?;
+    tracing::info!(%address, "modosu {} shows its status at http://{address}/status", env!("CARGO_PKG_VERSION"));
+    let running = start(
+        Parts {
+            settings,
+            client,
+            prometheus,
+            clock: Clock::Wall,
+        },
+        stop.clone(),
+    )?;
+    let router = http::router(running.board.clone(), running.metrics.clone());
+    http::serve(listener, router, stop.cancelled_owned()).await?;
+    running.finish().await;
+    Ok(())
+}
+
+/// Starts watches and turns on the current runtime.
+pub fn start(parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
+    let Parts {
+        settings,
+        client,
+        prometheus,
+        clock,
+    } = parts;
+    let tasks = TaskTracker::new();
+    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), env!("MODOSU_REVISION"));
+    let board = Board::new(StatusView::starting(
+        settings.mode,
+        settings.prometheus.url.clone(),
+        clock.now(),
+    ));
+    let (events, teller) = Events::new(client.clone(), None);
+    let cluster = Cluster::watch(&client, &namespaces(&settings), &stop);
+    let presets = presets(&settings)?;
+    let daemon = Daemon {
+        presets,
+        api: Api {
+            client,
+            metrics: metrics.clone(),
+        },
+        poller: Poller::new(prometheus),
+        cluster,
+        clock,
+        board: board.clone(),
+        metrics: metrics.clone(),
+        events,
+        guards: BTreeMap::new(),
+        health: None,
+        settings: Arc::new(settings),
+    };
+    tasks.spawn(teller);
+    tasks.spawn(turns(daemon, stop.clone()));
+    tasks.close();
+    Ok(Running {
+        board,
+        metrics,
+        tasks,
+        stop,
+    })
+}
+
+impl Running {
+    /// Stops: the turn in flight may finish, bounded; its journal is consistent at every point anyway.
+    pub async fn finish(self) {
+        self.stop.cancel();
+        if tokio::time::timeout(GRACE, self.tasks.wait()).await.is_err() {
+            tracing::warn!("stopped in the middle of a turn; the next start carries on");
+        }
+    }
+}
+
+/// Turns until told to stop.
+async fn turns(mut daemon: Daemon, stop: CancellationToken) {
+    let mut poll = tokio::time::interval(daemon.settings.poll.0);
+    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let changes = daemon.cluster.changes.clone();
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = poll.tick() => daemon.poll().await,
+            () = changes.wait() => {
+                tokio::time::sleep(TOGETHER).await;
+                daemon.look_again(&changes.take()).await;
+            }
+        }
+    }
+}
+
+fn prometheus_settings(settings: &Settings) -> prometheus::Settings {
+    let given = settings.prometheus.clone();
+    prometheus::Settings {
+        url: given.url,
+        timeout: given.timeout,
+        bearer_token_file: given.bearer_token_file,
+        basic_auth: given.basic_auth.map(|basic| prometheus::BasicAuth {
+            username: basic.username,
+            password_file: basic.password_file,
+        }),
+        headers: given.headers,
+        ca: given.ca,
+    }
+}
+
+fn namespaces(settings: &Settings) -> Vec<String> {
+    settings
+        .guard
+        .as_ref()
+        .map_or_else(|| settings.namespaces.clone(), |guard| vec![guard.namespace.clone()])
+}
+
+/// The shipped presets and the owner's own.
+fn presets(settings: &Settings) -> anyhow::Result<BTreeMap<String, Preset>> {
+    let mut presets = Preset::shipped();
+    for (name, own) in &settings.presets {
+        let preset = serde_json::from_value(own.clone()).with_context(|| format!("preset `{name}` in the settings"))?;
+        presets.insert(name.clone(), preset);
+    }
+    Ok(presets)
+}

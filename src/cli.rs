@@ -1,1 +1,178 @@
-//! Stub.
+//! The commands of the binary: what they are called, what they take, and the code they end with.
+
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use kube::config::{InferConfigError, KubeconfigError};
+
+use crate::config::{Flags, Mistakes};
+
+/// `modosu check`: settings and guards, without a cluster.
+pub mod check;
+/// `modosu crds`: the custom resources as YAML.
+pub mod crds;
+/// `modosu run`: the daemon.
+pub mod run;
+
+/// Version and revision, as `modosu --version` says them.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("MODOSU_REVISION"), ")");
+
+/// Watches what was just changed on Kubernetes, and puts it back when it hurts.
+#[derive(Parser, Debug)]
+#[command(name = "modosu", version = VERSION, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  modosu crds | kubectl apply --server-side -f -
+  modosu check --config modosu.yaml guards/*.yaml
+  modosu run --prometheus http://localhost:9090 --mode observe
+
+Exit codes: 0 fine, 1 the answer is no, 2 usage or settings, 3 a server could not be reached";
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Watch, judge and put back until told to stop.
+    Run(RunArguments),
+    /// Check settings and guard files without a cluster; every mistake at once.
+    Check(CheckArguments),
+    /// Print the custom resource definitions as YAML.
+    Crds,
+}
+
+/// What `modosu run` takes.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  modosu run                                        in a cluster: its own service account
+  modosu run --context staging --mode observe       from a desk: looks, never acts
+  modosu run --guard shop/orders                    as a sidecar: this guard alone
+  MODOSU__PROMETHEUS__TIMEOUT=10s modosu run        every setting has a variable")]
+pub struct RunArguments {
+    #[command(flatten)]
+    pub settings: SettingsArguments,
+    /// Watch only this guard.
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    guard: Option<String>,
+    /// The address of Prometheus, with the path in front of /api/v1 where there is one.
+    #[arg(long, value_name = "URL")]
+    prometheus: Option<String>,
+    /// Where modosu's pages and metrics are served.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// What modosu may do at most: observe, ask or enforce.
+    #[arg(long)]
+    mode: Option<String>,
+    /// The kubeconfig file; else KUBECONFIG, ~/.kube/config, or the pod's service account.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig.
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+}
+
+/// What `modosu check` takes.
+#[derive(Args, Debug)]
+pub struct CheckArguments {
+    #[command(flatten)]
+    pub settings: SettingsArguments,
+    /// Files with guards.
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// Where the settings are.
+#[derive(Args, Debug)]
+pub struct SettingsArguments {
+    /// The settings; default: config/modosu.yaml where it exists.
+    #[arg(long, value_name = "FILE", env = "MODOSU_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+impl RunArguments {
+    /// What these arguments say of the settings.
+    pub fn flags(&self) -> Flags {
+        Flags {
+            guard: self.guard.clone(),
+            prometheus: self.prometheus.clone(),
+            listen: self.listen.clone(),
+            mode: self.mode.clone(),
+        }
+    }
+}
+
+impl Cli {
+    /// Carries out the command.
+    pub fn execute(&self) -> ExitCode {
+        let done = match &self.command {
+            Command::Run(arguments) => run::run(arguments),
+            Command::Check(arguments) => check::check(arguments).and_then(|said| print(&said)),
+            Command::Crds => crds::stream().and_then(|text| print(&text)),
+        };
+        match done {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("modosu: {}", in_words(&error));
+                ExitCode::from(if by_its_caller(&error) { 2 } else { 1 })
+            }
+        }
+    }
+}
+
+/// Whether the one who called the binary can put it right: settings, kubeconfig.
+fn by_its_caller(error: &anyhow::Error) -> bool {
+    let theirs = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<Mistakes>() || cause.is::<KubeconfigError>() || cause.is::<InferConfigError>()
+    };
+    error.chain().any(theirs)
+}
+
+/// A closed pipe (`modosu crds | head`) is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(why) if why.kind() != std::io::ErrorKind::BrokenPipe => Err(why.into()),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// The error with its causes. An HTTP client that cannot be built nearly always lacks certificates, and does not say so.
+fn in_words(error: &anyhow::Error) -> String {
+    let no_client = |cause: &(dyn std::error::Error + 'static)| {
+        cause
+            .downcast_ref::<reqwest::Error>()
+            .is_some_and(reqwest::Error::is_builder)
+    };
+    if error.chain().any(no_client) {
+        format!(
+            "{error:#}\n    The system has no CA certificates, or none that can be read. Install the package \
+             ca-certificates, or put a bundle at /etc/ssl/certs/ca-certificates.crt; it is needed for http too."
+        )
+    } else {
+        format!("{error:#}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_reach_the_settings() {
+        let cli = Cli::parse_from(["modosu", "run", "--mode", "ask", "--guard", "shop/orders"]);
+        let Command::Run(arguments) = cli.command else {
+            panic!("not `run`")
+        };
+        assert_eq!(arguments.flags().mode.as_deref(), Some("ask"));
+        assert_eq!(arguments.flags().guard.as_deref(), Some("shop/orders"));
+        assert_eq!(arguments.flags().listen, None);
+    }
+}

@@ -1,1 +1,214 @@
-//! Stub.
+//! IO. The daemon's settings: a YAML file, `MODOSU__SECTION__KEY` from the environment over it, flags over both.
+//!
+//! Whoever gets three things wrong is told three things, each with where it stands, what stands there and what would
+//! be right ([`mistake`]). The text becomes a tree with positions ([`source`]), the `config` crate lays the sources
+//! over each other, and a value that cannot be read is noted, taken out, and the rest read again ([`load`]).
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use crate::model::{guard::Mode, units::Length};
+
+/// What must hold beyond the types: ranges, addresses, files that exist.
+mod check;
+/// Sources laid over each other and read, again and again until nothing unreadable is left.
+pub mod load;
+/// What is wrong with the settings, for the person who wrote them.
+pub mod mistake;
+/// Where values come from: a file with positions, the environment, flags.
+pub mod source;
+
+pub use load::Flags;
+pub use mistake::{Mistake, Mistakes};
+
+/// The file that is read when no other one is named; it may be missing.
+pub const DEFAULT_FILE: &str = "config/modosu.yaml";
+
+/// The daemon's settings, valid as a whole. `config/modosu.yaml` describes each and holds exactly the defaults.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Settings {
+    pub prometheus: Prometheus,
+    /// How often Prometheus is asked.
+    pub poll: Length,
+    /// Caps every guard's mode.
+    pub mode: Mode,
+    /// Empty: all.
+    #[serde(deserialize_with = "list")]
+    pub namespaces: Vec<String>,
+    /// Sidecar: watch only this guard.
+    pub guard: Option<GuardName>,
+    pub http: Http,
+    /// Own presets by name, in the form of those in `config/presets/`.
+    pub presets: BTreeMap<String, serde_json::Value>,
+    pub telemetry: Telemetry,
+}
+
+/// How Prometheus, or what answers like it, is reached.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Prometheus {
+    /// With the path in front of `/api/v1`, where there is one.
+    pub url: String,
+    pub timeout: Length,
+    /// Read again before it is used, so that a rotated token works.
+    pub bearer_token_file: Option<PathBuf>,
+    pub basic_auth: Option<BasicAuth>,
+    /// Sent with every query, such as `X-Scope-OrgID`.
+    pub headers: BTreeMap<String, String>,
+    /// PEM certificates trusted beside the system's.
+    pub ca: Option<PathBuf>,
+}
+
+/// A user name, and the file that holds the password.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BasicAuth {
+    pub username: String,
+    pub password_file: PathBuf,
+}
+
+/// modosu's own pages and metrics.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Http {
+    pub listen: SocketAddr,
+    /// What links to modosu's pages begin with; absent: the address it listens on.
+    pub public_url: Option<String>,
+}
+
+/// Logs and traces of the daemon itself.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Telemetry {
+    /// `info`, or a filter such as `info,modosu::decide=debug`.
+    pub log: String,
+    pub format: LogFormat,
+    /// Where traces go by OTLP over HTTP; absent: nowhere.
+    pub otlp: Option<String>,
+}
+
+/// How a log line looks.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A guard by namespace and name, written `namespace/name`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GuardName {
+    pub namespace: String,
+    pub name: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            prometheus: Prometheus::default(),
+            poll: Length::seconds(5),
+            mode: Mode::Enforce,
+            namespaces: Vec::new(),
+            guard: None,
+            http: Http::default(),
+            presets: BTreeMap::new(),
+            telemetry: Telemetry::default(),
+        }
+    }
+}
+
+impl Default for Prometheus {
+    fn default() -> Self {
+        Self {
+            url: "http://prometheus:9090".to_owned(),
+            timeout: Length::seconds(5),
+            bearer_token_file: None,
+            basic_auth: None,
+            headers: BTreeMap::new(),
+            ca: None,
+        }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], 9191)),
+            public_url: None,
+        }
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self {
+            log: "info".to_owned(),
+            format: LogFormat::default(),
+            otlp: None,
+        }
+    }
+}
+
+impl FromStr for GuardName {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('/') {
+            Some((namespace, name)) if is_dns_name(namespace) && is_dns_name(name) => Ok(Self {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+            }),
+            _ => Err(format!("`{text}` is not a guard written `namespace/name`")),
+        }
+    }
+}
+
+impl fmt::Display for GuardName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+impl<'de> Deserialize<'de> for GuardName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for GuardName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Whether Kubernetes would take this as a name of an object.
+fn is_dns_name(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    (1..=253).contains(&text.len())
+        && text.starts_with(plain)
+        && text.ends_with(plain)
+        && text.chars().all(|c| plain(c) || c == '-' || c == '.')
+}
+
+/// A list, or text with commas: the environment has no lists.
+fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a list of names, or names with commas between them")]
+    enum Written {
+        List(Vec<String>),
+        Text(String),
+    }
+    Ok(match Written::deserialize(deserializer)? {
+        Written::List(names) => names,
+        Written::Text(text) => text
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect(),
+    })
+}

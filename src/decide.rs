@@ -1,1 +1,178 @@
-//! Stub.
+//! Pure. The guard's state machine: record, verdict and cluster in; next record, next incident and actions out.
+//!
+//! Nothing here asks the time, the network or the cluster; nothing can fail. What must be written is returned, in the
+//! order in which it must be written: the record of the guard, then the incident, then the plan may run.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+/// Entering a state: change, going back, what is marked bad, what baseline holds.
+pub mod enter;
+/// What happened, rendered late.
+pub mod happened;
+/// Opening an incident, and whether modosu may act by itself.
+pub mod open;
+/// Resolving the steps of a rollback to exact contents.
+pub mod plan;
+/// An open incident's next state.
+pub mod progress;
+/// What is shown of a guard: its state and conditions.
+pub mod standing;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+
+use crate::{
+    judge::{Verdict, policy::Policy},
+    model::{
+        guard::{GuardStatus, Mode, RestoreTo},
+        incident::{IncidentSpec, IncidentState, IncidentStatus},
+    },
+    observe::{cluster::Proven, seen::Seen},
+};
+
+pub use happened::{Happened, WhyNot};
+
+/// Everything that a decision may depend on.
+pub struct Input<'a> {
+    pub now: Timestamp,
+    pub policy: &'a Policy,
+    /// The daemon's own mode: caps the guard's.
+    pub cap: Mode,
+    pub record: &'a GuardStatus,
+    pub seen: &'a Seen,
+    pub verdict: &'a Verdict,
+    pub clocks: &'a Clocks,
+    /// All proven states of this guard.
+    pub proven: &'a [Proven],
+    /// The open incident.
+    pub case: Option<Case<'a>>,
+}
+
+/// What the judge remembers of the time since the windows began.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Clocks {
+    pub healthy: Duration,
+    /// Requests answered since; `None` where nothing counts requests.
+    pub requests: Option<u64>,
+    /// No trigger held and no hard fact, for so long.
+    pub quiet: Duration,
+    /// By trigger: false for so long.
+    pub quiet_by: BTreeMap<String, Duration>,
+    /// What the healthy time gives as a baseline.
+    pub baseline: Option<BTreeMap<String, f64>>,
+    /// All of the guard's `verify.conditions` hold.
+    pub verified: bool,
+    /// Nothing was known for so long.
+    pub blind: Duration,
+}
+
+/// The open incident: what it was opened with, and how it stands.
+#[derive(Clone, Copy)]
+pub struct Case<'a> {
+    pub name: &'a str,
+    pub spec: &'a IncidentSpec,
+    pub status: &'a IncidentStatus,
+}
+
+/// What follows: to be written in this order.
+#[must_use]
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    pub record: GuardStatus,
+    /// The open incident's next status.
+    pub case: Option<IncidentStatus>,
+    pub actions: Vec<Act>,
+    pub happened: Vec<Happened>,
+}
+
+/// What the act stage is asked to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Act {
+    /// Judge from here on: windows begin now.
+    Begin {
+        since: Timestamp,
+    },
+    /// Keep a snapshot of what runs now.
+    Prove {
+        hash: String,
+    },
+    /// A proven state runs again: the newest to run is where a rollback goes.
+    Touch {
+        name: String,
+    },
+    Open(Box<open::Draft>),
+    /// Carry the open incident's plan on.
+    Run,
+}
+
+/// One decision for one guard.
+pub fn decide(input: &Input) -> Step {
+    let mut step = Step {
+        record: input.record.clone(),
+        case: input.case.map(|case| case.status.clone()),
+        actions: Vec::new(),
+        happened: Vec::new(),
+    };
+    if plan_runs(input) {
+        progress::progress(input, &mut step);
+        return finish(input, step);
+    }
+    let entered = enter::enter(input, &mut step);
+    if entered {
+        return finish(input, step);
+    }
+    enter::settle(input, &mut step);
+    if input.case.is_some() {
+        progress::progress(input, &mut step);
+    } else {
+        open::open(input, &mut step);
+    }
+    finish(input, step)
+}
+
+/// While a plan runs, the states in between are modosu's own doing, not a change.
+fn plan_runs(input: &Input) -> bool {
+    let Some(case) = input.case else { return false };
+    match case.status.state {
+        Some(IncidentState::RollingBack) => true,
+        Some(IncidentState::Verifying) => case.status.rolled_out_at.is_none(),
+        Some(_) | None => false,
+    }
+}
+
+fn finish(input: &Input, mut step: Step) -> Step {
+    step.record.restore_to = restore_to(&step.record, input.proven);
+    let effective = mode(input.policy.mode, input.cap);
+    step.record.effective_mode = Some(effective);
+    step
+}
+
+/// The newest proven state that is not the current one and not marked bad.
+pub fn restore_to(record: &GuardStatus, proven: &[Proven]) -> Option<RestoreTo> {
+    let current = record.current.as_ref().map(|current| current.hash.as_str());
+    let bad = |hash: &str| record.bad.iter().any(|bad| bad.hash == hash);
+    let newest = proven
+        .iter()
+        .filter(|state| Some(state.hash.as_str()) != current && !bad(&state.hash))
+        .max_by_key(|state| (state.last_running, state.proven_at))?;
+    Some(RestoreTo {
+        name: newest.name.clone(),
+        hash: newest.hash.clone(),
+        proven_at: newest.proven_at,
+        images: newest.images.clone(),
+    })
+}
+
+/// The guard's mode under the daemon's cap.
+fn mode(asked: Mode, cap: Mode) -> crate::model::guard::EffectiveMode {
+    let because = (asked > cap).then(|| "the daemon's own mode caps it".to_owned());
+    crate::model::guard::EffectiveMode {
+        mode: asked.min(cap),
+        because,
+    }
+}
+
+/// The time from `earlier` to `later`; zero where clocks went back.
+pub fn between(earlier: Timestamp, later: Timestamp) -> Duration {
+    Duration::try_from(later.duration_since(earlier)).unwrap_or_default()
+}

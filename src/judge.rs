@@ -1,6 +1,322 @@
 //! Pure. Policy, readings and baseline in; a verdict with evidence out.
+//!
+//! [`judge`] is called once per guard and turn, and once more for a watch event between two polls (then without a reading:
+//! nothing advances). What it must remember between turns is [`Memory`].
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use jiff::Timestamp;
+
+use crate::model::{
+    grade,
+    guard::{Action, Baseline},
+    incident::Evidence,
+    reading::{Because, Reading},
+};
+
+/// What healthy time looked like.
+mod collected;
 /// The condition language: text to a checked tree, a tree to three-valued truth.
 pub mod condition;
+/// Past counts of one guard, bounded.
+pub mod history;
+/// What the judge remembers of one guard between turns.
+pub mod memory;
 /// A guard's wishes, compiled once.
 pub mod policy;
+/// How sure a share is.
+pub mod share;
+#[cfg(test)]
+mod tests;
+/// One trigger in one turn.
+mod trigger;
+/// What the judge says.
+pub mod verdict;
+/// The numbers of one guard at this moment.
+mod view;
+/// Numbers as people read them.
+pub mod words;
+
+pub use memory::Memory;
+pub use verdict::{Finding, Overall, SignalShown, Status, TriggerVerdict, Verdict, Word};
+
+use condition::Missing;
+pub use condition::Truth;
+use memory::Fresh;
+use policy::Policy;
+use trigger::Asked;
+use view::{Leaf, View};
+
+/// What the judge must know besides the reading.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    pub now: Timestamp,
+    /// Windows begin here: nothing that was counted before counts.
+    pub since: Timestamp,
+    pub baseline: Option<&'a Baseline>,
+    pub facts: &'a Facts,
+    /// Every target is rolled out; while it is not, healthy time does not count.
+    pub rolled_out: bool,
+}
+
+/// Hard facts, each a sentence for people. They need no requests and no statistics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    pub crash_looping: Option<String>,
+    pub progress_deadline_exceeded: Option<String>,
+}
+
+/// What is to be said of this guard now. Without a reading the last ones are judged again and nothing advances.
+pub fn judge(policy: &Policy, memory: &mut Memory, reading: Option<&Reading>, context: &Context<'_>) -> Verdict {
+    memory.follow(context.since);
+    let fresh = reading.and_then(|reading| memory.take(reading, context.since));
+    resolve(policy, memory, context.baseline);
+    let mut firing = hard_facts(policy, memory, context);
+    let (triggers, signals) = measured(policy, memory, fresh, context, &mut firing);
+    let overall = overall(&triggers, &signals, !firing.is_empty(), &view(policy, memory, context));
+    keep_time(memory, fresh, overall.word(), context);
+    Verdict {
+        overall,
+        triggers,
+        signals,
+        firing,
+    }
+}
+
+/// The guard's own conditions of recovery, each with its text and a sentence.
+pub fn verify_conditions(policy: &Policy, memory: &mut Memory, context: &Context<'_>) -> Vec<(String, Truth, String)> {
+    memory.follow(context.since);
+    resolve(policy, memory, context.baseline);
+    let needed = policy.triggers.iter().map(|rule| rule.min_requests).max().unwrap_or(20);
+    let view = view(policy, memory, context);
+    let conditions = policy.verify.iter();
+    conditions
+        .map(|condition| {
+            let leaves: Vec<Leaf> = condition
+                .comparisons
+                .iter()
+                .map(|c| view.leaf(c, needed, None))
+                .collect();
+            let truth = condition
+                .tree
+                .truth(&|place| leaves.get(place).map_or(Truth::Unknown, |leaf| leaf.plain));
+            let sentence = match truth {
+                Truth::True => verdict::compared(condition, &leaves),
+                Truth::False => verdict::failed(condition, &leaves),
+                Truth::Unknown => {
+                    let missing = leaves.iter().find_map(|leaf| leaf.missing);
+                    view.because(missing.unwrap_or(Missing::NotFinite), needed).to_string()
+                }
+            };
+            (condition.text().to_owned(), truth, sentence)
+        })
+        .collect()
+}
+
+/// The baseline by the signals' places.
+fn resolve(policy: &Policy, memory: &mut Memory, baseline: Option<&Baseline>) {
+    let number = |name: &String| {
+        baseline
+            .and_then(|b| b.values.get(name))
+            .copied()
+            .filter(|value| value.is_finite())
+    };
+    memory.baselines.clear();
+    memory
+        .baselines
+        .extend(policy.signals.iter().map(|signal| number(&signal.name)));
+}
+
+fn view<'a>(policy: &'a Policy, memory: &'a Memory, context: &Context<'_>) -> View<'a> {
+    View {
+        policy,
+        history: &memory.history,
+        places: &memory.places,
+        latest: &memory.latest,
+        baselines: &memory.baselines,
+        since: context.since,
+    }
+}
+
+fn hard_facts(policy: &Policy, memory: &mut Memory, context: &Context<'_>) -> Vec<Finding> {
+    let facts = [
+        ("crash_looping", &context.facts.crash_looping),
+        ("progress_deadline_exceeded", &context.facts.progress_deadline_exceeded),
+    ];
+    let mut findings = Vec::new();
+    for ((name, sentence), since) in facts.into_iter().zip(&mut memory.facts) {
+        let (Some(sentence), Some(action)) = (sentence, policy.hard_facts) else {
+            *since = None;
+            continue;
+        };
+        let since = *since.get_or_insert(context.now);
+        let grade = grade::default_for(policy.scheme, action);
+        let evidence = Evidence {
+            name: name.to_owned(),
+            condition: name.to_owned(),
+            sentence: sentence.clone(),
+            grade: grade.name.to_owned(),
+            since: Some(since),
+            ..Evidence::default()
+        };
+        findings.push(Finding {
+            name: name.to_owned(),
+            action,
+            grade: grade.name.to_owned(),
+            rank: grade.rank,
+            hard_fact: true,
+            evidence,
+        });
+    }
+    findings
+}
+
+/// Every trigger and every signal.
+fn measured(
+    policy: &Policy,
+    memory: &mut Memory,
+    fresh: Option<Fresh>,
+    context: &Context<'_>,
+    firing: &mut Vec<Finding>,
+) -> (Vec<TriggerVerdict>, Vec<SignalShown>) {
+    let mut holds = std::mem::take(&mut memory.holds);
+    let mut leaves = std::mem::take(&mut memory.leaves);
+    let view = view(policy, memory, context);
+    let mut signals: Vec<SignalShown> = policy.signals.iter().map(|signal| shown(signal, &view)).collect();
+    let mut triggers = Vec::with_capacity(policy.triggers.len());
+    for (rule, hold) in policy.triggers.iter().zip(&mut holds) {
+        let asked = Asked {
+            rule,
+            view,
+            fresh,
+            now: context.now,
+            counts_requests: memory.counts_requests(),
+        };
+        let (verdict, evidence) = asked.judge(hold, &mut leaves);
+        note(&mut signals, rule, &leaves, &verdict.status);
+        firing.extend(evidence.map(|evidence| found(policy, rule, evidence)));
+        triggers.push(verdict);
+    }
+    for (place, signal) in signals.iter_mut().enumerate() {
+        finish(signal, place, &view);
+    }
+    memory.holds = holds;
+    memory.leaves = leaves;
+    (triggers, signals)
+}
+
+fn found(policy: &Policy, rule: &policy::Rule, evidence: Evidence) -> Finding {
+    let rank = grade::find(policy.scheme, &rule.grade).map_or(0, |grade| grade.rank);
+    Finding {
+        name: rule.name.clone(),
+        action: rule.action,
+        grade: rule.grade.clone(),
+        rank,
+        hard_fact: false,
+        evidence,
+    }
+}
+
+fn shown(signal: &policy::Signal, view: &View<'_>) -> SignalShown {
+    SignalShown {
+        name: signal.name.clone(),
+        unit: signal.unit,
+        value: None,
+        baseline: None,
+        limit: None,
+        verdict: Word::Healthy,
+        because: String::new(),
+        at: view.history.newest(),
+    }
+}
+
+/// What a trigger's comparisons tell of the signals that it names.
+fn note(signals: &mut [SignalShown], rule: &policy::Rule, leaves: &[Leaf], status: &Status) {
+    let beyond = matches!(status, Status::Suspect { .. } | Status::Firing { .. });
+    for (comparison, leaf) in rule.condition.comparisons.iter().zip(leaves) {
+        let Some(signal) = comparison.subject().and_then(|place| signals.get_mut(place)) else {
+            continue;
+        };
+        if comparison.single.is_some() && signal.limit.is_none() {
+            signal.limit = leaf.limit;
+            signal.value = signal.value.or(leaf.value);
+        }
+        if beyond && leaf.holds() {
+            signal.verdict = Word::Breached;
+            signal.value = leaf.value.filter(|_| comparison.single.is_some()).or(signal.value);
+        }
+    }
+}
+
+fn finish(signal: &mut SignalShown, place: usize, view: &View<'_>) {
+    signal.baseline = view.baseline(place);
+    signal.value = signal.value.or_else(|| view.number(place, 1));
+    if signal.value.is_none() {
+        signal.verdict = Word::Unknown;
+        signal.because = view.because(Missing::Signal(place), 1).to_string();
+    }
+}
+
+/// Breached if anything fires or is beyond its limit; Unknown if an armed trigger is, or if nothing that triggers read is
+/// known (a trigger that is not armed does not stop proof, but no data at all is not health).
+fn overall(triggers: &[TriggerVerdict], signals: &[SignalShown], facts: bool, view: &View<'_>) -> Overall {
+    let beyond = triggers
+        .iter()
+        .any(|t| matches!(t.status, Status::Suspect { .. } | Status::Firing { .. }));
+    if facts || beyond {
+        return Overall::Breached;
+    }
+    for trigger in triggers {
+        if let Status::Unknown(because) = &trigger.status {
+            return Overall::Unknown {
+                because: because.clone(),
+            };
+        }
+    }
+    let mut read = view.policy.triggers.iter().flat_map(|rule| rule.condition.subjects());
+    let first = read.clone().next();
+    match first {
+        None if view.history.newest().is_some() || signals.is_empty() => Overall::Healthy,
+        None => Overall::Unknown {
+            because: Because::WarmingUp,
+        },
+        Some(_) if read.any(|place| signals.get(place).is_some_and(|signal| signal.value.is_some())) => {
+            Overall::Healthy
+        }
+        Some(first) => Overall::Unknown {
+            because: view.because(Missing::Signal(first), 1),
+        },
+    }
+}
+
+/// The clocks, and the baseline of what is healthy.
+fn keep_time(memory: &mut Memory, fresh: Option<Fresh>, word: Word, context: &Context<'_>) {
+    match (word, fresh) {
+        (Word::Breached, _) => {
+            memory.healthy.reset();
+            memory.all_quiet.reset();
+        }
+        (Word::Unknown, _) => {
+            memory.healthy.stop();
+            memory.all_quiet.stop();
+        }
+        (Word::Healthy, None) => {}
+        (Word::Healthy, Some(fresh)) => {
+            memory.all_quiet.advance(fresh.at);
+            if context.rolled_out {
+                memory.healthy.advance(fresh.at);
+                memory.collect(fresh, context.since);
+            }
+        }
+    }
+    if !context.rolled_out {
+        memory.healthy.stop();
+    }
+}
+
+impl Verdict {
+    /// The most that follows: the highest action of what fires.
+    pub fn action(&self) -> Option<Action> {
+        self.firing.iter().map(|finding| finding.action).max()
+    }
+}

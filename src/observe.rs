@@ -2,6 +2,12 @@
 
 /// What Prometheus answered, read without believing it.
 pub mod answer;
+/// One kind of object, watched into a map of trimmed values.
+pub mod cache;
+/// The cluster as watches show it.
+pub mod cluster;
+/// The cluster's objects, trimmed to what modosu judges by.
+pub mod objects;
 /// One turn of reading Prometheus for all guards.
 pub mod poll;
 /// One question to Prometheus, over HTTP or in this process.
@@ -16,3 +22,5 @@ pub mod prometheus_learned;
 pub mod prometheus_plan;
 /// The PromQL that modosu sends.
 pub mod query;
+/// A guard's targets as they are now.
+pub mod seen;

@@ -1,1 +1,181 @@
-//! Stub.
+//! IO. One pass of the ring for all guards: observe, judge, decide, record, act, report.
+//!
+//! Only a turn of `poll` asks Prometheus. A watched object that changes makes the guards of its namespace decide
+//! again, on the last readings.
+
+/// Acts of a decision, carried out in the order in which they must be written.
+pub mod carry_out;
+/// One guard between turns: policy, memory, record, open incident.
+pub mod guarded;
+/// What the turn leaves on the board, in the metrics, the log and as Events.
+pub mod publish;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use futures::{FutureExt, StreamExt, stream};
+
+use crate::{
+    act::Api,
+    clock::Clock,
+    config::Settings,
+    judge::policy::Policy,
+    model::{preset::Preset, reading::Reading},
+    observe::{
+        cache::ObjectKey,
+        cluster::{Cluster, ReadConfig},
+        poll::{Health, Poller},
+        seen::{Followed, Seen},
+    },
+    report::{board::Board, events::Events, metrics::Metrics},
+};
+use guarded::Guarded;
+
+/// So many guards are carried out at the same time.
+const AT_ONCE: usize = 32;
+
+/// Everything a turn works with.
+pub struct Daemon {
+    pub settings: Arc<Settings>,
+    pub presets: BTreeMap<String, Preset>,
+    pub clock: Clock,
+    pub api: Api,
+    pub cluster: Cluster,
+    pub poller: Poller<ObjectKey>,
+    pub board: Board,
+    pub metrics: Metrics,
+    pub events: Events,
+    pub guards: BTreeMap<ObjectKey, Guarded>,
+    pub health: Option<Health>,
+}
+
+/// What the parts of a turn share while guards are carried out side by side.
+pub struct Shared<'a> {
+    pub api: &'a Api,
+    pub clock: &'a Clock,
+    pub cluster: &'a Cluster,
+    pub events: &'a Events,
+    pub metrics: &'a Metrics,
+    pub settings: &'a Settings,
+}
+
+impl Daemon {
+    /// A turn of `poll`: asks Prometheus, then everything for every guard.
+    pub async fn poll(&mut self) {
+        let began = tokio::time::Instant::now();
+        if !self.ready() {
+            return;
+        }
+        self.meet_guards();
+        let policies: BTreeMap<ObjectKey, Arc<Policy>> = self
+            .guards
+            .iter()
+            .filter_map(|(key, guarded)| Some((key.clone(), guarded.policy()?)))
+            .collect();
+        let polled = self.poller.turn(&policies, self.clock.now()).await;
+        self.health = Some(polled.health);
+        self.guards_in(None, &polled.readings).await;
+        self.metrics.turn_took(began.elapsed());
+    }
+
+    /// Something changed in these namespaces: decide again on the last readings.
+    pub async fn look_again(&mut self, namespaces: &BTreeSet<String>) {
+        if self.ready() {
+            self.meet_guards();
+            self.guards_in(Some(namespaces), &BTreeMap::new()).await;
+        }
+    }
+
+    /// Nothing is decided before every first list is complete.
+    fn ready(&self) -> bool {
+        let listed = self.cluster.listed();
+        self.board.set_ready(listed);
+        if !listed {
+            self.publish();
+        }
+        listed
+    }
+
+    /// Takes new and edited guards in, and forgets those that are gone.
+    fn meet_guards(&mut self) {
+        let watched: BTreeMap<ObjectKey, _> = self
+            .cluster
+            .guards
+            .all()
+            .into_iter()
+            .filter(|(key, _)| self.is_mine(key))
+            .collect();
+        self.guards.retain(|key, _| watched.contains_key(key));
+        for (key, guard) in watched {
+            match self.guards.get_mut(&key) {
+                Some(guarded) if guarded.is(&guard) => guarded.edited(guard, &self.presets),
+                Some(_) | None => {
+                    let incidents = &self.cluster.incidents;
+                    self.guards.insert(key, Guarded::meet(guard, &self.presets, incidents));
+                }
+            }
+        }
+    }
+
+    fn is_mine(&self, key: &ObjectKey) -> bool {
+        let only = self.settings.guard.as_ref();
+        only.is_none_or(|only| only.namespace == key.0 && only.name == key.1)
+    }
+
+    async fn guards_in(&mut self, namespaces: Option<&BTreeSet<String>>, readings: &BTreeMap<ObjectKey, Reading>) {
+        let now = self.clock.now();
+        let seen = self.see(namespaces).await;
+        let shared = Shared {
+            api: &self.api,
+            clock: &self.clock,
+            cluster: &self.cluster,
+            events: &self.events,
+            metrics: &self.metrics,
+            settings: &self.settings,
+        };
+        let mut turns = Vec::new();
+        for (key, guarded) in &mut self.guards {
+            if let Some(seen) = seen.get(key) {
+                turns.push(guarded.turn(&shared, seen, readings.get(key), now).boxed());
+            }
+        }
+        stream::iter(turns).for_each_concurrent(AT_ONCE, |turn| turn).await;
+        self.publish();
+    }
+
+    /// The targets of the guards in these namespaces, as they are now.
+    async fn see(&mut self, namespaces: Option<&BTreeSet<String>>) -> BTreeMap<ObjectKey, guarded::Look> {
+        let mut looks = BTreeMap::new();
+        for (key, guarded) in &self.guards {
+            if namespaces.is_some_and(|touched| !touched.contains(&key.0)) {
+                continue;
+            }
+            let spec = &guarded.guard().spec;
+            let followed = Followed::find(&key.0, spec, &self.cluster);
+            let look = match configs(&mut self.cluster, &self.api, &key.0, &followed).await {
+                Ok(configs) => Seen::assemble(&key.0, spec, &followed, &configs, &self.cluster).map_err(Into::into),
+                Err(why) => Err(guarded::Blind::Unreadable(why.to_string())),
+            };
+            looks.insert(key.clone(), look);
+        }
+        looks
+    }
+}
+
+/// The content of the ConfigMaps that belong to a guard, by name; those that do not exist are left out.
+async fn configs(
+    cluster: &mut Cluster,
+    api: &Api,
+    namespace: &str,
+    followed: &Followed,
+) -> Result<BTreeMap<String, ReadConfig>, crate::act::ApiError> {
+    let mut read = BTreeMap::new();
+    for name in &followed.own {
+        let key = (namespace.to_owned(), name.clone());
+        let config = api.ask(None, cluster.config(&api.client, &key)).await?;
+        read.extend(config.map(|config| (name.clone(), config)));
+    }
+    Ok(read)
+}

@@ -1,11 +1,21 @@
 //! Pure. A guard's wishes, compiled once: signals in a fixed order, conditions parsed, defaults resolved.
 
-use std::{collections::BTreeMap, time::Duration};
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use super::condition::Condition;
 use crate::model::{
-    guard::{Action, Mode, Scheme, Step, Unit},
+    guard::{Action, GuardSpec, Mode, Scheme, Step, Unit},
+    preset::Preset,
     units::Certainty,
 };
+
+mod compile;
+mod selector;
+mod signals;
+#[cfg(test)]
+mod tests;
 
 /// A valid guard, ready for turns. Everything in it was checked; nothing in it changes between turns.
 #[derive(Clone, Debug)]
@@ -28,7 +38,7 @@ pub struct Policy {
     pub cooldown: Duration,
     pub within: Duration,
     pub steps: Vec<Step>,
-    pub verify: Vec<super::condition::Condition>,
+    pub verify: Vec<Condition>,
     pub hold: Duration,
 }
 
@@ -63,10 +73,69 @@ pub struct Rule {
     pub name: String,
     /// As the owner wrote it.
     pub text: String,
-    pub condition: super::condition::Condition,
+    pub condition: Condition,
     pub action: Action,
     pub grade: String,
     pub hold: Duration,
     pub min_requests: u32,
     pub certainty: Certainty,
+}
+
+/// What is wrong with a guard, where, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// Such as `spec.triggers[1].condition`.
+    pub path: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+    /// The line with a caret below the place; empty where the whole value is wrong.
+    pub picture: String,
+}
+
+impl Policy {
+    /// A guard's wishes, checked and with defaults resolved; or every mistake in them.
+    pub fn compile(
+        namespace: &str,
+        spec: &GuardSpec,
+        presets: &BTreeMap<String, Preset>,
+    ) -> Result<Self, Vec<Mistake>> {
+        compile::compile(namespace, spec, presets)
+    }
+
+    /// The place of the signal of that name.
+    pub fn signal(&self, name: &str) -> Option<usize> {
+        self.signals.iter().position(|signal| signal.name == name)
+    }
+}
+
+impl Signal {
+    /// Whether its number is a share of counted events.
+    pub const fn counted(&self) -> bool {
+        matches!(
+            self.source,
+            Source::Bad { .. } | Source::Good { .. } | Source::Complement { .. }
+        )
+    }
+}
+
+impl Mistake {
+    /// A mistake in the whole value at that path.
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            message: message.into(),
+            picture: String::new(),
+        }
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)?;
+        if self.picture.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "\n{}", self.picture)
+        }
+    }
 }

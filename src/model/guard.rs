@@ -19,6 +19,7 @@ use super::units::{Certainty, Length};
     group = "modosu.dev",
     version = "v1alpha1",
     kind = "Guard",
+    doc = "What is watched, how it is put back when it hurts, and what modosu says of it.",
     plural = "guards",
     shortname = "gd",
     category = "modosu",
@@ -122,6 +123,7 @@ pub struct Metrics {
     pub window: Length,
     /// Signals added to the preset's, or in their place.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 50))] // without it the API server finds the rule of SignalSpec too costly
     pub signals: BTreeMap<String, SignalSpec>,
 }
 
@@ -397,14 +399,19 @@ pub struct RestoreTo {
 }
 
 /// What signals are compared with, in the signals' own units.
+///
+/// Signals stand beside `takenAt` and `hash` under their own names. A structural schema has no words for that (named
+/// and free properties exclude each other), so that this one object of the status keeps what it is given.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct Baseline {
     pub taken_at: Timestamp,
     /// The state whose healthy time it is.
     pub hash: String,
     /// Signal name to value.
     #[serde(flatten)]
+    #[schemars(skip)]
     pub values: BTreeMap<String, f64>,
 }
 
@@ -442,6 +449,31 @@ pub struct EffectiveMode {
 pub struct IncidentRef {
     pub name: String,
     pub uid: String,
+}
+
+impl std::fmt::Display for TargetRef {
+    /// `Deployment/orders`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}/{}", self.kind, self.name)
+    }
+}
+
+impl std::str::FromStr for TargetRef {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let kind = match text.split_once('/') {
+            Some(("Deployment", _)) => TargetKind::Deployment,
+            Some(("ConfigMap", _)) => TargetKind::ConfigMap,
+            Some(_) | None => return Err(format!("`{text}` is not of the form Deployment/name or ConfigMap/name")),
+        };
+        match text.split_once('/') {
+            Some((_, name)) if !name.is_empty() => Ok(Self {
+                kind,
+                name: name.to_owned(),
+            }),
+            Some(_) | None => Err(format!("`{text}` names no object: write Deployment/name")),
+        }
+    }
 }
 
 impl Default for BaselinePolicy {

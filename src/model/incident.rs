@@ -16,6 +16,7 @@ use super::guard::Action;
     group = "modosu.dev",
     version = "v1alpha1",
     kind = "Incident",
+    doc = "One opened case: its evidence, plan, journal and outcome.",
     plural = "incidents",
     shortname = "inc",
     category = "modosu",
@@ -132,6 +133,9 @@ pub struct IncidentStatus {
     pub plan: Vec<PlannedStep>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan_hash: Option<String>,
+    /// The journal number after which this plan begins.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub plan_from: u32,
     /// Append-only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub journal: Vec<JournalEntry>,
@@ -185,6 +189,9 @@ pub struct PlannedStep {
     /// The hash of the content that the step puts there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// The pods restart for a restored ConfigMap: the mark that the template carries then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<String>,
     /// For people, at most 4 KiB; secrets show key names only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diff: Option<String>,
@@ -236,4 +243,9 @@ impl IncidentState {
             | Self::Abandoned => false,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }

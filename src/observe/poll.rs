@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
@@ -145,7 +145,8 @@ impl<K: Ord + Clone> Poller<K> {
             .collect();
         let asked = plans
             .values()
-            .flat_map(|(plan, _)| plan.queries().map(|form| (form.clone(), plan.row(form))));
+            .flat_map(|(plan, _)| plan.queries().map(|form| (form.clone(), plan.row(form))))
+            .collect();
         let answers = self.ask(asked, at, deadline).await;
         let failure = answers
             .values()
@@ -210,7 +211,8 @@ impl<K: Ord + Clone> Poller<K> {
         let rows = |policy: &Policy| -> (Names, Values) { policy.matching.clone().into_iter().unzip() };
         let asked = guards
             .values()
-            .flat_map(|policy| Learned::<K>::queries(policy).map(|form| (form, rows(policy))));
+            .flat_map(|policy| Learned::<K>::queries(policy).map(|form| (form, rows(policy))))
+            .collect();
         let answers = self.ask(asked, clock, deadline).await;
         let answered = |form: &Form| matches!(form, Form::ScrapeDuration);
         let durations = answers
@@ -224,12 +226,7 @@ impl<K: Ord + Clone> Poller<K> {
     }
 
     /// Sends every distinct query once, several at a time.
-    async fn ask(
-        &mut self,
-        asked: impl Iterator<Item = (Form, (Names, Values))>,
-        at: Moment,
-        deadline: Instant,
-    ) -> Answers {
+    async fn ask(&mut self, asked: Vec<(Form, (Names, Values))>, at: Moment, deadline: Instant) -> Answers {
         let mut batches: BTreeMap<(Form, Names), BTreeSet<Values>> = BTreeMap::new();
         for (form, (names, values)) in asked {
             batches.entry((form, names)).or_default().insert(values);
@@ -242,6 +239,7 @@ impl<K: Ord + Clone> Poller<K> {
             let asked = batch.ask(prometheus, memory, at, deadline).await;
             (batch, asked)
         });
+        let running: Vec<_> = running.map(FutureExt::boxed).collect();
         let done: Vec<(Batch, Asked)> = stream::iter(running).buffered(AT_ONCE).collect().await;
         let mut answers = Answers::new();
         for (batch, asked) in done {

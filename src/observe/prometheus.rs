@@ -231,20 +231,25 @@ async fn in_process(
     promql: &str,
     at: Option<Moment>,
 ) -> Result<Answer, Failure> {
-    let mut form = form_urlencoded::Serializer::new(String::new());
-    form.append_pair("query", promql);
-    if let Some(at) = at {
-        form.append_pair("time", &at.to_string());
-    }
+    let form = form(promql, at);
     let request = http::Request::post("/api/v1/query")
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .body(Bytes::from(form.finish()))
+        .body(Bytes::from(form))
         .map_err(|why| Failure::NoAnswer(why.to_string()))?;
     let response = service
         .oneshot(request)
         .await
         .map_err(|why| Failure::NoAnswer(why.to_string()))?;
     read(response.status(), response.headers(), response.body())
+}
+
+fn form(promql: &str, at: Option<Moment>) -> String {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("query", promql);
+    if let Some(at) = at {
+        form.append_pair("time", &at.to_string());
+    }
+    form.finish()
 }
 
 fn read(status: http::StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Answer, Failure> {

@@ -20,7 +20,10 @@ pub(crate) struct Access {
 
 impl Access {
     pub(crate) fn new(scratch: &Arc<Scratch>, server: String) -> anyhow::Result<Self> {
-        let access = Self { scratch: scratch.clone(), server };
+        let access = Self {
+            scratch: scratch.clone(),
+            server,
+        };
         let line = |user: &str| format!("{},{user},{user},\"system:masters\"\n", token(user));
         std::fs::write(access.token_file(), USERS.map(line).concat())?;
         for user in USERS {
@@ -75,7 +78,9 @@ impl Access {
     /// A plain HTTP client that trusts the API server.
     pub(crate) fn http(&self) -> anyhow::Result<reqwest::ClientBuilder> {
         let ca = std::fs::read(self.ca_file()).context("the API server has written no certificate")?;
-        Ok(reqwest::Client::builder().tls_certs_only(reqwest::Certificate::from_pem_bundle(&ca)?).no_proxy())
+        Ok(reqwest::Client::builder()
+            .tls_certs_only(reqwest::Certificate::from_pem_bundle(&ca)?)
+            .no_proxy())
     }
 }
 

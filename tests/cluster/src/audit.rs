@@ -77,7 +77,10 @@ pub(crate) fn read(scratch: &Scratch, filter: &Filter<'_>) -> anyhow::Result<Vec
 
 /// Cheap, and never wrong about a line that matches: the log of a long run is big.
 fn may_match(line: &str, filter: &Filter<'_>) -> bool {
-    [filter.user, filter.namespace, filter.resource, filter.name].into_iter().flatten().all(|text| line.contains(text))
+    [filter.user, filter.namespace, filter.resource, filter.name]
+        .into_iter()
+        .flatten()
+        .all(|text| line.contains(text))
 }
 
 fn matches(write: &AuditedWrite, filter: &Filter<'_>) -> bool {
@@ -131,9 +134,17 @@ fn parse(line: &str) -> Option<AuditedWrite> {
         return None;
     }
     let object = event.object_ref.unwrap_or_default();
-    let created = event.request_object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    let created = event
+        .request_object
+        .pointer("/metadata/name")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     Some(AuditedWrite {
-        name: if object.name.is_empty() { created.to_owned() } else { object.name },
+        name: if object.name.is_empty() {
+            created.to_owned()
+        } else {
+            object.name
+        },
         verb: event.verb,
         resource: object.resource,
         subresource: object.subresource,
@@ -149,13 +160,14 @@ fn parse(line: &str) -> Option<AuditedWrite> {
 impl AuditedWrite {
     /// Whether it changes the pod template of a workload, as a patch of any kind, an update or an apply.
     pub fn touches_template(&self) -> bool {
-        match &self.request_body {
-            Value::Array(operations) => operations.iter().any(|operation| {
-                let path = operation.get("path").and_then(Value::as_str).unwrap_or_default();
-                let writes = operation.get("op").and_then(Value::as_str) != Some("test");
-                writes && (path.starts_with("/spec/template") || path == "/spec" || path.is_empty())
-            }),
-            body => body.pointer("/spec/template").is_some(),
-        }
+        let Some(operations) = self.request_body.as_array() else {
+            return self.request_body.pointer("/spec/template").is_some();
+        };
+        let text = |operation: &Value, key: &str| operation.get(key).and_then(Value::as_str).map(str::to_owned);
+        operations.iter().any(|operation| {
+            let path = text(operation, "path").unwrap_or_default();
+            let writes = text(operation, "op").as_deref() != Some("test");
+            writes && (path.starts_with("/spec/template") || path == "/spec" || path.is_empty())
+        })
     }
 }

@@ -11,7 +11,11 @@ use tokio::task::JoinHandle;
 fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
-        let built = Builder::new_multi_thread().worker_threads(2).thread_name("modosu-cluster").enable_all().build();
+        let built = Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("modosu-cluster")
+            .enable_all()
+            .build();
         built.expect("the operating system gives a thread")
     })
 }

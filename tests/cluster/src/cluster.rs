@@ -31,12 +31,18 @@ use crate::{background, orders};
 /// A running cluster. When it is dropped, or its process ends in any way, all of it ends.
 #[derive(Debug)]
 pub struct Cluster {
-    // The node first: it must not start a pod while the rest is taken down.
     node: Node,
     control_plane: ControlPlane,
     prometheus: Prometheus,
     access: Access,
     scratch: Arc<Scratch>,
+}
+
+impl Drop for Cluster {
+    /// Now, and not when the last of the aborted tasks has let go of the folder.
+    fn drop(&mut self) {
+        self.scratch.end();
+    }
 }
 
 impl Cluster {
@@ -54,10 +60,20 @@ impl Cluster {
     async fn start_here() -> anyhow::Result<Self> {
         let scratch = Scratch::new()?;
         let targets = Arc::new(Targets::new(&scratch));
-        let (prometheus, (control_plane, access)) =
-            tokio::try_join!(Prometheus::start(&scratch, targets.clone()), ControlPlane::start(&scratch))?;
-        let node = Node::start(access.client("node").await?, &scratch, targets).await.context("the node")?;
-        let cluster = Self { node, control_plane, prometheus, access, scratch };
+        let (prometheus, (control_plane, access)) = tokio::try_join!(
+            Prometheus::start(&scratch, targets.clone()),
+            ControlPlane::start(&scratch)
+        )?;
+        let node = Node::start(access.client("node").await?, &scratch, targets)
+            .await
+            .context("the node")?;
+        let cluster = Self {
+            node,
+            control_plane,
+            prometheus,
+            access,
+            scratch,
+        };
         cluster.image("orders", orders::program()?);
         Ok(cluster)
     }
@@ -104,39 +120,73 @@ impl Cluster {
 
     /// `kubectl apply`, client-side as people use it.
     pub async fn apply(&self, object: &Value) -> anyhow::Result<()> {
-        self.kubectl_with_input(&["apply", "--filename=-"], &object.to_string()).await.map(drop)
+        self.kubectl_with_input(&["apply", "--filename=-"], &object.to_string())
+            .await
+            .map(drop)
     }
 
     async fn kubectl_with_input(&self, args: &[&str], input: &str) -> anyhow::Result<String> {
         let mut kubectl = tokio::process::Command::new(program("kubectl")?);
-        kubectl.arg("--kubeconfig").arg(self.kubeconfig("admin")?).arg("--cache-dir").arg(self.scratch.join("kubectl"));
-        kubectl.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        kubectl
+            .arg("--kubeconfig")
+            .arg(self.kubeconfig("admin")?)
+            .arg("--cache-dir")
+            .arg(self.scratch.join("kubectl"));
+        kubectl
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
         let mut kubectl = kubectl.spawn().context("kubectl")?;
         if let Some(mut stdin) = kubectl.stdin.take() {
             stdin.write_all(input.as_bytes()).await?;
         }
         let output = kubectl.wait_with_output().await?;
-        let (printed, complaints) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        ensure!(output.status.success(), "kubectl {}: {complaints}{printed}", args.join(" "));
+        let (printed, complaints) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        ensure!(
+            output.status.success(),
+            "kubectl {}: {complaints}{printed}",
+            args.join(" ")
+        );
         Ok(printed.into_owned())
     }
 
     /// Makes a namespace in which pods can be made at once.
     pub async fn namespace(&self, name: &str) -> anyhow::Result<()> {
         let client = self.client("admin").await?;
-        let metadata = ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() };
-        let namespace = Namespace { metadata, ..Namespace::default() };
-        Api::all(client.clone()).create(&PostParams::default(), &namespace).await.with_context(|| format!("namespace {name}"))?;
+        let metadata = ObjectMeta {
+            name: Some(name.into()),
+            ..ObjectMeta::default()
+        };
+        let namespace = Namespace {
+            metadata,
+            ..Namespace::default()
+        };
+        Api::all(client.clone())
+            .create(&PostParams::default(), &namespace)
+            .await
+            .with_context(|| format!("namespace {name}"))?;
         let accounts = Api::<ServiceAccount>::namespaced(client, name);
         let account = async || accounts.get_opt("default").await;
-        eventually("the namespace's service account", Duration::from_secs(30), account).await.map(drop)
+        eventually("the namespace's service account", Duration::from_secs(30), account)
+            .await
+            .map(drop)
     }
 
     /// Waits as `kubectl rollout status` does.
     pub async fn rolled_out(&self, namespace: &str, deployment: &str, within: Duration) -> anyhow::Result<()> {
         let deployments = Api::<Deployment>::namespaced(self.client("admin").await?, namespace);
         let what = format!("{namespace}/{deployment} rolled out");
-        let look = async || deployments.get(deployment).await.map(|found| is_rolled_out(&found).then_some(()));
+        let look = async || {
+            deployments
+                .get(deployment)
+                .await
+                .map(|found| is_rolled_out(&found).then_some(()))
+        };
         eventually(&what, within, look).await
     }
 
@@ -155,7 +205,9 @@ impl Cluster {
             ..Filter::default()
         })?;
         let counts = |write: &AuditedWrite| !write.dry_run && (200..300).contains(&write.code);
-        writes.retain(|write| counts(write) && matches!(write.verb.as_str(), "patch" | "update") && write.touches_template());
+        writes.retain(|write| {
+            counts(write) && matches!(write.verb.as_str(), "patch" | "update") && write.touches_template()
+        });
         Ok(writes)
     }
 
@@ -167,7 +219,12 @@ impl Cluster {
 
     /// Where the first container of a pod listens: `127.0.0.1:port`.
     pub fn pod_address(&self, namespace: &str, pod: &str) -> Option<String> {
-        let addresses = self.node.shared.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let addresses = self
+            .node
+            .shared
+            .addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         addresses.get(&format!("{namespace}/{pod}")).cloned()
     }
 
@@ -183,6 +240,14 @@ impl Cluster {
     /// Starts a program, such as the daemon, that ends with the cluster at the latest and whose log is shown when the story fails.
     pub async fn run(&self, program: Program) -> anyhow::Result<Process> {
         Process::start(&self.scratch, program).await
+    }
+
+    /// The ids of all processes that run for the cluster now, pods included.
+    pub fn processes(&self) -> anyhow::Result<Vec<u32>> {
+        let entries = std::fs::read_dir(self.scratch.join("run"))?;
+        Ok(entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .collect())
     }
 
     /// A folder for the story's own files; goes with the cluster.

@@ -36,17 +36,31 @@ impl ControlPlane {
         wait_for_certificate(&access).await?;
         // The certificate is kept over restarts, so one client serves for all of them.
         let api_server = api_server.asked_with(authorized(&access)?);
-        api_server.wait_ready().await.context("kube-apiserver does not come up")?;
+        api_server
+            .wait_ready()
+            .await
+            .context("kube-apiserver does not come up")?;
 
         let controller_manager = controller_manager(scratch, &access)?;
         let scheduler = scheduler(scratch, &access)?;
         tokio::try_join!(controller_manager.start(), scheduler.start()).context("the controllers do not come up")?;
-        Ok((Self { etcd, api_server, controller_manager, scheduler }, access))
+        Ok((
+            Self {
+                etcd,
+                api_server,
+                controller_manager,
+                scheduler,
+            },
+            access,
+        ))
     }
 }
 
 fn etcd(scratch: &Arc<Scratch>, client_port: u16, peer_port: u16) -> anyhow::Result<Part> {
-    let (client, peer) = (format!("http://127.0.0.1:{client_port}"), format!("http://127.0.0.1:{peer_port}"));
+    let (client, peer) = (
+        format!("http://127.0.0.1:{client_port}"),
+        format!("http://127.0.0.1:{peer_port}"),
+    );
     let args = [
         format!("--data-dir={}", scratch.join("etcd").display()),
         format!("--listen-client-urls={client}"),
@@ -57,8 +71,15 @@ fn etcd(scratch: &Arc<Scratch>, client_port: u16, peer_port: u16) -> anyhow::Res
         "--unsafe-no-fsync".into(),
         "--log-level=warn".into(),
     ];
-    let ready = Ready { url: format!("{client}/health"), client: plain()? };
-    Ok(Part::new(scratch, Program::new("etcd", program("etcd")?).args(args), ready))
+    let ready = Ready {
+        url: format!("{client}/health"),
+        client: plain()?,
+    };
+    Ok(Part::new(
+        scratch,
+        Program::new("etcd", program("etcd")?).args(args),
+        ready,
+    ))
 }
 
 fn api_server(scratch: &Arc<Scratch>, access: &Access, etcd_port: u16, port: u16) -> anyhow::Result<Part> {
@@ -83,15 +104,25 @@ fn api_server(scratch: &Arc<Scratch>, access: &Access, etcd_port: u16, port: u16
         "--audit-log-mode=blocking".into(),
         "--audit-log-maxsize=4000".into(),
     ];
-    let ready = Ready { url: format!("{}/readyz", access.server), client: plain()? };
-    Ok(Part::new(scratch, Program::new("kube-apiserver", program("kube-apiserver")?).args(args), ready))
+    let ready = Ready {
+        url: format!("{}/readyz", access.server),
+        client: plain()?,
+    };
+    Ok(Part::new(
+        scratch,
+        Program::new("kube-apiserver", program("kube-apiserver")?).args(args),
+        ready,
+    ))
 }
 
 fn controller_manager(scratch: &Arc<Scratch>, access: &Access) -> anyhow::Result<Part> {
     let port = free_port()?;
     let args = [
         format!("--kubeconfig={}", access.kubeconfig("admin")?.display()),
-        format!("--service-account-private-key-file={}", scratch.join("sa.key").display()),
+        format!(
+            "--service-account-private-key-file={}",
+            scratch.join("sa.key").display()
+        ),
         "--use-service-account-credentials=true".into(),
         "--leader-elect=false".into(),
         format!("--root-ca-file={}", access.ca_file().display()),
@@ -102,9 +133,16 @@ fn controller_manager(scratch: &Arc<Scratch>, access: &Access) -> anyhow::Result
         "--kube-api-qps=300".into(),
         "--kube-api-burst=600".into(),
     ];
-    let ready = Ready { url: format!("https://127.0.0.1:{port}/healthz"), client: trusting()? };
+    let ready = Ready {
+        url: format!("https://127.0.0.1:{port}/healthz"),
+        client: trusting()?,
+    };
     let binary = program("kube-controller-manager")?;
-    Ok(Part::new(scratch, Program::new("kube-controller-manager", binary).args(args), ready))
+    Ok(Part::new(
+        scratch,
+        Program::new("kube-controller-manager", binary).args(args),
+        ready,
+    ))
 }
 
 fn scheduler(scratch: &Arc<Scratch>, access: &Access) -> anyhow::Result<Part> {
@@ -116,8 +154,15 @@ fn scheduler(scratch: &Arc<Scratch>, access: &Access) -> anyhow::Result<Part> {
         "--bind-address=127.0.0.1".into(),
         format!("--cert-dir={}", scratch.join("certs-scheduler").display()),
     ];
-    let ready = Ready { url: format!("https://127.0.0.1:{port}/healthz"), client: trusting()? };
-    Ok(Part::new(scratch, Program::new("kube-scheduler", program("kube-scheduler")?).args(args), ready))
+    let ready = Ready {
+        url: format!("https://127.0.0.1:{port}/healthz"),
+        client: trusting()?,
+    };
+    Ok(Part::new(
+        scratch,
+        Program::new("kube-scheduler", program("kube-scheduler")?).args(args),
+        ready,
+    ))
 }
 
 async fn service_account_key(scratch: &Scratch) -> anyhow::Result<()> {
@@ -135,7 +180,10 @@ async fn service_account_key(scratch: &Scratch) -> anyhow::Result<()> {
 async fn wait_for_certificate(access: &Access) -> anyhow::Result<()> {
     let asked = Instant::now();
     while access.http().is_err() {
-        ensure!(asked.elapsed() < Duration::from_secs(30), "kube-apiserver writes no certificate");
+        ensure!(
+            asked.elapsed() < Duration::from_secs(30),
+            "kube-apiserver writes no certificate"
+        );
         sleep(Duration::from_millis(20)).await;
     }
     Ok(())
@@ -150,9 +198,15 @@ fn authorized(access: &Access) -> anyhow::Result<reqwest::Client> {
 
 /// For health checks of parts whose certificate is of no interest.
 fn trusting() -> anyhow::Result<reqwest::Client> {
-    Ok(reqwest::Client::builder().danger_accept_invalid_certs(true).no_proxy().build()?)
+    Ok(reqwest::Client::builder()
+        .danger_accept_invalid_certs(true)
+        .no_proxy()
+        .build()?)
 }
 
 pub(crate) fn plain() -> anyhow::Result<reqwest::Client> {
-    Ok(reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?)
+    Ok(reqwest::Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(30))
+        .build()?)
 }

@@ -7,7 +7,16 @@ use std::time::{Duration, SystemTime};
 use crate::scratch::Scratch;
 
 const LATELY: Duration = Duration::from_secs(90);
-const LINES: usize = 25;
+/// Of a daemon or a pod, and of the cluster's own talkative parts.
+const LINES: usize = 80;
+const LINES_OF_PARTS: usize = 8;
+const PARTS: [&str; 5] = [
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "prometheus",
+];
 
 static LIVING: Mutex<Vec<Weak<Scratch>>> = Mutex::new(Vec::new());
 
@@ -27,20 +36,35 @@ pub(crate) fn show_logs_of(scratch: &Arc<Scratch>) {
 }
 
 fn print_logs() {
-    let living: Vec<_> = LIVING.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect();
+    let living: Vec<_> = LIVING
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .iter()
+        .filter_map(Weak::upgrade)
+        .collect();
     for scratch in living {
         for log in recent_logs(&scratch.join("logs")) {
             let name = log.file_stem().unwrap_or_default().to_string_lossy();
-            eprintln!("---- {name}: the last {LINES} lines\n{}", tail(&log, LINES));
+            let lines = if PARTS.contains(&&*name) { LINES_OF_PARTS } else { LINES };
+            eprintln!("---- {name}: the last {lines} lines\n{}", tail(&log, lines));
         }
     }
 }
 
 fn recent_logs(folder: &Path) -> Vec<PathBuf> {
     let since = SystemTime::now() - LATELY;
-    let written_lately = |path: &PathBuf| path.metadata().and_then(|meta| meta.modified()).is_ok_and(|at| at >= since);
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut logs: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(written_lately).collect();
+    let written_lately = |path: &PathBuf| {
+        path.metadata()
+            .and_then(|meta| meta.modified())
+            .is_ok_and(|at| at >= since)
+    };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut logs: Vec<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(written_lately)
+        .collect();
     logs.retain(|path| path.metadata().is_ok_and(|meta| meta.len() > 0));
     logs.sort();
     logs

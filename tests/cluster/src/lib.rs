@@ -4,7 +4,7 @@
 //!
 //! ```no_run
 //! use std::time::Duration;
-//! use modosu_cluster::{Behaviour, Cluster, Filter, Point, Program, Verdict, orders};
+//! use modosu_cluster::{Behaviour, Cluster, Filter, Point, Program, orders};
 //! use serde_json::json;
 //!
 //! # async fn story() -> anyhow::Result<()> {
@@ -21,14 +21,8 @@
 //!     .env("KUBECONFIG", tap.kubeconfig())
 //!     .env("MODOSU__PROMETHEUS__URL", cluster.prometheus().url());
 //! let daemon = cluster.run(daemon).await?;
-//! let victim = daemon.clone();
-//! tap.on(Point::After, 1, |seen| seen.writes("deployments"), move |_| {
-//!     let victim = victim.clone();
-//!     async move {
-//!         victim.kill().await;                            // kill -9: the patch is done, its answer never arrives
-//!         Verdict::Cut
-//!     }
-//! });
+//! // kill -9 when the patch is done and its answer has not arrived. Any other code of the test's own: `tap.on`.
+//! tap.kill(&daemon, Point::After, |seen| seen.writes("deployments"));
 //!
 //! // A person makes a release; later the service goes bad whatever its settings.
 //! cluster.kubectl(&["-n", "story-celery", "set", "env", "deployment/orders", "WORKER_MODE=celery"]).await?;

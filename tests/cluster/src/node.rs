@@ -17,14 +17,15 @@ mod status;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
-use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use crate::background::Task;
 use crate::scratch::Scratch;
@@ -53,7 +54,12 @@ impl Node {
     /// Call it on the cluster's runtime: the client belongs to the runtime it was made on.
     pub(crate) async fn start(client: Client, scratch: &Arc<Scratch>, targets: Arc<Targets>) -> anyhow::Result<Self> {
         let (images, addresses) = (Mutex::default(), Mutex::default());
-        let shared = Arc::new(Shared { scratch: scratch.clone(), targets, images, addresses });
+        let shared = Arc::new(Shared {
+            scratch: scratch.clone(),
+            targets,
+            images,
+            addresses,
+        });
         registration::register(&client).await?;
         let tasks = [
             Task::spawn(registration::renew_lease(client.clone())),
@@ -74,8 +80,13 @@ struct Pods {
 
 async fn take_pods(client: Client, shared: Arc<Shared>) {
     let bound_here = watcher::Config::default().fields(&format!("spec.nodeName={NODE_NAME}"));
-    let mut events = watcher(Api::<Pod>::all(client.clone()), bound_here).default_backoff().boxed();
-    let mut pods = Pods { client, shared, latest: BTreeMap::new(), tasks: JoinSet::new() };
+    let mut events = watcher(Api::<Pod>::all(client.clone()), bound_here).boxed();
+    let mut pods = Pods {
+        client,
+        shared,
+        latest: BTreeMap::new(),
+        tasks: JoinSet::new(),
+    };
     let mut listed = Vec::new();
     while let Some(event) = events.next().await {
         while pods.tasks.try_join_next().is_some() {}
@@ -88,7 +99,10 @@ async fn take_pods(client: Client, shared: Arc<Shared>) {
             Ok(Event::InitDone) => pods.forget_all_but(&listed),
             Ok(Event::Apply(pod)) => pods.apply(pod),
             Ok(Event::Delete(pod)) => pods.forget(&pod.uid().unwrap_or_default()),
-            Err(error) => tracing::debug!(%error, "the node lost its watch"),
+            Err(error) => {
+                tracing::debug!(%error, "the node lost its watch");
+                sleep(Duration::from_millis(300)).await;
+            }
         }
     }
 }
@@ -102,7 +116,8 @@ impl Pods {
         }
         let (sender, receiver) = watch::channel(pod::Wanted::Present(Box::new(pod.clone())));
         self.latest.insert(uid, sender);
-        self.tasks.spawn(pod::run(self.client.clone(), self.shared.clone(), pod, receiver));
+        self.tasks
+            .spawn(pod::run(self.client.clone(), self.shared.clone(), pod, receiver));
     }
 
     fn forget(&mut self, uid: &str) {
@@ -112,7 +127,12 @@ impl Pods {
     }
 
     fn forget_all_but(&mut self, listed: &[String]) {
-        let gone: Vec<_> = self.latest.keys().filter(|uid| !listed.contains(uid)).cloned().collect();
+        let gone: Vec<_> = self
+            .latest
+            .keys()
+            .filter(|uid| !listed.contains(uid))
+            .cloned()
+            .collect();
         for uid in gone {
             self.forget(&uid);
         }
@@ -123,6 +143,10 @@ impl Shared {
     pub(crate) fn program_of(&self, image: &str) -> Option<PathBuf> {
         let name = image.rsplit('/').next().unwrap_or(image);
         let name = name.split([':', '@']).next().unwrap_or(name);
-        self.images.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.images
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
     }
 }

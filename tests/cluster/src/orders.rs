@@ -40,9 +40,16 @@ pub(crate) fn program() -> anyhow::Result<PathBuf> {
         return Ok(path.into());
     }
     let test = std::env::current_exe()?;
-    let path = test.parent().and_then(|deps| deps.parent()).context("a test's place")?.join("orders");
+    let path = test
+        .parent()
+        .and_then(|deps| deps.parent())
+        .context("a test's place")?
+        .join("orders");
     if !path.exists() {
-        bail!("{} is missing: run `tests/run`, or `cargo build --workspace --bins`", path.display());
+        bail!(
+            "{} is missing: run `tests/run`, or `cargo build --workspace --bins`",
+            path.display()
+        );
     }
     Ok(path)
 }

@@ -13,8 +13,10 @@ const STARTS_WITHIN: Duration = Duration::from_secs(60);
 
 /// The file of a program of the cluster.
 pub(crate) fn program(name: &str) -> anyhow::Result<PathBuf> {
-    let help = "run `tests/run`, which builds the cluster's programs, or `export MODOSU_CLUSTER_BIN=$(tests/cluster/build)`";
-    let folder = std::env::var_os("MODOSU_CLUSTER_BIN").with_context(|| format!("MODOSU_CLUSTER_BIN is not set: {help}"))?;
+    let help =
+        "run `tests/run`, which builds the cluster's programs, or `export MODOSU_CLUSTER_BIN=$(tests/cluster/build)`";
+    let folder =
+        std::env::var_os("MODOSU_CLUSTER_BIN").with_context(|| format!("MODOSU_CLUSTER_BIN is not set: {help}"))?;
     let path = PathBuf::from(folder).join(name);
     if !path.exists() {
         bail!("{} is missing: {help}", path.display());
@@ -39,7 +41,12 @@ pub(crate) struct Ready {
 
 impl Part {
     pub(crate) fn new(scratch: &Arc<Scratch>, program: Program, ready: Ready) -> Self {
-        Self { scratch: scratch.clone(), program, ready, process: Mutex::default() }
+        Self {
+            scratch: scratch.clone(),
+            program,
+            ready,
+            process: Mutex::default(),
+        }
     }
 
     pub(crate) fn asked_with(mut self, client: reqwest::Client) -> Self {
@@ -93,7 +100,11 @@ impl Part {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        bail!("{} does not answer 200 after {STARTS_WITHIN:?}:\n{}", self.ready.url, process.log())
+        bail!(
+            "{} does not answer 200 after {STARTS_WITHIN:?}:\n{}",
+            self.ready.url,
+            process.log()
+        )
     }
 
     fn take(&self) -> Option<Process> {

@@ -8,13 +8,13 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use tokio::sync::watch;
 
 use crate::background;
 use crate::scratch::Scratch;
 
-const REGISTER: &str = r#": >"$0/run/$$"; exec "$@""#;
+const REGISTER: &str = r#"true >"$0/run/$$" && exec "$@""#;
 
 /// What to start.
 #[derive(Clone, Debug)]
@@ -28,7 +28,12 @@ pub struct Program {
 impl Program {
     /// `name` names the log.
     pub fn new(name: impl Into<String>, path: impl Into<OsString>) -> Self {
-        Self { name: name.into(), command: vec![path.into()], env: Vec::new(), bare: false }
+        Self {
+            name: name.into(),
+            command: vec![path.into()],
+            env: Vec::new(),
+            bare: false,
+        }
     }
 
     #[must_use]
@@ -69,15 +74,24 @@ impl Process {
     }
 
     fn start_here(scratch: &Arc<Scratch>, program: &Program) -> anyhow::Result<Self> {
+        ensure!(!scratch.has_ended(), "the cluster has ended");
         let log = scratch.join("logs").join(format!("{}.log", program.name));
         let output = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
         let mut command = tokio::process::Command::new("sh");
         if program.bare {
             command.env_clear();
         }
-        command.arg("-c").arg(REGISTER).arg(scratch.path()).args(&program.command);
+        command
+            .arg("-c")
+            .arg(REGISTER)
+            .arg(scratch.path())
+            .args(&program.command);
         command.envs(program.env.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0);
+        command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .process_group(0);
         let mut child = command.spawn().with_context(|| format!("starting {}", program.name))?;
         let pid = child.id().context("a process that just started has an id")?;
         let (tell, exit) = watch::channel(None);
@@ -152,7 +166,13 @@ fn signal_group(pid: u32, name: &str) {
 /// Through the shell: a signal by system call needs unsafe code or one more crate.
 fn signal(whom: &str, name: &str) {
     let script = r#"kill -s "$0" -- "$1" 2>/dev/null"#;
-    if let Err(error) = std::process::Command::new("sh").arg("-c").arg(script).arg(name).arg(whom).status() {
+    if let Err(error) = std::process::Command::new("sh")
+        .arg("-c")
+        .arg(script)
+        .arg(name)
+        .arg(whom)
+        .status()
+    {
         tracing::warn!(%error, "no signal could be sent");
     }
 }

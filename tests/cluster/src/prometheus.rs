@@ -49,10 +49,22 @@ impl Prometheus {
             "--log.level=warn".into(),
         ];
         let url = format!("http://127.0.0.1:{port}");
-        let ready = Ready { url: format!("{url}/-/ready"), client: plain()? };
-        let part = Part::new(scratch, Program::new("prometheus", program("prometheus")?).args(args), ready);
+        let ready = Ready {
+            url: format!("{url}/-/ready"),
+            client: plain()?,
+        };
+        let part = Part::new(
+            scratch,
+            Program::new("prometheus", program("prometheus")?).args(args),
+            ready,
+        );
         part.start().await.context("Prometheus does not come up")?;
-        Ok(Self { part, url, http: plain()?, targets })
+        Ok(Self {
+            part,
+            url,
+            http: plain()?,
+            targets,
+        })
     }
 
     /// The same over stops and starts.
@@ -67,8 +79,17 @@ impl Prometheus {
 
     /// Scrapes `address` too. `__scrape_interval__` and `__scrape_timeout__` among the labels set these for a slow target.
     pub fn add_target(&self, labels: &[(&str, &str)], address: &str) -> anyhow::Result<()> {
-        let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        self.targets.set(format!("static {address}"), Some(Target { address: address.to_owned(), labels }))
+        let labels = labels
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        self.targets.set(
+            format!("static {address}"),
+            Some(Target {
+                address: address.to_owned(),
+                labels,
+            }),
+        )
     }
 
     pub fn remove_target(&self, address: &str) -> anyhow::Result<()> {
@@ -79,8 +100,13 @@ impl Prometheus {
     pub async fn query(&self, promql: &str) -> anyhow::Result<Vec<Sample>> {
         let answer = self.query_raw(promql).await?;
         ensure!(answer["status"] == "success", "{promql}: {}", answer["error"]);
-        let rows = answer.pointer("/data/result").and_then(Value::as_array).context("a vector")?;
-        rows.iter().map(|row| sample(row).with_context(|| format!("{promql}: {row}"))).collect()
+        let rows = answer
+            .pointer("/data/result")
+            .and_then(Value::as_array)
+            .context("a vector")?;
+        rows.iter()
+            .map(|row| sample(row).with_context(|| format!("{promql}: {row}")))
+            .collect()
     }
 
     /// The whole answer: with warnings and infos.
@@ -93,6 +119,12 @@ impl Prometheus {
 
 fn sample(row: &Value) -> Option<Sample> {
     let labels = row["metric"].as_object()?.iter();
-    let labels = labels.map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect::<Option<_>>()?;
-    Some(Sample { labels, at: row["value"][0].as_f64()?, value: row["value"][1].as_str()?.parse().ok()? })
+    let labels = labels
+        .map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+        .collect::<Option<_>>()?;
+    Some(Sample {
+        labels,
+        at: row["value"][0].as_f64()?,
+        value: row["value"][1].as_str()?.parse().ok()?,
+    })
 }

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::background::Task;
+use crate::process::Process;
 pub use seen::Seen;
 
 /// When a rule acts.
@@ -66,13 +67,25 @@ pub struct Tap {
 
 impl Tap {
     pub(crate) fn open(upstream: &str, token: Option<String>, http: reqwest::ClientBuilder) -> anyhow::Result<Self> {
-        let http = http.no_gzip().http1_only().redirect(reqwest::redirect::Policy::none()).build()?;
+        let http = http
+            .no_gzip()
+            .http1_only()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
         let url = format!("http://{}", listener.local_addr()?);
         let (rules, seen) = (Mutex::default(), Mutex::default());
         let (cuts, outage) = (watch::channel(0).0, watch::channel(false).0);
-        let shared = Arc::new(Shared { upstream: upstream.to_owned(), token, http, rules, seen, cuts, outage });
+        let shared = Arc::new(Shared {
+            upstream: upstream.to_owned(),
+            token,
+            http,
+            rules,
+            seen,
+            cuts,
+            outage,
+        });
         let serving = shared.clone();
         let task = Task::spawn(async move {
             match TcpListener::from_std(listener) {
@@ -80,7 +93,12 @@ impl Tap {
                 Err(error) => tracing::warn!(%error, "the tap cannot listen"),
             }
         });
-        Ok(Self { url, kubeconfig: None, shared, _task: task })
+        Ok(Self {
+            url,
+            kubeconfig: None,
+            shared,
+            _task: task,
+        })
     }
 
     pub(crate) fn with_kubeconfig(mut self, path: PathBuf) -> Self {
@@ -113,18 +131,41 @@ impl Tap {
         F: Future<Output = Verdict> + Send + 'static,
     {
         let action = Arc::new(move |seen| Box::pin(action(seen)) as Held);
-        let rule = Rule { point, matches: Box::new(matches), action, times };
-        self.shared.rules.lock().unwrap_or_else(PoisonError::into_inner).push(rule);
+        let rule = Rule {
+            point,
+            matches: Box::new(matches),
+            action,
+            times,
+        };
+        self.shared
+            .rules
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(rule);
     }
 
     /// The server never sees them; the client gets this status.
     pub fn refuse(&self, status: u16, times: usize, matches: impl Fn(&Seen) -> bool + Send + Sync + 'static) {
-        self.on(Point::Before, times, matches, move |_| async move { Verdict::Refuse(status) });
+        self.on(Point::Before, times, matches, move |_| async move {
+            Verdict::Refuse(status)
+        });
     }
 
     /// The line is cut, before the server sees them or after it has done what they ask.
     pub fn cut(&self, point: Point, times: usize, matches: impl Fn(&Seen) -> bool + Send + Sync + 'static) {
         self.on(point, times, matches, |_| async { Verdict::Cut });
+    }
+
+    /// `kill -9` to the process at that point of its next matching request; the answer never reaches it.
+    pub fn kill(&self, process: &Process, point: Point, matches: impl Fn(&Seen) -> bool + Send + Sync + 'static) {
+        let process = process.clone();
+        self.on(point, 1, matches, move |_| {
+            let process = process.clone();
+            async move {
+                process.kill().await;
+                Verdict::Cut
+            }
+        });
     }
 
     pub fn delay(&self, delay: Duration, times: usize, matches: impl Fn(&Seen) -> bool + Send + Sync + 'static) {
@@ -157,7 +198,9 @@ impl Shared {
     /// The action of the first rule that matches, used up once.
     fn action_for(&self, point: Point, seen: &Seen) -> Option<Arc<dyn Fn(Seen) -> Held + Send + Sync>> {
         let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
-        let rule = rules.iter_mut().find(|rule| rule.times > 0 && rule.point == point && (rule.matches)(seen))?;
+        let rule = rules
+            .iter_mut()
+            .find(|rule| rule.times > 0 && rule.point == point && (rule.matches)(seen))?;
         rule.times -= 1;
         Some(rule.action.clone())
     }

@@ -23,7 +23,10 @@ pub(crate) struct Targets {
 
 impl Targets {
     pub(crate) fn new(scratch: &Scratch) -> Self {
-        Self { folder: scratch.join("targets"), known: Mutex::default() }
+        Self {
+            folder: scratch.join("targets"),
+            known: Mutex::default(),
+        }
     }
 
     pub(crate) fn glob(&self) -> PathBuf {
@@ -40,8 +43,10 @@ impl Targets {
         if before == target {
             return Ok(());
         }
-        let groups: Vec<_> =
-            known.values().map(|target| json!({"targets": [target.address], "labels": target.labels})).collect();
+        let groups: Vec<_> = known
+            .values()
+            .map(|target| json!({"targets": [target.address], "labels": target.labels}))
+            .collect();
         write_atomically(&self.folder.join("all.json"), &serde_json::to_vec(&groups)?)
     }
 }

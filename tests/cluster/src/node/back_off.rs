@@ -31,7 +31,9 @@ mod tests {
     #[test]
     fn doubles_from_ten_seconds_after_a_first_restart_at_once() {
         let mut back_off = BackOff::default();
-        let waits: Vec<_> = (0..9).map(|_| back_off.after_end(Duration::from_secs(1)).as_secs()).collect();
+        let waits: Vec<_> = (0..9)
+            .map(|_| back_off.after_end(Duration::from_secs(1)).as_secs())
+            .collect();
         assert_eq!(waits, [0, 10, 20, 40, 80, 160, 300, 300, 300]);
         assert_eq!(back_off.after_end(Duration::from_secs(601)).as_secs(), 0);
         assert_eq!(back_off.after_end(Duration::from_secs(1)).as_secs(), 10);

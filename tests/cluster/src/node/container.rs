@@ -35,7 +35,11 @@ impl Runner {
     /// Ends when the container is over for good; dropping the future kills the process.
     pub(crate) async fn run(self, mut stop: watch::Receiver<Option<Duration>>) {
         let stopped = async |stop: &mut watch::Receiver<Option<Duration>>| {
-            stop.wait_for(Option::is_some).await.ok().and_then(|grace| *grace).unwrap_or_default()
+            stop.wait_for(Option::is_some)
+                .await
+                .ok()
+                .and_then(|grace| *grace)
+                .unwrap_or_default()
         };
         let mut back_off = BackOff::default();
         loop {
@@ -44,7 +48,8 @@ impl Runner {
                 _ = stopped(&mut stop) => return self.stopped_early(),
             };
             let started = (Timestamp::now(), Instant::now());
-            self.report.send_modify(|report| report.state = State::Running { since: started.0 });
+            self.report
+                .send_modify(|report| report.state = State::Running { since: started.0 });
             let status = tokio::select! {
                 status = process.wait() => status,
                 grace = stopped(&mut stop) => {
@@ -99,7 +104,9 @@ impl Runner {
             program = program.env(name, value);
         }
         let program = program.env("PORT", self.port.to_string());
-        Process::start(&self.shared.scratch, program).await.map_err(|error| format!("{error:#}"))
+        Process::start(&self.shared.scratch, program)
+            .await
+            .map_err(|error| format!("{error:#}"))
     }
 
     fn command(&self) -> Result<Vec<String>, String> {
@@ -109,14 +116,18 @@ impl Runner {
             return Ok([given, args].concat());
         }
         let program = self.shared.program_of(self.image());
-        let program = program.ok_or_else(|| format!("no command, and no program is known for image {:?}", self.image()))?;
+        let program =
+            program.ok_or_else(|| format!("no command, and no program is known for image {:?}", self.image()))?;
         Ok([vec![program.to_string_lossy().into_owned()], args].concat())
     }
 
     async fn never_pulled(&self) -> Process {
         let mut wait = Duration::from_secs(10);
         loop {
-            self.waiting("ErrImagePull", format!("failed to pull image {:?}: not found", self.image()));
+            self.waiting(
+                "ErrImagePull",
+                format!("failed to pull image {:?}: not found", self.image()),
+            );
             sleep(Duration::from_secs(1)).await;
             self.waiting("ImagePullBackOff", format!("Back-off pulling image {:?}", self.image()));
             sleep(wait).await;
@@ -133,7 +144,10 @@ impl Runner {
         self.report.send_modify(|report| report.last = Some(end.clone()));
         if !wait.is_zero() {
             let (name, pod) = (&self.container.name, self.pod.name_any());
-            let message = format!("back-off {}s restarting failed container={name} pod={pod}", wait.as_secs());
+            let message = format!(
+                "back-off {}s restarting failed container={name} pod={pod}",
+                wait.as_secs()
+            );
             self.waiting("CrashLoopBackOff", message);
             sleep(wait).await;
         }
@@ -150,7 +164,12 @@ impl Runner {
 
     fn stopped_early(&self) {
         let now = Timestamp::now();
-        let never = Termination { exit_code: 137, reason: "ContainerStatusUnknown", started: now, finished: now };
+        let never = Termination {
+            exit_code: 137,
+            reason: "ContainerStatusUnknown",
+            started: now,
+            finished: now,
+        };
         self.over(&never);
     }
 
@@ -166,7 +185,8 @@ impl Runner {
     }
 
     fn waiting(&self, reason: &'static str, message: String) {
-        self.report.send_modify(|report| report.state = State::Waiting { reason, message });
+        self.report
+            .send_modify(|report| report.state = State::Waiting { reason, message });
     }
 
     fn image(&self) -> &str {
@@ -175,7 +195,15 @@ impl Runner {
 }
 
 fn ended(status: ExitStatus, started: Timestamp) -> Termination {
-    let exit_code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(0);
+    let exit_code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal))
+        .unwrap_or(0);
     let reason = if exit_code == 0 { "Completed" } else { "Error" };
-    Termination { exit_code, reason, started, finished: Timestamp::now() }
+    Termination {
+        exit_code,
+        reason,
+        started,
+        finished: Timestamp::now(),
+    }
 }

@@ -13,7 +13,11 @@ pub(crate) type Environment = BTreeMap<String, String>;
 pub(crate) const POD_IP: &str = "127.0.0.1";
 
 pub(crate) async fn resolve(client: &Client, pod: &Pod, container: &Container) -> Result<Environment, String> {
-    let source = Source { client, namespace: pod.namespace().unwrap_or_default(), pod };
+    let source = Source {
+        client,
+        namespace: pod.namespace().unwrap_or_default(),
+        pod,
+    };
     let mut environment = Environment::new();
     for from in container.env_from.iter().flatten() {
         environment.extend(source.all_of(from).await?);
@@ -47,7 +51,10 @@ impl Source<'_> {
         };
         let prefix = from.prefix.clone().unwrap_or_default();
         match data {
-            Some(data) => Ok(data.into_iter().map(|(key, value)| (format!("{prefix}{key}"), value)).collect()),
+            Some(data) => Ok(data
+                .into_iter()
+                .map(|(key, value)| (format!("{prefix}{key}"), value))
+                .collect()),
             None if optional == Some(true) => Ok(Environment::new()),
             None => Err(format!("{name:?} not found")),
         }
@@ -60,7 +67,12 @@ impl Source<'_> {
         let (name, key, optional, data) = if let Some(map) = &from.config_map_key_ref {
             (&map.name, &map.key, map.optional, self.config_map(&map.name).await?)
         } else if let Some(secret) = &from.secret_key_ref {
-            (&secret.name, &secret.key, secret.optional, self.secret(&secret.name).await?)
+            (
+                &secret.name,
+                &secret.key,
+                secret.optional,
+                self.secret(&secret.name).await?,
+            )
         } else {
             return Err("this node resolves configMapKeyRef, secretKeyRef and fieldRef only".into());
         };
@@ -79,9 +91,12 @@ impl Source<'_> {
             "metadata.namespace" => Ok(self.namespace.clone()),
             "metadata.uid" => Ok(self.pod.uid().unwrap_or_default()),
             "spec.nodeName" => Ok(NODE_NAME.into()),
-            "spec.serviceAccountName" => {
-                Ok(self.pod.spec.as_ref().and_then(|spec| spec.service_account_name.clone()).unwrap_or_default())
-            }
+            "spec.serviceAccountName" => Ok(self
+                .pod
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.service_account_name.clone())
+                .unwrap_or_default()),
             "status.podIP" | "status.hostIP" => Ok(POD_IP.into()),
             _ => match path.strip_suffix("']").and_then(|path| path.split_once("['")) {
                 Some(("metadata.labels", key)) => Ok(labelled(self.pod.labels(), key)),
@@ -100,7 +115,8 @@ impl Source<'_> {
     async fn secret(&self, name: &str) -> Result<Option<Environment>, String> {
         let secrets = Api::<Secret>::namespaced(self.client.clone(), &self.namespace);
         let secret = secrets.get_opt(name).await.map_err(|error| error.to_string())?;
-        let text = |(key, value): (String, k8s_openapi::ByteString)| (key, String::from_utf8_lossy(&value.0).into_owned());
+        let text =
+            |(key, value): (String, k8s_openapi::ByteString)| (key, String::from_utf8_lossy(&value.0).into_owned());
         Ok(secret.map(|secret| secret.data.unwrap_or_default().into_iter().map(text).collect()))
     }
 }

@@ -35,7 +35,11 @@ pub(crate) async fn run(client: Client, shared: Arc<Shared>, pod: Pod, wanted: w
         Ok(life) => life.live(wanted).await,
         Err(error) => tracing::warn!(pod = key, %error, "the node cannot run it"),
     }
-    shared.addresses.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+    shared
+        .addresses
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .remove(&key);
 }
 
 struct Life {
@@ -56,13 +60,36 @@ impl Life {
             let (report, seen) = watch::channel(Report::creating());
             reports.push(seen);
             let (client, shared, pod, container) = (client.clone(), shared.clone(), pod.clone(), container.clone());
-            runners.push(Runner { client, shared, pod, container, port: free_port()?, job: job.clone(), report });
+            runners.push(Runner {
+                client,
+                shared,
+                pod,
+                container,
+                port: free_port()?,
+                job: job.clone(),
+                report,
+            });
         }
         let address = format!("127.0.0.1:{}", runners.first().map_or(0, |runner| runner.port));
-        shared.addresses.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), address.clone());
-        let target = Target { address, labels: labels(&pod, &job) };
+        shared
+            .addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key.to_owned(), address.clone());
+        let target = Target {
+            address,
+            labels: labels(&pod, &job),
+        };
         let api = Api::namespaced(client, &pod.namespace().unwrap_or_default());
-        Ok(Self { api, shared, pod, runners, reports, target, started: Timestamp::now() })
+        Ok(Self {
+            api,
+            shared,
+            pod,
+            runners,
+            reports,
+            target,
+            started: Timestamp::now(),
+        })
     }
 
     async fn live(mut self, mut wanted: watch::Receiver<Wanted>) {
@@ -71,7 +98,11 @@ impl Life {
         for runner in std::mem::take(&mut self.runners) {
             containers.spawn(runner.run(stopped.clone()));
         }
-        let mut reporting = Reporting { ready: false, since: Timestamp::now(), written: None };
+        let mut reporting = Reporting {
+            ready: false,
+            since: Timestamp::now(),
+            written: None,
+        };
         let mut over = false;
         loop {
             self.report(&mut reporting).await;
@@ -104,7 +135,11 @@ impl Life {
 
     async fn reported(&self, reporting: &mut Reporting) -> bool {
         let reports: Vec<_> = self.reports.iter().map(|report| report.borrow().clone()).collect();
-        self.set_target(reports.iter().any(|report| matches!(report.state, State::Running { .. })));
+        self.set_target(
+            reports
+                .iter()
+                .any(|report| matches!(report.state, State::Running { .. })),
+        );
         if all_ready(&reports) != reporting.ready {
             (reporting.ready, reporting.since) = (all_ready(&reports), Timestamp::now());
         }
@@ -113,7 +148,11 @@ impl Life {
         }
         let status = patch(&self.pod, &reports, self.started, reporting.since);
         let name = self.pod.name_any();
-        match self.api.patch_status(&name, &PatchParams::default(), &Patch::Strategic(status)).await {
+        match self
+            .api
+            .patch_status(&name, &PatchParams::default(), &Patch::Strategic(status))
+            .await
+        {
             Ok(_) => {}
             // Deleted meanwhile (404), or another pod of that name (409).
             Err(kube::Error::Api(refused)) if matches!(refused.code, 404 | 409) => {}
@@ -134,8 +173,14 @@ impl Life {
     }
 
     async fn take_out(&self) {
-        let preconditions = Some(Preconditions { uid: self.pod.uid(), resource_version: None });
-        let now = DeleteParams { preconditions, ..DeleteParams::default().grace_period(0) };
+        let preconditions = Some(Preconditions {
+            uid: self.pod.uid(),
+            resource_version: None,
+        });
+        let now = DeleteParams {
+            preconditions,
+            ..DeleteParams::default().grace_period(0)
+        };
         loop {
             match self.api.delete(&self.pod.name_any(), &now).await {
                 Ok(_) | Err(kube::Error::Api(_)) => return,
@@ -176,13 +221,23 @@ async fn asked_to_end(wanted: &mut watch::Receiver<Wanted>, told: bool) -> Optio
 fn job(pod: &Pod) -> String {
     let labels = pod.labels();
     let owner = || {
-        let owner = pod.owner_references().first().map_or_else(|| pod.name_any(), |owner| owner.name.clone());
-        match labels.get(HASH).and_then(|hash| owner.strip_suffix(&format!("-{hash}"))) {
+        let owner = pod
+            .owner_references()
+            .first()
+            .map_or_else(|| pod.name_any(), |owner| owner.name.clone());
+        match labels
+            .get(HASH)
+            .and_then(|hash| owner.strip_suffix(&format!("-{hash}")))
+        {
             Some(deployment) => deployment.to_owned(),
             None => owner,
         }
     };
-    labels.get("app.kubernetes.io/name").or_else(|| labels.get("app")).cloned().unwrap_or_else(owner)
+    labels
+        .get("app.kubernetes.io/name")
+        .or_else(|| labels.get("app"))
+        .cloned()
+        .unwrap_or_else(owner)
 }
 
 fn labels(pod: &Pod, job: &str) -> BTreeMap<String, String> {
@@ -194,9 +249,10 @@ fn labels(pod: &Pod, job: &str) -> BTreeMap<String, String> {
     if let Some(hash) = pod.labels().get(HASH) {
         labels.insert("pod_template_hash".into(), hash.clone());
     }
-    for (annotation, label) in
-        [("modosu.test/scrape-interval", "__scrape_interval__"), ("modosu.test/scrape-timeout", "__scrape_timeout__")]
-    {
+    for (annotation, label) in [
+        ("modosu.test/scrape-interval", "__scrape_interval__"),
+        ("modosu.test/scrape-timeout", "__scrape_timeout__"),
+    ] {
         if let Some(value) = pod.annotations().get(annotation) {
             labels.insert(label.into(), value.clone());
         }

@@ -15,7 +15,8 @@ pub(crate) async fn watch(probe: Option<Probe>, port: u16, report: impl Fn(bool)
         report(true);
         return std::future::pending().await;
     };
-    let seconds = |value: Option<i32>, default: u64| value.and_then(|value| u64::try_from(value).ok()).unwrap_or(default);
+    let seconds =
+        |value: Option<i32>, default: u64| value.and_then(|value| u64::try_from(value).ok()).unwrap_or(default);
     sleep(Duration::from_secs(seconds(probe.initial_delay_seconds, 0))).await;
     let period = Duration::from_secs(seconds(probe.period_seconds, 1).max(1));
     let limit = Duration::from_secs(seconds(probe.timeout_seconds, 1).max(1));
@@ -39,7 +40,9 @@ async fn ask(probe: &Probe, port: u16) -> bool {
         return TcpStream::connect(("127.0.0.1", port)).await.is_ok();
     };
     let path = get.path.as_deref().unwrap_or("/").trim_start_matches('/');
-    let Ok(client) = crate::control_plane::plain() else { return false };
+    let Ok(client) = crate::control_plane::plain() else {
+        return false;
+    };
     let answer = client.get(format!("http://127.0.0.1:{port}/{path}")).send().await;
     answer.is_ok_and(|answer| answer.status().is_success() || answer.status().is_redirection())
 }

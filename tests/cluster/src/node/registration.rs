@@ -25,15 +25,15 @@ pub(crate) async fn register(client: &Client) -> anyhow::Result<()> {
         },
     });
     nodes.patch(NODE_NAME, &by_node, &Patch::Apply(node)).await?;
-    nodes.patch_status(NODE_NAME, &PatchParams::default(), &Patch::Strategic(status())).await?;
+    nodes
+        .patch_status(NODE_NAME, &PatchParams::default(), &Patch::Strategic(status()))
+        .await?;
     Ok(())
 }
 
 fn status() -> Value {
     let now = Timestamp::now();
-    let condition = |kind: &str, status: &str, reason: &str| {
-        json!({"type": kind, "status": status, "reason": reason, "message": reason, "lastHeartbeatTime": now, "lastTransitionTime": now})
-    };
+    let condition = |kind: &str, status: &str, reason: &str| json!({"type": kind, "status": status, "reason": reason, "message": reason, "lastHeartbeatTime": now, "lastTransitionTime": now});
     let capacity = json!({"cpu": "512", "memory": "2048Gi", "ephemeral-storage": "2048Gi", "pods": "5000"});
     json!({"status": {
         "capacity": capacity,
@@ -60,7 +60,11 @@ pub(crate) async fn renew_lease(client: Client) {
         });
         let renewed = leases.patch(NODE_NAME, &by_node, &Patch::Apply(lease)).await;
         // Right after the start the namespace is not there yet.
-        let wait = if renewed.is_ok() { Duration::from_secs(5) } else { Duration::from_millis(250) };
+        let wait = if renewed.is_ok() {
+            Duration::from_secs(5)
+        } else {
+            Duration::from_millis(250)
+        };
         sleep(wait).await;
     }
 }
@@ -78,7 +82,10 @@ pub(crate) async fn wait_schedulable(client: &Client) -> anyhow::Result<()> {
         if spec.taints.unwrap_or_default().is_empty() {
             return Ok(());
         }
-        ensure!(asked.elapsed() < Duration::from_secs(60), "the node stays tainted: see kube-controller-manager's log");
+        ensure!(
+            asked.elapsed() < Duration::from_secs(60),
+            "the node stays tainted: see kube-controller-manager's log"
+        );
         sleep(Duration::from_millis(50)).await;
     }
 }

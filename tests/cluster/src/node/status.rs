@@ -34,8 +34,17 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn creating() -> Self {
-        let state = State::Waiting { reason: "ContainerCreating", message: String::new() };
-        Self { state, last: None, restarts: 0, ready: false, over: false }
+        let state = State::Waiting {
+            reason: "ContainerCreating",
+            message: String::new(),
+        };
+        Self {
+            state,
+            last: None,
+            restarts: 0,
+            ready: false,
+            over: false,
+        }
     }
 }
 
@@ -44,7 +53,11 @@ pub(crate) fn patch(pod: &Pod, reports: &[Report], started: Timestamp, ready_sin
     let ready = all_ready(reports);
     let word = if ready { "True" } else { "False" };
     let condition = |kind: &str, status: &str, since: Timestamp| {
-        let reason = if status == "False" { json!("ContainersNotReady") } else { Value::Null };
+        let reason = if status == "False" {
+            json!("ContainersNotReady")
+        } else {
+            Value::Null
+        };
         json!({"type": kind, "status": status, "lastTransitionTime": seconds(since), "reason": reason})
     };
     let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
@@ -135,27 +148,56 @@ mod tests {
 
     fn report(state: State, last: Option<Termination>) -> Report {
         let over = matches!(state, State::Terminated(_));
-        Report { state, last, restarts: 0, ready: false, over }
+        Report {
+            state,
+            last,
+            restarts: 0,
+            ready: false,
+            over,
+        }
     }
 
     fn end(exit_code: i32) -> Termination {
-        Termination { exit_code, reason: "Error", started: Timestamp::UNIX_EPOCH, finished: Timestamp::UNIX_EPOCH }
+        Termination {
+            exit_code,
+            reason: "Error",
+            started: Timestamp::UNIX_EPOCH,
+            finished: Timestamp::UNIX_EPOCH,
+        }
     }
 
     fn waiting() -> State {
-        State::Waiting { reason: "CrashLoopBackOff", message: String::new() }
+        State::Waiting {
+            reason: "CrashLoopBackOff",
+            message: String::new(),
+        }
     }
 
     #[test]
     fn the_phase_is_the_kubelets() {
-        let running = State::Running { since: Timestamp::UNIX_EPOCH };
+        let running = State::Running {
+            since: Timestamp::UNIX_EPOCH,
+        };
         assert_eq!(phase(&[Report::creating()]), "Pending");
         assert_eq!(phase(&[report(running, None), Report::creating()]), "Pending");
-        assert_eq!(phase(&[report(waiting(), Some(end(1)))]), "Running", "a crash loop is Running");
-        let between = Report { over: false, ..report(State::Terminated(end(1)), None) };
+        assert_eq!(
+            phase(&[report(waiting(), Some(end(1)))]),
+            "Running",
+            "a crash loop is Running"
+        );
+        let between = Report {
+            over: false,
+            ..report(State::Terminated(end(1)), None)
+        };
         assert_eq!(phase(&[between]), "Running", "it will be started again");
         assert_eq!(phase(&[report(State::Terminated(end(0)), None)]), "Succeeded");
-        assert_eq!(phase(&[report(State::Terminated(end(0)), None), report(State::Terminated(end(1)), None)]), "Failed");
+        assert_eq!(
+            phase(&[
+                report(State::Terminated(end(0)), None),
+                report(State::Terminated(end(1)), None)
+            ]),
+            "Failed"
+        );
     }
 
     #[test]

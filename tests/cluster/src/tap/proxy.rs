@@ -43,7 +43,9 @@ async fn handle(
 
 async fn pass(shared: &Arc<Shared>, request: Request) -> Result<Response, Verdict> {
     let (parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, LARGEST_BODY).await.map_err(|_| Verdict::Cut)?;
+    let body = axum::body::to_bytes(body, LARGEST_BODY)
+        .await
+        .map_err(|_| Verdict::Cut)?;
     let mut seen = see(&parts, &body);
     let index = shared.record(&seen);
     if_passed(shared.verdict(Point::Before, &seen).await)?;
@@ -60,8 +62,18 @@ fn if_passed(verdict: Verdict) -> Result<(), Verdict> {
 }
 
 fn see(parts: &Parts, body: &Bytes) -> Seen {
-    let agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    Seen::new(parts.method.as_str(), parts.uri.path(), parts.uri.query().unwrap_or_default(), agent, body)
+    let agent = parts
+        .headers
+        .get(USER_AGENT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    Seen::new(
+        parts.method.as_str(),
+        parts.uri.path(),
+        parts.uri.query().unwrap_or_default(),
+        agent,
+        body,
+    )
 }
 
 async fn forward(shared: &Shared, mut parts: Parts, body: Bytes) -> reqwest::Result<reqwest::Response> {
@@ -69,7 +81,9 @@ async fn forward(shared: &Shared, mut parts: Parts, body: Bytes) -> reqwest::Res
         parts.headers.remove(header);
     }
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    let mut request = shared.http.request(parts.method, format!("{}{target}", shared.upstream));
+    let mut request = shared
+        .http
+        .request(parts.method, format!("{}{target}", shared.upstream));
     if let Some(token) = &shared.token {
         parts.headers.remove(AUTHORIZATION);
         request = request.bearer_auth(token);
@@ -83,7 +97,12 @@ fn give_back(shared: &Shared, answer: reqwest::Response) -> Response {
         headers.remove(header);
     }
     let status = answer.status();
-    (status, headers, Body::from_stream(chunks(answer, shared.cuts.subscribe()))).into_response()
+    (
+        status,
+        headers,
+        Body::from_stream(chunks(answer, shared.cuts.subscribe())),
+    )
+        .into_response()
 }
 
 /// The answer as it comes; an error, which ends the connection, when the tap cuts it.

@@ -45,7 +45,11 @@ impl Seen {
     }
 
     pub fn is_watch(&self) -> bool {
-        self.method == "GET" && self.query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1" | "watch"))
+        self.method == "GET"
+            && self
+                .query
+                .split('&')
+                .any(|pair| matches!(pair, "watch=true" | "watch=1" | "watch"))
     }
 
     /// A write to an object of this kind, and not to its status.
@@ -81,9 +85,15 @@ mod tests {
     fn paths_are_taken_apart() {
         let shop = "/apis/apps/v1/namespaces/shop/deployments/orders/scale";
         assert_eq!(parts(shop), ["shop", "deployments", "orders", "scale"]);
-        assert_eq!(parts("/api/v1/namespaces/shop/configmaps"), ["shop", "configmaps", "", ""]);
+        assert_eq!(
+            parts("/api/v1/namespaces/shop/configmaps"),
+            ["shop", "configmaps", "", ""]
+        );
         assert_eq!(parts("/api/v1/namespaces/shop"), ["", "namespaces", "shop", ""]);
-        assert_eq!(parts("/api/v1/namespaces/shop/finalize"), ["", "namespaces", "shop", "finalize"]);
+        assert_eq!(
+            parts("/api/v1/namespaces/shop/finalize"),
+            ["", "namespaces", "shop", "finalize"]
+        );
         assert_eq!(parts("/apis/modosu.dev/v1alpha1/guards"), ["", "guards", "", ""]);
         assert_eq!(parts("/readyz"), [""; 4]);
     }

@@ -1,0 +1,94 @@
+//! IO. What modosu remembers, written to the API server: statuses of guards and incidents, and new incidents.
+//!
+//! A status is replaced as a whole by a JSON Patch that tests the uid, so that it can never land on another object of
+//! the same name.
+
+use kube::{
+    Api as KubeApi, Resource,
+    api::{ObjectMeta, Patch, PostParams},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
+
+use super::{Api, ApiError, FIELD_MANAGER, patch_params};
+use crate::model::{
+    guard::{Guard, GuardStatus, IncidentRef},
+    incident::{Incident, IncidentSpec, IncidentStatus},
+};
+
+/// So many incidents of one guard and one bad state find a name.
+const NAMES: u32 = 1000;
+
+/// Writes a guard's status.
+pub async fn guard_status(api: &Api, guard: &Guard, status: &GuardStatus) -> Result<(), ApiError> {
+    let metadata = &guard.metadata;
+    status_of::<Guard>(api, "guard", metadata, status).await
+}
+
+/// Writes an incident's status.
+pub async fn incident_status(
+    api: &Api,
+    namespace: &str,
+    at: &IncidentRef,
+    status: &IncidentStatus,
+) -> Result<(), ApiError> {
+    let metadata = ObjectMeta {
+        name: Some(at.name.clone()),
+        namespace: Some(namespace.to_owned()),
+        uid: Some(at.uid.clone()),
+        ..ObjectMeta::default()
+    };
+    status_of::<Incident>(api, "incident", &metadata, status).await
+}
+
+async fn status_of<K>(api: &Api, kind: &str, metadata: &ObjectMeta, status: &impl Serialize) -> Result<(), ApiError>
+where
+    K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
+{
+    let patch = json!([
+        {"op": "test", "path": "/metadata/uid", "value": metadata.uid},
+        {"op": "add", "path": "/status", "value": status},
+    ]);
+    let patch = serde_json::from_value(patch).map_err(|why| ApiError::Refused(why.to_string()))?;
+    let namespace = metadata.namespace.clone().unwrap_or_default();
+    let objects: KubeApi<K> = KubeApi::namespaced(api.client.clone(), &namespace);
+    let name = metadata.name.clone().unwrap_or_default();
+    let params = patch_params();
+    let patch = Patch::Json::<()>(patch);
+    api.ask(Some(kind), objects.patch_status(&name, &params, &patch))
+        .await
+        .map(|_| ())
+}
+
+/// Creates the incident under the first free name `<guard>-<hash>[-n]`. Its evidence stands before anything is done,
+/// and outlives its guard: no owner reference.
+pub async fn open(api: &Api, guard: &Guard, spec: &IncidentSpec) -> Result<IncidentRef, ApiError> {
+    let namespace = guard.metadata.namespace.clone().unwrap_or_default();
+    let incidents: KubeApi<Incident> = KubeApi::namespaced(api.client.clone(), &namespace);
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    for n in 1..=NAMES {
+        let suffix = if n == 1 { String::new() } else { format!("-{n}") };
+        let name = format!("{}-{}{suffix}", spec.guard, spec.bad.hash);
+        let mut incident = Incident::new(&name, spec.clone());
+        incident.metadata.namespace = Some(namespace.clone());
+        match api.ask(Some("incident"), incidents.create(&params, &incident)).await {
+            Ok(created) => {
+                return Ok(IncidentRef {
+                    name,
+                    uid: created.metadata.uid.unwrap_or_default(),
+                });
+            }
+            Err(ApiError::Exists(_)) => {}
+            Err(why) => return Err(why),
+        }
+    }
+    Err(ApiError::Refused(format!(
+        "{NAMES} incidents of this state exist already: delete old ones"
+    )))
+}

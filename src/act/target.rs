@@ -1,0 +1,210 @@
+//! IO. Targets read whole and written narrowly: a workload's `/spec/template`, a ConfigMap's `data` and `binaryData`.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
+use kube::{
+    Api as KubeApi, ResourceExt,
+    api::{DynamicObject, Patch, PostParams},
+};
+use serde_json::{Map, Value, json};
+
+use super::{Api, ApiError, FIELD_MANAGER, patch_params};
+use crate::{
+    model::{
+        content::{Content, Contents},
+        guard::{TargetKind, TargetRef},
+    },
+    observe::{cluster::dynamic, objects::Workload},
+};
+
+/// An object as it was just read.
+pub struct Read {
+    pub object: DynamicObject,
+    pub content: Content,
+}
+
+/// Reads one target. `Ok(None)`: it does not exist.
+pub async fn read(api: &Api, namespace: &str, target: &TargetRef) -> Result<Option<Read>, ApiError> {
+    let object = api
+        .ask(None, objects(api, namespace, target.kind).get_opt(&target.name))
+        .await?;
+    Ok(object.map(|object| Read {
+        content: Content::of(target.kind, &object.data),
+        object,
+    }))
+}
+
+/// Reads all of a guard's targets, and their uids; those that do not exist are left out.
+pub async fn read_all<'a>(
+    api: &Api,
+    namespace: &str,
+    targets: impl IntoIterator<Item = &'a TargetRef>,
+) -> Result<(Contents, BTreeMap<TargetRef, String>), ApiError> {
+    let mut contents = Contents::new();
+    let mut uids = BTreeMap::new();
+    for target in targets {
+        if let Some(read) = read(api, namespace, target).await? {
+            uids.insert(target.clone(), read.object.uid().unwrap_or_default());
+            contents.insert(target.clone(), read.content);
+        }
+    }
+    Ok((contents, uids))
+}
+
+/// Whether a workload's roll-out is complete, by a fresh read.
+pub async fn rolled_out(api: &Api, namespace: &str, target: &TargetRef) -> Result<Result<(), String>, ApiError> {
+    let Some(read) = read(api, namespace, target).await? else {
+        return Ok(Err(format!("{target} does not exist")));
+    };
+    Ok(Workload::read(&read.object)
+        .rollout
+        .complete()
+        .map_err(|why| format!("{target}: {why}")))
+}
+
+/// Puts `goal` in the place of what was read, if it is still the same. Gives the new resourceVersion.
+pub async fn replace(
+    api: &Api,
+    namespace: &str,
+    target: &TargetRef,
+    read: &Read,
+    goal: &Content,
+    cause: &str,
+) -> Result<String, ApiError> {
+    let patch = match target.kind {
+        TargetKind::Deployment => template_patch(read, goal, cause),
+        TargetKind::ConfigMap => data_patch(read, goal),
+    };
+    let patch: json_patch::Patch =
+        serde_json::from_value(patch).map_err(|why| ApiError::Refused(format!("not a JSON Patch: {why}")))?;
+    let objects = objects(api, namespace, target.kind);
+    let params = patch_params();
+    let patch = Patch::Json::<()>(patch);
+    let written = api
+        .ask(Some("target"), objects.patch(&target.name, &params, &patch))
+        .await?;
+    Ok(written.resource_version().unwrap_or_default())
+}
+
+/// Creates a ConfigMap that the change deleted.
+pub async fn create_config(api: &Api, namespace: &str, name: &str, goal: &Content) -> Result<String, ApiError> {
+    let mut object = goal.0.as_object().cloned().unwrap_or_default();
+    object.insert("apiVersion".into(), json!("v1"));
+    object.insert("kind".into(), json!("ConfigMap"));
+    object.insert("metadata".into(), json!({"name": name, "namespace": namespace}));
+    let object: DynamicObject =
+        serde_json::from_value(Value::Object(object)).map_err(|why| ApiError::Refused(why.to_string()))?;
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    let objects = objects(api, namespace, TargetKind::ConfigMap);
+    let written = api.ask(Some("target"), objects.create(&params, &object)).await?;
+    Ok(written.resource_version().unwrap_or_default())
+}
+
+fn objects(api: &Api, namespace: &str, kind: TargetKind) -> KubeApi<DynamicObject> {
+    let scope = Some(namespace.to_owned());
+    match kind {
+        TargetKind::Deployment => dynamic::<Deployment>(&api.client, &scope),
+        TargetKind::ConfigMap => dynamic::<ConfigMap>(&api.client, &scope),
+    }
+}
+
+/// Tests the uid and the whole template that was judged; never the resourceVersion, which status and autoscalers move.
+fn template_patch(read: &Read, goal: &Content, cause: &str) -> Value {
+    let before = read
+        .object
+        .data
+        .pointer("/spec/template")
+        .cloned()
+        .unwrap_or(Value::Null);
+    let note = if read.object.metadata.annotations.is_some() {
+        json!({"op": "add", "path": "/metadata/annotations/kubernetes.io~1change-cause", "value": cause})
+    } else {
+        json!({"op": "add", "path": "/metadata/annotations", "value": {"kubernetes.io/change-cause": cause}})
+    };
+    json!([
+        {"op": "test", "path": "/metadata/uid", "value": read.object.metadata.uid},
+        {"op": "test", "path": "/spec/template", "value": before},
+        {"op": "replace", "path": "/spec/template", "value": goal.0},
+        note,
+    ])
+}
+
+fn data_patch(read: &Read, goal: &Content) -> Value {
+    let mut ops = vec![json!({"op": "test", "path": "/metadata/uid", "value": read.object.metadata.uid})];
+    let empty = Map::new();
+    let before = read.content.0.as_object().unwrap_or(&empty);
+    for key in ["data", "binaryData"] {
+        let path = format!("/{key}");
+        let (old, new) = (before.get(key), goal.0.get(key));
+        if old == new {
+            continue;
+        }
+        ops.extend(old.map(|old| json!({"op": "test", "path": path, "value": old})));
+        ops.push(match (old, new) {
+            (Some(_), Some(new)) => json!({"op": "replace", "path": path, "value": new}),
+            (None, Some(new)) => json!({"op": "add", "path": path, "value": new}),
+            (_, None) => json!({"op": "remove", "path": path}),
+        });
+    }
+    Value::Array(ops)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(object: Value, kind: TargetKind) -> Read {
+        let object: DynamicObject = serde_json::from_value(object).unwrap();
+        Read {
+            content: Content::of(kind, &object.data),
+            object,
+        }
+    }
+
+    #[test]
+    fn a_template_is_replaced_only_where_it_is_still_what_was_judged() {
+        let object = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "o", "uid": "u", "annotations": {}},
+            "spec": {"replicas": 7, "template": {"spec": {"containers": []}}}});
+        let patch = template_patch(
+            &read(object, TargetKind::Deployment),
+            &Content(json!({"spec": {}})),
+            "modosu",
+        );
+        let paths: Vec<_> = patch
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|op| format!("{} {}", op["op"], op["path"]))
+            .collect();
+        assert_eq!(
+            paths,
+            [
+                r#""test" "/metadata/uid""#,
+                r#""test" "/spec/template""#,
+                r#""replace" "/spec/template""#,
+                r#""add" "/metadata/annotations/kubernetes.io~1change-cause""#
+            ]
+        );
+    }
+
+    #[test]
+    fn binary_data_that_the_change_added_is_removed() {
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "uid": "u"},
+            "data": {"a": "2"}, "binaryData": {"b": "AA=="}});
+        let patch = data_patch(
+            &read(object, TargetKind::ConfigMap),
+            &Content(json!({"data": {"a": "1"}})),
+        );
+        let ops: Vec<_> = patch
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|op| op["op"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(ops, ["test", "test", "replace", "test", "remove"]);
+    }
+}

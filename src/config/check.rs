@@ -1,0 +1,154 @@
+//! IO (files are looked for). What must hold beyond the types, and what would be right at each place.
+
+use std::{path::Path, time::Duration};
+
+use tracing_subscriber::filter::LevelFilter;
+
+use super::{Settings, source::Way};
+
+/// Everything that does not hold: where, and what is wrong there.
+pub fn findings(settings: &Settings) -> Vec<(Way, String)> {
+    let prometheus = &settings.prometheus;
+    let files = [
+        ("prometheus.bearerTokenFile", prometheus.bearer_token_file.as_deref()),
+        (
+            "prometheus.basicAuth.passwordFile",
+            prometheus.basic_auth.as_ref().map(|auth| auth.password_file.as_path()),
+        ),
+        ("prometheus.ca", prometheus.ca.as_deref()),
+    ];
+    let mut found: Vec<(&str, Option<String>)> = vec![
+        ("prometheus.url", web_address(&prometheus.url)),
+        ("prometheus.timeout", outside(prometheus.timeout.0, 1, 60)),
+        ("poll", outside(settings.poll.0, 1, 3600)),
+        (
+            "http.publicUrl",
+            settings.http.public_url.as_deref().and_then(web_address),
+        ),
+        (
+            "telemetry.otlp",
+            settings.telemetry.otlp.as_deref().and_then(web_address),
+        ),
+        ("telemetry.log", filter(&settings.telemetry.log)),
+    ];
+    found.extend(files.map(|(path, file)| (path, file.and_then(unreadable))));
+    if prometheus.basic_auth.is_some() && prometheus.bearer_token_file.is_some() {
+        let both = "there is a bearerTokenFile too: a query carries one of them".to_owned();
+        found.push(("prometheus.basicAuth", Some(both)));
+    }
+    found
+        .into_iter()
+        .filter_map(|(path, wrong)| Some((path.split('.').map(str::to_owned).collect(), wrong?)))
+        .chain(headers(settings))
+        .chain(namespaces(settings))
+        .collect()
+}
+
+/// What would be right at a place.
+pub fn right(path: &str) -> Option<&'static str> {
+    Some(match path {
+        "prometheus.url" => "an http or https address such as http://prometheus:9090",
+        "prometheus.timeout" => "a length of time from 1s to 1m, such as 5s",
+        "prometheus.bearerTokenFile" => "the path of a readable file that holds the token",
+        "prometheus.basicAuth" => "username and passwordFile",
+        "prometheus.basicAuth.passwordFile" => "the path of a readable file that holds the password",
+        "prometheus.ca" => "the path of a readable file with PEM certificates",
+        "poll" => "a length of time from 1s to 1h, such as 5s",
+        "mode" => "observe, ask or enforce",
+        "guard" => "namespace/name of one guard, such as shop/orders",
+        "http.listen" => "an address and a port such as 0.0.0.0:9191 or [::]:9191",
+        "http.publicUrl" => "an http or https address such as https://modosu.example.com",
+        "telemetry.log" => "error, warn, info, debug or trace, or a filter such as info,modosu::decide=debug",
+        "telemetry.format" => "text or json",
+        "telemetry.otlp" => "an http or https address such as http://otel-collector:4318",
+        _ if path.starts_with("prometheus.headers.") => {
+            "the name and the value of an HTTP header, such as X-Scope-OrgID: shop"
+        }
+        _ if path.starts_with("namespaces") => "names of namespaces, such as [shop, billing]",
+        _ => return None,
+    })
+}
+
+/// The value as a message may show it: neither secrets nor credentials in addresses.
+pub fn masked(path: &str, value: String) -> String {
+    let key = path.rsplit('.').next().unwrap_or(path).to_lowercase();
+    let secret = ["pass", "secret", "token", "key", "credential", "dsn", "auth"];
+    if path.starts_with("prometheus.headers.")
+        || (!key.ends_with("file") && secret.iter().any(|word| key.contains(word)))
+    {
+        return "***".to_owned();
+    }
+    match value
+        .split_once("://")
+        .map(|(scheme, rest)| (scheme, rest.rsplit_once('@')))
+    {
+        Some((scheme, Some((_, rest)))) => format!("{scheme}://***@{rest}"),
+        Some((_, None)) | None => value,
+    }
+}
+
+fn web_address(text: &str) -> Option<String> {
+    match url::Url::parse(text) {
+        Err(why) => Some(format!("this is not an address: {why}")),
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => {
+            Some(format!("`{}` is neither http nor https", url.scheme()))
+        }
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => Some(
+            "an address is shown on pages and in logs: credentials belong in basicAuth or bearerTokenFile".to_owned(),
+        ),
+        Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+            Some("an address ends with its path: no `?` and no `#`".to_owned())
+        }
+        Ok(_) => None,
+    }
+}
+
+fn outside(length: Duration, least: u64, most: u64) -> Option<String> {
+    let (least, most) = (Duration::from_secs(least), Duration::from_secs(most));
+    if length < least {
+        Some(format!("shorter than {}", humantime::format_duration(least)))
+    } else if length > most {
+        Some(format!("longer than {}", humantime::format_duration(most)))
+    } else {
+        None
+    }
+}
+
+/// A word without `=` is a level: as the name of a module it would switch everything else off.
+fn filter(text: &str) -> Option<String> {
+    let level = |part: &str| part.rsplit('=').next().unwrap_or_default().trim().to_owned();
+    let odd = text
+        .split(',')
+        .map(level)
+        .find(|level| level.parse::<LevelFilter>().is_err())?;
+    Some(format!("`{odd}` is not a level"))
+}
+
+fn unreadable(path: &Path) -> Option<String> {
+    match std::fs::File::open(path).and_then(|file| file.metadata()) {
+        Ok(file) if file.is_dir() => Some(format!("{} is a directory", path.display())),
+        Ok(_) => None,
+        Err(why) => Some(format!("{} cannot be read: {why}", path.display())),
+    }
+}
+
+fn headers(settings: &Settings) -> impl Iterator<Item = (Way, String)> {
+    settings.prometheus.headers.iter().filter_map(|(name, value)| {
+        let wrong = if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
+            format!("`{name}` cannot be the name of a header")
+        } else if http::HeaderValue::from_str(value).is_err() {
+            "this cannot be the value of a header".to_owned()
+        } else {
+            return None;
+        };
+        Some((["prometheus", "headers", name].map(str::to_owned).to_vec(), wrong))
+    })
+}
+
+fn namespaces(settings: &Settings) -> impl Iterator<Item = (Way, String)> {
+    let wrong = |(index, name): (usize, &String)| {
+        let way = vec!["namespaces".to_owned(), index.to_string()];
+        (!super::is_dns_name(name)).then(|| (way, format!("`{name}` cannot be the name of a namespace")))
+    };
+    settings.namespaces.iter().enumerate().filter_map(wrong)
+}

@@ -1,0 +1,245 @@
+//! Pure. Entering a state, and what healthy time makes of it: proven, with a baseline.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use super::{Act, Happened, Input, Step, between, happened::named};
+use crate::{
+    judge::{Status, policy::Policy},
+    model::{
+        guard::{BadState, Baseline, Current, GuardStatus},
+        incident::{IncidentState, IncidentStatus},
+    },
+};
+
+/// Takes note of a state that was not there the turn before. Gives whether one came.
+pub fn enter(input: &Input, step: &mut Step) -> bool {
+    let hash = &input.seen.hash;
+    let Some(left) = input.record.current.as_ref() else {
+        step.happened.push(Happened::FirstSeen {
+            hash: hash.clone(),
+            images: input.seen.images.clone(),
+        });
+        arrive(input, step, Vec::new());
+        return true;
+    };
+    if left.hash == *hash {
+        return false;
+    }
+    leave(input, left, step);
+    if left.proven
+        && let Some(values) = &input.clocks.baseline
+    {
+        step.record.baseline = Some(Baseline {
+            taken_at: input.now,
+            hash: left.hash.clone(),
+            values: values.clone(),
+        });
+    }
+    let held = held_now(input);
+    let (from, images) = (named(&left.hash, &left.images), input.seen.images.clone());
+    step.happened.push(if known(input) {
+        Happened::WentBack {
+            from,
+            to: hash.clone(),
+            images,
+        }
+    } else {
+        Happened::Changed {
+            from,
+            to: hash.clone(),
+            images,
+        }
+    });
+    arrive(input, step, held);
+    true
+}
+
+/// Going to `input.seen` as the goal of modosu's own plan: never a change of its own.
+pub fn arrive_by_plan(input: &Input, step: &mut Step) {
+    arrive(input, step, Vec::new());
+    if let Some(current) = &mut step.record.current {
+        current.change = false;
+    }
+}
+
+fn known(input: &Input) -> bool {
+    input.proven.iter().any(|state| state.hash == input.seen.hash)
+}
+
+fn arrive(input: &Input, step: &mut Step, held_before: Vec<String>) {
+    let known = known(input);
+    step.record.current = Some(Current {
+        hash: input.seen.hash.clone(),
+        since: input.now,
+        proven: known,
+        change: !known,
+        images: input.seen.images.clone(),
+        held_before: if known { Vec::new() } else { held_before },
+    });
+    step.actions.push(Act::Begin { since: input.now });
+    let snapshot = input.proven.iter().find(|state| state.hash == input.seen.hash);
+    step.actions.extend(snapshot.map(|state| Act::Touch {
+        name: state.name.clone(),
+    }));
+}
+
+/// What leaving a state means for it, and for the incident that was open.
+fn leave(input: &Input, left: &Current, step: &mut Step) {
+    let case = input.case.filter(|case| case.spec.bad.hash == left.hash);
+    let younger = left.change && between(left.since, input.now) < input.policy.watch_for;
+    if case.is_some() || (known(input) && younger) {
+        mark_bad(
+            &mut step.record,
+            left.hash.clone(),
+            input,
+            step_case(input),
+            &mut step.happened,
+        );
+    }
+    if let (Some(case), Some(status)) = (input.case, step.case.as_mut()) {
+        let to = case.spec.restore_to.as_ref().map(|state| state.hash.as_str());
+        let by_hand = to == Some(input.seen.hash.as_str()) && status.state != Some(IncidentState::Verifying);
+        let (state, happened) = if by_hand {
+            (IncidentState::RecoveredByHand, Happened::RecoveredByHand)
+        } else {
+            (
+                IncidentState::Superseded,
+                Happened::Superseded {
+                    by: named(&input.seen.hash, &input.seen.images),
+                },
+            )
+        };
+        close(status, state, input, &happened);
+        if by_hand {
+            status.recovered_at = Some(input.now);
+        }
+        step.record.incident = None;
+        step.happened.push(happened);
+    }
+}
+
+fn step_case(input: &Input) -> Option<String> {
+    input.case.map(|case| case.name.to_owned())
+}
+
+/// Ends an incident with its words.
+pub fn close(status: &mut IncidentStatus, state: IncidentState, input: &Input, happened: &Happened) {
+    status.state = Some(state);
+    status.reason = happened.to_string();
+    status.closed_at = Some(input.now);
+}
+
+/// Marks a state as never to be restored; once.
+pub fn mark_bad(
+    record: &mut GuardStatus,
+    hash: String,
+    input: &Input,
+    incident: Option<String>,
+    happened: &mut Vec<Happened>,
+) {
+    if record.bad.iter().any(|bad| bad.hash == hash) {
+        return;
+    }
+    happened.push(Happened::MarkedBad { hash: hash.clone() });
+    record.bad.push(BadState {
+        hash,
+        at: input.now,
+        incident,
+        rolled_back: false,
+    });
+    let surplus = record.bad.len().saturating_sub(KEPT_BAD);
+    record.bad.drain(..surplus);
+}
+
+/// So many bad states are remembered, so that a status stays small.
+const KEPT_BAD: usize = 50;
+
+/// The triggers that hold right now: a state that comes now is not to blame for them.
+fn held_now(input: &Input) -> Vec<String> {
+    let held = input.verdict.triggers.iter().filter(|trigger| match trigger.status {
+        Status::Suspect { .. } | Status::Firing { .. } => true,
+        Status::Quiet | Status::NotArmed(_) | Status::Unknown(_) => false,
+    });
+    let mut names: Vec<String> = held.map(|trigger| trigger.name.clone()).collect();
+    let rules = |name: &str| input.policy.triggers.iter().any(|rule| rule.name == name);
+    let in_case = input
+        .case
+        .into_iter()
+        .flat_map(|case| &case.spec.triggers)
+        .map(|evidence| evidence.name.clone());
+    names.extend(in_case.filter(|name| rules(name)));
+    // What the left state inherited and never shook off is inherited once more.
+    names.extend(
+        input
+            .record
+            .current
+            .iter()
+            .flat_map(|current| current.held_before.clone()),
+    );
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// What healthy time makes of the current state: proof, baseline, forgiveness of inherited triggers.
+pub fn settle(input: &Input, step: &mut Step) {
+    let bad = step.record.bad.iter().any(|bad| bad.hash == input.seen.hash);
+    let Some(current) = step.record.current.as_mut() else {
+        return;
+    };
+    let hold = input.policy.hold;
+    current
+        .held_before
+        .retain(|name| input.clocks.quiet_by.get(name).is_none_or(|quiet| *quiet < hold));
+    let snapshot_exists = input.proven.iter().any(|state| state.hash == current.hash);
+    if !current.proven && snapshot_exists {
+        current.proven = true;
+        step.happened.push(Happened::Proven {
+            hash: named(&current.hash, &current.images),
+        });
+    } else if !current.proven && !bad && input.case.is_none() && healthy_enough(input) {
+        step.actions.push(Act::Prove {
+            hash: current.hash.clone(),
+        });
+    }
+    take_baseline(input, step);
+}
+
+fn healthy_enough(input: &Input) -> bool {
+    let needed = input
+        .policy
+        .triggers
+        .iter()
+        .map(|rule| u64::from(rule.min_requests))
+        .max()
+        .unwrap_or(0);
+    let answered = input.clocks.requests.is_none_or(|requests| requests >= needed);
+    input.seen.rolled_out.is_ok() && answered && input.clocks.healthy >= input.policy.known_good_after
+}
+
+/// Outside probation a state is compared with its own healthy time; the very first one too, having nothing before it.
+fn take_baseline(input: &Input, step: &mut Step) {
+    let Some(current) = &step.record.current else { return };
+    let first = input.record.restore_to.is_none() && step.record.baseline.is_none();
+    let own = step
+        .record
+        .baseline
+        .as_ref()
+        .is_some_and(|baseline| baseline.hash == current.hash);
+    let steady = current.proven && !on_probation(current, input.policy, input.now);
+    if let Some(values) = input.clocks.baseline.as_ref().filter(|_| first || (steady && !own)) {
+        let hash = current.hash.clone();
+        step.happened.push(Happened::BaselineTaken {
+            of: named(&hash, &current.images),
+        });
+        step.record.baseline = Some(Baseline {
+            taken_at: input.now,
+            hash,
+            values: values.clone(),
+        });
+    }
+}
+
+/// Whether a breach may still be blamed on the change that brought this state.
+pub fn on_probation(current: &Current, policy: &Policy, now: jiff::Timestamp) -> bool {
+    current.change && between(current.since, now) < policy.watch_for
+}

@@ -1,0 +1,239 @@
+//! Pure. What happened to a guard, rendered late: into log lines, Events and the reasons on pages.
+
+use std::{fmt, time::Duration};
+
+use crate::model::{
+    guard::{Action, Mode},
+    incident::{Decision, IncidentState},
+};
+
+/// One thing that happened, worth one log line and one Event.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Happened {
+    /// The guard's first look at its targets.
+    FirstSeen {
+        hash: String,
+        images: Vec<String>,
+    },
+    /// A state that was not proven came.
+    Changed {
+        from: String,
+        to: String,
+        images: Vec<String>,
+    },
+    /// An already proven state came back: no change, no probation.
+    WentBack {
+        from: String,
+        to: String,
+        images: Vec<String>,
+    },
+    /// The state that was left must never be restored.
+    MarkedBad {
+        hash: String,
+    },
+    Proven {
+        hash: String,
+    },
+    BaselineTaken {
+        of: String,
+    },
+    Opened {
+        state: IncidentState,
+        action: Action,
+        sentence: String,
+        why: Option<WhyNot>,
+    },
+    /// A worse trigger joined while people were awaited.
+    Raised {
+        grade: String,
+        sentence: String,
+    },
+    Decided(Decision),
+    /// The plan begins to run.
+    Acting {
+        to: String,
+    },
+    /// Everything is rolled out: from here on readings count as proof.
+    RolledOut,
+    Recovered {
+        after: Duration,
+    },
+    RecoveredByHand,
+    Superseded {
+        by: String,
+    },
+    Kept,
+    Passed,
+    Escalated {
+        because: String,
+    },
+    ObservedEnds,
+    /// A decision that cannot be followed.
+    CannotFollow {
+        because: String,
+    },
+}
+
+/// Why modosu does not act by itself on what it sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WhyNot {
+    /// The trigger's action is for people.
+    ForPeople,
+    Mode(Mode),
+    /// Nothing changed within `watchFor`.
+    NotTheChange,
+    /// The change is older than `automaticFor`.
+    TooOld {
+        age: Duration,
+    },
+    /// It already held when the change came.
+    HeldBefore,
+    /// The last rollback is younger than `cooldown`.
+    CoolingDown,
+    /// There is no proven state to go back to.
+    NothingProven,
+    /// What runs is what the plan would put there.
+    NothingToPutBack,
+    /// The plan cannot be made.
+    NoPlan(String),
+    /// The state changed between judging and planning.
+    JudgedAgain,
+}
+
+impl Happened {
+    /// The Event's reason, CamelCase.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::FirstSeen { .. } => "FirstSeen",
+            Self::Changed { .. } => "ChangeSeen",
+            Self::WentBack { .. } => "WentBack",
+            Self::MarkedBad { .. } => "MarkedBad",
+            Self::Proven { .. } => "Proven",
+            Self::BaselineTaken { .. } => "BaselineTaken",
+            Self::Opened { .. } => "IncidentOpened",
+            Self::Raised { .. } => "IncidentRaised",
+            Self::Decided(_) => "Decided",
+            Self::Acting { .. } => "RollingBack",
+            Self::RolledOut => "RolledOut",
+            Self::Recovered { .. } => "Recovered",
+            Self::RecoveredByHand => "RecoveredByHand",
+            Self::Superseded { .. } => "Superseded",
+            Self::Kept => "Kept",
+            Self::Passed => "Passed",
+            Self::Escalated { .. } => "Escalated",
+            Self::ObservedEnds => "ObservedEnds",
+            Self::CannotFollow { .. } => "CannotFollow",
+        }
+    }
+
+    /// Whether the Event is a Warning.
+    pub const fn warns(&self) -> bool {
+        match self {
+            Self::MarkedBad { .. }
+            | Self::Opened { .. }
+            | Self::Raised { .. }
+            | Self::Acting { .. }
+            | Self::Escalated { .. }
+            | Self::CannotFollow { .. } => true,
+            Self::FirstSeen { .. }
+            | Self::Changed { .. }
+            | Self::WentBack { .. }
+            | Self::Proven { .. }
+            | Self::BaselineTaken { .. }
+            | Self::Decided(_)
+            | Self::RolledOut
+            | Self::Recovered { .. }
+            | Self::RecoveredByHand
+            | Self::Superseded { .. }
+            | Self::Kept
+            | Self::Passed
+            | Self::ObservedEnds => false,
+        }
+    }
+}
+
+impl fmt::Display for Happened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FirstSeen { hash, images } => write!(f, "guarding {}, not proven yet", named(hash, images)),
+            Self::Changed { from, to, images } => write!(f, "a change came: {} in place of {from}", named(to, images)),
+            Self::WentBack { from, to, images } => {
+                write!(f, "back on the proven state {}, away from {from}", named(to, images))
+            }
+            Self::MarkedBad { hash } => write!(f, "{hash} is marked bad and will never be restored"),
+            Self::Proven { hash } => write!(f, "{hash} is proven: a rollback may go back to it"),
+            Self::BaselineTaken { of } => write!(f, "took the baseline from the healthy time of {of}"),
+            Self::Opened {
+                action: Action::Monitor,
+                sentence,
+                ..
+            } => write!(f, "keeps an eye on: {sentence}"),
+            Self::Opened {
+                sentence, why: None, ..
+            } => f.write_str(sentence),
+            Self::Opened {
+                sentence,
+                why: Some(why),
+                ..
+            } => write!(f, "{sentence}; people decide: {why}"),
+            Self::Raised { grade, sentence } => write!(f, "now {grade}: {sentence}"),
+            Self::Decided(decision) => {
+                let by = decision.by.as_deref().unwrap_or("somebody");
+                write!(f, "{by} decided: {:?}", decision.verb)
+            }
+            Self::Acting { to } => write!(f, "putting back {to}"),
+            Self::RolledOut => f.write_str("rolled out; from now on readings count as proof"),
+            Self::Recovered { after } => {
+                write!(
+                    f,
+                    "recovered {} after the first bad reading",
+                    humantime::format_duration(*after)
+                )
+            }
+            Self::RecoveredByHand => f.write_str("somebody went back to the proven state by hand"),
+            Self::Superseded { by } => write!(f, "a newer state came ({by}); nothing more is written"),
+            Self::Kept => f.write_str("people keep this state; it is only reported from now on"),
+            Self::Passed => f.write_str("healthy again for 30 min while people were awaited"),
+            Self::Escalated { because } => {
+                write!(f, "modosu has stopped; nothing more happens until you act: {because}")
+            }
+            Self::ObservedEnds => f.write_str("what was observed has passed"),
+            Self::CannotFollow { because } => write!(f, "the decision cannot be followed: {because}"),
+        }
+    }
+}
+
+impl fmt::Display for WhyNot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ForPeople => f.write_str("the trigger's action is alert_and_manual_review"),
+            Self::Mode(Mode::Observe) => f.write_str("the mode is observe"),
+            Self::Mode(Mode::Ask | Mode::Enforce) => f.write_str("the mode is ask"),
+            Self::NotTheChange => f.write_str("it is not the change: nothing was changed within watchFor"),
+            Self::TooOld { age } => {
+                write!(
+                    f,
+                    "the change is {} old, older than automaticFor",
+                    humantime::format_duration(*age)
+                )
+            }
+            Self::HeldBefore => f.write_str("it was already so when the change came"),
+            Self::CoolingDown => f.write_str("the last rollback is younger than cooldown"),
+            Self::NothingProven => f.write_str("there is no proven state to go back to"),
+            Self::NothingToPutBack => {
+                f.write_str("there is nothing to put back: what runs is what the plan would put there")
+            }
+            Self::NoPlan(why) => write!(f, "no plan can be made: {why}"),
+            Self::JudgedAgain => f.write_str("the state changed after it was judged"),
+        }
+    }
+}
+
+/// `6f9c… (orders:1.4.2)`: images beside every hash.
+pub fn named(hash: &str, images: &[String]) -> String {
+    if images.is_empty() {
+        hash.to_owned()
+    } else {
+        format!("{hash} ({})", images.join(", "))
+    }
+}

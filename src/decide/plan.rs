@@ -1,0 +1,381 @@
+//! Pure. The steps of a rollback resolved to exact contents: nothing is left to choose when the plan runs.
+//!
+//! A plan is recorded as hashes. When it runs, every content is derived again from the snapshot and from what is
+//! there, and must give the recorded hash.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    model::{
+        content::{Content, Contents, RESTORED_AT, short_hash},
+        guard::{SetEnv, Step, TargetKind, TargetRef},
+        incident::PlannedStep,
+    },
+    observe::objects::config_uses,
+};
+
+/// The `from` of an object that is not there.
+pub const ABSENT: &str = "absent";
+/// A diff shown to people is cut here.
+const DIFF_LIMIT: usize = 4096;
+
+/// What a plan is made from.
+pub struct Sources<'a> {
+    pub steps: &'a [Step],
+    /// What the targets hold now, and their uids.
+    pub current: &'a Contents,
+    pub uids: &'a std::collections::BTreeMap<TargetRef, String>,
+    /// The proven state to go back to.
+    pub snapshot: Option<&'a Contents>,
+    /// Marks pods that restart for a restored ConfigMap.
+    pub restored_at: &'a str,
+}
+
+/// Resolves the steps. An empty plan means that there is nothing to put back.
+pub fn resolve(sources: &Sources) -> Result<Vec<PlannedStep>, String> {
+    let mut goal = sources.current.clone();
+    let mut plan = Vec::new();
+    let mut writes = false;
+    for step in sources.steps {
+        if step.restore.is_some() {
+            let snapshot = sources.snapshot.ok_or("there is no proven state to go back to")?;
+            plan.extend(restore(sources, snapshot, &mut goal)?);
+        } else if let Some(set) = &step.set_env {
+            plan.extend(set_env(sources, set, &mut goal)?);
+        } else if step.wait_ready.is_some() {
+            plan.push(PlannedStep {
+                step: "waitReady".into(),
+                ..PlannedStep::default()
+            });
+        }
+        writes |= plan.iter().any(|step| step.target.is_some());
+    }
+    if writes { Ok(plan) } else { Ok(Vec::new()) }
+}
+
+/// The recorded plan's identity: what is done to which object, and what it must become.
+pub fn hash(plan: &[PlannedStep]) -> String {
+    let line =
+        |step: &PlannedStep| json!([step.step, step.target, step.uid, step.from, step.to, step.restart]).to_string();
+    short_hash(&plan.iter().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+/// What a planned step makes of its target. `current` is what is there now, just read.
+pub fn goal(
+    planned: &PlannedStep,
+    steps: &[Step],
+    target: &TargetRef,
+    current: Option<&Content>,
+    snapshot: Option<&Contents>,
+) -> Result<Content, String> {
+    let base = match planned.step.as_str() {
+        "restore" => snapshot
+            .and_then(|all| all.get(target))
+            .cloned()
+            .ok_or("the snapshot does not hold this target")?,
+        "restart" => current.cloned().ok_or("the object is gone")?,
+        "setEnv" => {
+            let current = current.ok_or("the object is gone")?;
+            let mut content = current.clone();
+            for set in steps.iter().filter_map(|step| step.set_env.as_ref()) {
+                let candidate = with_env(current, set)?;
+                if set.target.parse::<TargetRef>().as_ref() == Ok(target) && Some(candidate.hash()) == planned.to {
+                    content = candidate;
+                }
+            }
+            content
+        }
+        other => return Err(format!("unknown step `{other}`")),
+    };
+    if Some(base.hash()) != planned.to {
+        return Err(format!(
+            "{target} would become {}, the plan says {}",
+            base.hash(),
+            planned.to.clone().unwrap_or_default()
+        ));
+    }
+    Ok(planned
+        .restart
+        .as_ref()
+        .map_or(base.clone(), |at| with_restart(&base, at)))
+}
+
+/// Whether a target already is what the step makes of it.
+pub fn reached(planned: &PlannedStep, current: &Content) -> bool {
+    let mark = current
+        .0
+        .pointer("/metadata/annotations")
+        .and_then(|notes| notes.get(RESTORED_AT))
+        .and_then(Value::as_str);
+    let restarted = planned.restart.as_deref().is_none_or(|at| mark == Some(at));
+    Some(current.hash()) == planned.to && restarted
+}
+
+fn restore(sources: &Sources, snapshot: &Contents, goal: &mut Contents) -> Result<Vec<PlannedStep>, String> {
+    let mut plan = Vec::new();
+    let mut configs = Vec::new();
+    // ConfigMaps come before workloads in the order of targets.
+    for (target, wanted) in snapshot {
+        let current = goal.get(target).cloned();
+        let differs = current.as_ref().map(Content::hash) != Some(wanted.hash());
+        match target.kind {
+            TargetKind::ConfigMap => {
+                if differs {
+                    configs.push(target.name.clone());
+                    plan.push(planned("restore", sources, target, current.as_ref(), wanted, None));
+                }
+            }
+            TargetKind::Deployment => {
+                let current = current.ok_or_else(|| format!("{target} was deleted: bring it back first"))?;
+                let uses = config_uses(wanted.0.get("spec").unwrap_or(&Value::Null));
+                let reads = uses.iter().any(|used| configs.contains(&used.name));
+                let restart = reads.then(|| sources.restored_at.to_owned());
+                if differs {
+                    plan.push(planned("restore", sources, target, Some(&current), wanted, restart));
+                } else if restart.is_some() {
+                    plan.push(planned("restart", sources, target, Some(&current), wanted, restart));
+                }
+            }
+        }
+        goal.insert(target.clone(), wanted.clone());
+    }
+    Ok(plan)
+}
+
+fn set_env(sources: &Sources, set: &SetEnv, goal: &mut Contents) -> Result<Option<PlannedStep>, String> {
+    let target: TargetRef = set.target.parse()?;
+    let current = goal
+        .get(&target)
+        .cloned()
+        .ok_or_else(|| format!("{target} is no target of this guard, or is gone"))?;
+    let wanted = with_env(&current, set)?;
+    if wanted.hash() == current.hash() {
+        return Ok(None);
+    }
+    let step = planned("setEnv", sources, &target, Some(&current), &wanted, None);
+    goal.insert(target, wanted);
+    Ok(Some(step))
+}
+
+fn planned(
+    step: &str,
+    sources: &Sources,
+    target: &TargetRef,
+    from: Option<&Content>,
+    to: &Content,
+    restart: Option<String>,
+) -> PlannedStep {
+    PlannedStep {
+        step: step.to_owned(),
+        target: Some(target.to_string()),
+        uid: sources.uids.get(target).cloned(),
+        from: Some(from.map_or_else(|| ABSENT.to_owned(), Content::hash)),
+        to: Some(to.hash()),
+        diff: Some(diff(from, to)),
+        restart,
+    }
+}
+
+/// The template with the variables set and removed in one container.
+fn with_env(template: &Content, set: &SetEnv) -> Result<Content, String> {
+    let mut value = template.0.clone();
+    let containers = value
+        .pointer_mut("/spec/containers")
+        .and_then(Value::as_array_mut)
+        .ok_or("the template has no containers")?;
+    let named = |c: &&mut Value| {
+        set.container
+            .as_deref()
+            .is_none_or(|name| c.get("name").and_then(Value::as_str) == Some(name))
+    };
+    let container = containers
+        .iter_mut()
+        .find(named)
+        .and_then(Value::as_object_mut)
+        .ok_or_else(|| {
+            format!(
+                "there is no container `{}`",
+                set.container.as_deref().unwrap_or("(first)")
+            )
+        })?;
+    let mut env: Vec<Value> = container
+        .get("env")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    let name_of = |entry: &Value| entry.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    env.retain(|entry| !set.remove.contains(&name_of(entry)));
+    for (name, wanted) in &set.env {
+        let entry = json!({"name": name, "value": wanted});
+        match env.iter_mut().find(|existing| name_of(existing) == *name) {
+            Some(existing) => *existing = entry,
+            None => env.push(entry),
+        }
+    }
+    if env.is_empty() {
+        container.remove("env")
+    } else {
+        container.insert("env".into(), Value::Array(env))
+    };
+    Ok(Content(value))
+}
+
+fn with_restart(template: &Content, at: &str) -> Content {
+    let mut value = template.0.clone();
+    if let Some(object) = value.as_object_mut() {
+        let metadata = object.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
+        if !metadata.get("annotations").is_some_and(Value::is_object) {
+            metadata["annotations"] = Value::Object(Map::new());
+        }
+        metadata["annotations"][RESTORED_AT] = Value::String(at.to_owned());
+    }
+    Content(value)
+}
+
+/// A short unified diff for people. Lines whose key looks like a secret are masked.
+fn diff(from: Option<&Content>, to: &Content) -> String {
+    let text = |content: Option<&Content>| {
+        content
+            .map(|c| serde_json::to_string_pretty(&c.0).unwrap_or_default())
+            .unwrap_or_default()
+    };
+    let (before, after) = (text(from), text(Some(to)));
+    let diff = similar::TextDiff::from_lines(&before, &after);
+    let mut shown = String::new();
+    for line in diff.unified_diff().context_radius(1).to_string().lines() {
+        let line = crate::report::mask::mask_line(line);
+        if shown.len() + line.len() > DIFF_LIMIT {
+            shown.push_str("… (cut)\n");
+            break;
+        }
+        shown.push_str(&line);
+        shown.push('\n');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::guard::Empty;
+
+    fn deployment(mode: &str, config: bool) -> Content {
+        let from = if config {
+            json!([{"configMapRef": {"name": "settings"}}])
+        } else {
+            json!([])
+        };
+        Content(
+            json!({"spec": {"containers": [{"name": "orders", "env": [{"name": "WORKER_MODE", "value": mode}], "envFrom": from}]}}),
+        )
+    }
+
+    fn contents(mode: &str, share: &str) -> Contents {
+        BTreeMap::from([
+            ("Deployment/orders".parse().unwrap(), deployment(mode, true)),
+            (
+                "ConfigMap/settings".parse().unwrap(),
+                Content(json!({"data": {"ERROR_SHARE": share}})),
+            ),
+        ])
+    }
+
+    fn planned(steps: &[Step], current: &Contents, snapshot: Option<&Contents>) -> Vec<PlannedStep> {
+        resolve(&Sources {
+            steps,
+            current,
+            uids: &BTreeMap::new(),
+            snapshot,
+            restored_at: "now",
+        })
+        .unwrap()
+    }
+
+    fn restore_then_wait() -> Vec<Step> {
+        let restore = Step {
+            restore: Some(Empty {}),
+            ..Step::default()
+        };
+        let wait = Step {
+            wait_ready: Some(Empty {}),
+            ..Step::default()
+        };
+        vec![restore, wait]
+    }
+
+    fn words(plan: &[PlannedStep]) -> Vec<String> {
+        plan.iter()
+            .map(|step| format!("{} {}", step.step, step.target.as_deref().unwrap_or("-")))
+            .collect()
+    }
+
+    #[test]
+    fn settings_come_back_before_workloads_and_their_readers_restart() {
+        let plan = planned(
+            &restore_then_wait(),
+            &contents("legacy", "0.5"),
+            Some(&contents("legacy", "0")),
+        );
+        assert_eq!(
+            words(&plan),
+            ["restore ConfigMap/settings", "restart Deployment/orders", "waitReady -"]
+        );
+        assert_eq!(plan[1].restart.as_deref(), Some("now"));
+    }
+
+    #[test]
+    fn nothing_to_put_back_is_an_empty_plan() {
+        let state = contents("legacy", "0");
+        assert!(planned(&restore_then_wait(), &state, Some(&state)).is_empty());
+    }
+
+    #[test]
+    fn set_env_needs_no_proven_state_and_derives_to_the_recorded_hash() {
+        let set = SetEnv {
+            target: "Deployment/orders".into(),
+            env: BTreeMap::from([("WORKER_MODE".to_owned(), "legacy".to_owned())]),
+            ..SetEnv::default()
+        };
+        let steps = [Step {
+            set_env: Some(set),
+            ..Step::default()
+        }];
+        let current = contents("celery", "0");
+        let plan = planned(&steps, &current, None);
+        assert_eq!(words(&plan), ["setEnv Deployment/orders"]);
+        let target: TargetRef = "Deployment/orders".parse().unwrap();
+        let made = goal(&plan[0], &steps, &target, current.get(&target), None).unwrap();
+        assert_eq!(made, deployment("legacy", true));
+        assert!(reached(&plan[0], &made));
+        assert!(!reached(&plan[0], &current[&target]));
+    }
+
+    #[test]
+    fn a_forged_plan_does_not_derive() {
+        let (bad, good) = (contents("celery", "0"), contents("legacy", "0"));
+        let mut plan = planned(&restore_then_wait(), &bad, Some(&good));
+        plan[0].to = Some("0123456789ab".into());
+        let target: TargetRef = "Deployment/orders".parse().unwrap();
+        assert!(goal(&plan[0], &restore_then_wait(), &target, bad.get(&target), Some(&good)).is_err());
+    }
+
+    #[test]
+    fn a_deleted_workload_goes_to_people() {
+        let only_config: Contents = contents("celery", "0.5")
+            .into_iter()
+            .filter(|(t, _)| t.kind == TargetKind::ConfigMap)
+            .collect();
+        let good = contents("legacy", "0");
+        let sources = Sources {
+            steps: &restore_then_wait(),
+            current: &only_config,
+            uids: &BTreeMap::new(),
+            snapshot: Some(&good),
+            restored_at: "now",
+        };
+        assert!(resolve(&sources).unwrap_err().contains("Deployment/orders was deleted"));
+    }
+}

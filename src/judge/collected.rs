@@ -1,0 +1,146 @@
+//! Pure. What healthy time looked like: the numbers that a later state will be compared with.
+//!
+//! Shares are summed; quantiles, gauges and rates are the median over steps of at least a minute, so that one spike
+//! moves nothing. At most sixty steps are kept, however long the baseline's window.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use super::{history::Cell, policy::Policy, share::Count, view::Place};
+
+/// Less healthy time than this is no baseline (or the whole window, where that is shorter).
+const LEAST: Duration = Duration::from_secs(300);
+/// Fewer requests than this are no baseline, where requests are counted.
+const REQUESTS: f64 = 100.0;
+const STEPS: u32 = 60;
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Debug)]
+struct Step {
+    length: Duration,
+    cells: Vec<Cell>,
+    /// The sum of a signal's values and how many they were.
+    values: Vec<(f64, f64)>,
+}
+
+/// Healthy time, collected.
+#[derive(Clone, Debug)]
+pub struct Collected {
+    window: Duration,
+    steps: VecDeque<Step>,
+}
+
+impl Collected {
+    /// Nothing yet; at most `window` is kept.
+    pub const fn new(window: Duration) -> Self {
+        Self {
+            window,
+            steps: VecDeque::new(),
+        }
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.steps.clear();
+    }
+
+    /// One healthy reading of that length.
+    pub fn add(
+        &mut self,
+        length: Duration,
+        cells: impl Iterator<Item = Cell>,
+        values: impl Iterator<Item = Option<f64>>,
+    ) {
+        let step_length = MINUTE.max(self.window / STEPS);
+        let cells: Vec<Cell> = cells.collect();
+        let values = values.map(|value| value.map_or((0.0, 0.0), |v| (v, 1.0)));
+        match self.steps.back_mut() {
+            Some(step) if step.length + length <= step_length => {
+                step.length += length;
+                for (sum, cell) in step.cells.iter_mut().zip(cells) {
+                    sum.count = sum.count.plus(cell.count);
+                    sum.seconds += cell.seconds;
+                }
+                for (sum, value) in step.values.iter_mut().zip(values) {
+                    *sum = (sum.0 + value.0, sum.1 + value.1);
+                }
+            }
+            Some(_) | None => self.steps.push_back(Step {
+                length,
+                cells,
+                values: values.collect(),
+            }),
+        }
+        while self.steps.len() > 1
+            && self
+                .length()
+                .saturating_sub(self.steps.front().map_or(Duration::ZERO, |s| s.length))
+                >= self.window
+        {
+            self.steps.pop_front();
+        }
+    }
+
+    fn length(&self) -> Duration {
+        self.steps.iter().map(|step| step.length).sum()
+    }
+
+    /// Every signal's number, by name, once enough was collected. A signal that was known less than half of the time has none.
+    pub fn numbers(&self, policy: &Policy, places: &[Place], requests: Option<usize>) -> Option<BTreeMap<String, f64>> {
+        let counted = requests.map(|column| self.sum(column).all);
+        if self.length() < LEAST.min(self.window) || counted.is_some_and(|all| all < REQUESTS) {
+            return None;
+        }
+        let named = policy.signals.iter().zip(places).enumerate();
+        Some(
+            named
+                .filter_map(|(signal, (named, place))| {
+                    let number = match place {
+                        Place::Share { column, others, .. } => {
+                            let sum = self.sum(*column);
+                            if *others { sum.others().share() } else { sum.share() }
+                        }
+                        Place::Rate { column } => {
+                            self.median(|step| step.cells.get(*column).map(|cell| (cell.count.all, cell.seconds)))
+                        }
+                        Place::Value => self.median(|step| step.values.get(signal).copied()),
+                    };
+                    number.map(|number| (named.name.clone(), number))
+                })
+                .collect(),
+        )
+    }
+
+    fn sum(&self, column: usize) -> Count {
+        self.steps
+            .iter()
+            .filter_map(|step| step.cells.get(column))
+            .fold(Count::default(), |sum, cell| sum.plus(cell.count))
+    }
+
+    fn median(&self, part: impl Fn(&Step) -> Option<(f64, f64)>) -> Option<f64> {
+        let mut means: Vec<f64> = self
+            .steps
+            .iter()
+            .filter_map(part)
+            .filter(|(_, n)| *n > 0.0)
+            .map(|(sum, n)| sum / n)
+            .collect();
+        if means.len() * 2 < self.steps.len() {
+            return None;
+        }
+        means.sort_by(f64::total_cmp);
+        let half = means.len() / 2;
+        let upper = means.get(half).copied()?;
+        let lower = if means.len().is_multiple_of(2) {
+            means.get(half.saturating_sub(1)).copied()?
+        } else {
+            upper
+        };
+        Some(f64::midpoint(lower, upper))
+    }
+}

@@ -1,0 +1,308 @@
+//! Pure. The counts of one guard's past readings: a bounded ring, fine where windows are, in minutes before that.
+//!
+//! A step is one reading with new data (readings without it are counted into the next one). Steps older than the window
+//! are kept only as long as some window may have to grow over them, at most an hour, merged into minutes: a busy guard
+//! keeps none of them, a quiet one sixty.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::{collections::VecDeque, time::Duration};
+
+use jiff::Timestamp;
+
+use super::share::Count;
+
+/// No window reaches farther back.
+pub const LONGEST: Duration = Duration::from_secs(3600);
+/// Steps kept one by one.
+const FINE: usize = 64;
+/// Steps that are always kept one by one, however short the window.
+const FEWEST: usize = 4;
+/// Older steps are merged into this.
+const MERGED: Duration = Duration::from_secs(60);
+
+/// What one step counted of one column.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cell {
+    pub count: Count,
+    /// How long was counted; zero where nothing is known.
+    pub seconds: f64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    begin: Timestamp,
+    end: Timestamp,
+}
+
+/// The ring.
+#[derive(Clone, Debug)]
+pub struct History {
+    columns: usize,
+    window: Duration,
+    /// Windows grow until they hold so many.
+    needed: f64,
+    steps: VecDeque<Step>,
+    /// `columns` of them per step.
+    cells: VecDeque<Cell>,
+    /// How many of the oldest steps are merged ones.
+    merged: usize,
+    /// Counted by readings without new data, and since when.
+    pending: Vec<Cell>,
+    pending_since: Option<Timestamp>,
+}
+
+/// The length from one time to a later one; zero if it is not later.
+pub fn between(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or(Duration::ZERO)
+}
+
+impl Cell {
+    fn add(&mut self, other: Self) {
+        self.count = self.count.plus(other.count);
+        self.seconds += other.seconds;
+    }
+}
+
+impl History {
+    /// An empty ring for that many columns; windows grow until they hold `needed`.
+    pub fn new(columns: usize, window: Duration, needed: f64) -> Self {
+        Self {
+            columns,
+            window,
+            needed,
+            steps: VecDeque::new(),
+            cells: VecDeque::new(),
+            merged: 0,
+            pending: vec![Cell::default(); columns],
+            pending_since: None,
+        }
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.steps.clear();
+        self.cells.clear();
+        self.merged = 0;
+        self.forget_pending();
+    }
+
+    fn forget_pending(&mut self) {
+        self.pending.fill(Cell::default());
+        self.pending_since = None;
+    }
+
+    /// One reading's counts in `(begin, end]`; without new data they wait for the next reading that has some.
+    pub fn push(&mut self, begin: Timestamp, end: Timestamp, fresh: bool, cells: impl Iterator<Item = Cell>) {
+        for (pending, cell) in self.pending.iter_mut().zip(cells) {
+            pending.add(cell);
+        }
+        let begin = *self.pending_since.get_or_insert(begin);
+        if !fresh {
+            return;
+        }
+        self.steps.push_back(Step { begin, end });
+        self.cells.extend(self.pending.iter().copied());
+        self.forget_pending();
+        self.age(end);
+    }
+
+    fn age(&mut self, now: Timestamp) {
+        while self.steps.len() - self.merged > FEWEST
+            && let Some(oldest) = self.steps.get(self.merged).copied()
+            && (between(oldest.end, now) >= self.window || self.steps.len() - self.merged > FINE)
+        {
+            self.merge(oldest);
+        }
+        while self.merged > 0 && (self.too_old(now) || self.enough_without_oldest()) {
+            self.steps.pop_front();
+            self.cells.drain(..self.columns.min(self.cells.len()));
+            self.merged -= 1;
+        }
+    }
+
+    /// The oldest fine step becomes a merged one, or part of the newest merged one while that is short.
+    fn merge(&mut self, oldest: Step) {
+        let into = self.merged.checked_sub(1);
+        match into.and_then(|place| self.steps.get_mut(place)) {
+            Some(minute) if between(minute.begin, oldest.end) <= MERGED => {
+                minute.end = oldest.end;
+                self.steps.remove(self.merged);
+                let (to, from) = ((self.merged - 1) * self.columns, self.merged * self.columns);
+                for column in 0..self.columns {
+                    let cell = self.cells.remove(from).unwrap_or_default();
+                    if let Some(sum) = self.cells.get_mut(to + column) {
+                        sum.add(cell);
+                    }
+                }
+            }
+            Some(_) | None => self.merged += 1,
+        }
+    }
+
+    fn too_old(&self, now: Timestamp) -> bool {
+        self.steps
+            .front()
+            .is_some_and(|oldest| between(oldest.begin, now) > LONGEST && between(oldest.end, now) >= self.window)
+    }
+
+    /// Whether the window and every grown window stays the same without the oldest step.
+    fn enough_without_oldest(&self) -> bool {
+        let covered = self
+            .steps
+            .get(1)
+            .zip(self.steps.back())
+            .is_some_and(|(second, last)| between(second.begin, last.end) >= self.window);
+        covered
+            && (0..self.columns).all(|column| {
+                let held: f64 = self
+                    .column(column)
+                    .take(self.steps.len() - 1)
+                    .map(|(_, cell)| cell.count.all)
+                    .sum();
+                held >= self.needed
+            })
+    }
+
+    /// One column's steps, newest first.
+    fn column(&self, column: usize) -> impl Iterator<Item = (Step, Cell)> {
+        let cells = self.cells.iter().skip(column).step_by(self.columns.max(1)).rev();
+        self.steps.iter().rev().copied().zip(cells.copied())
+    }
+
+    /// The end of the newest step.
+    pub fn newest(&self) -> Option<Timestamp> {
+        self.steps.back().map(|step| step.end)
+    }
+
+    /// How long the newest step is.
+    pub fn newest_length(&self) -> Duration {
+        self.steps
+            .back()
+            .map_or(Duration::ZERO, |step| between(step.begin, step.end))
+    }
+
+    /// The newest step's cells.
+    pub fn last_cells(&self) -> impl Iterator<Item = Cell> {
+        self.cells
+            .iter()
+            .skip(self.cells.len().saturating_sub(self.columns))
+            .copied()
+    }
+
+    /// The newest step's cell.
+    pub fn last(&self, column: usize) -> Cell {
+        self.column(column).next().map(|(_, cell)| cell).unwrap_or_default()
+    }
+
+    /// The sums over the newest 1, 2, 4, 8 … steps that lie within the window, each given to `see`, and at last over the
+    /// window itself, which is the answer: it grows until it holds `needed`, at most over an hour.
+    pub fn window(&self, column: usize, needed: f64, mut see: impl FnMut(Cell)) -> Cell {
+        let Some(newest) = self.newest() else {
+            return Cell::default();
+        };
+        let mut sum = Cell::default();
+        let mut next = 1;
+        for (place, (step, cell)) in self.column(column).enumerate() {
+            let covered = between(step.end, newest);
+            // A step that lies more than half outside the window belongs to the time before it.
+            let half = between(step.begin, step.end) / 2;
+            if covered + half >= self.window && place > 0 && sum.count.all >= needed {
+                break;
+            }
+            if place > 0 && between(step.begin, newest) > LONGEST.max(self.window + half) {
+                break;
+            }
+            if place == next {
+                see(sum);
+                next *= 2;
+            }
+            sum.add(cell);
+        }
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + second).unwrap()
+    }
+
+    fn cell(some: f64, all: f64, seconds: f64) -> Cell {
+        Cell {
+            count: Count { some, all },
+            seconds,
+        }
+    }
+
+    fn ring(needed: f64, every: i64, readings: &[(f64, f64)]) -> History {
+        let mut history = History::new(1, Duration::from_secs(60), needed);
+        for (place, (some, all)) in (1_i64..).zip(readings) {
+            history.push(
+                at((place - 1) * every),
+                at(place * every),
+                true,
+                std::iter::once(cell(*some, *all, 15.0)),
+            );
+        }
+        history
+    }
+
+    fn window(history: &History, needed: f64) -> (Vec<(f64, f64)>, (f64, f64)) {
+        let mut seen = Vec::new();
+        let whole = history.window(0, needed, |c| seen.push((c.count.some, c.count.all)));
+        (seen, (whole.count.some, whole.count.all))
+    }
+
+    #[test]
+    fn the_window_is_the_newest_minute() {
+        let history = ring(
+            20.0,
+            15,
+            &[(9.0, 90.0), (1.0, 10.0), (2.0, 20.0), (3.0, 30.0), (4.0, 40.0)],
+        );
+        assert_eq!(window(&history, 20.0), (vec![(4.0, 40.0), (7.0, 70.0)], (10.0, 100.0)));
+    }
+
+    #[test]
+    fn it_grows_until_it_holds_enough_but_never_over_more_than_an_hour() {
+        let mut quiet = vec![(0.0, 1.0); 400];
+        quiet.push((1.0, 1.0));
+        let history = ring(20.0, 15, &quiet);
+        let (_, (some, all)) = window(&history, 20.0);
+        assert!((20.0..25.0).contains(&all) && some > 0.0, "{some} {all}");
+        let history = ring(1000.0, 15, &quiet);
+        let (_, (_, all)) = window(&history, 1000.0);
+        assert!((233.0..=240.0).contains(&all), "an hour of them: {all}");
+        assert!(history.steps.len() <= 66, "{}", history.steps.len());
+    }
+
+    #[test]
+    fn a_busy_guard_keeps_little_more_than_its_window() {
+        let history = ring(20.0, 15, &vec![(0.0, 700.0); 1000]);
+        assert!(history.steps.len() <= 6, "{}", history.steps.len());
+    }
+
+    #[test]
+    fn merging_loses_no_count() {
+        let readings: Vec<_> = (0..150_u32).map(|n| (f64::from(n % 3), f64::from(n))).collect();
+        let history = ring(1e9, 7, &readings);
+        let (_, (_, all)) = window(&history, 1e9);
+        assert_eq!(all, readings.iter().map(|r| r.1).sum::<f64>());
+    }
+
+    #[test]
+    fn without_new_data_counts_wait_for_the_next_reading() {
+        let mut history = ring(0.0, 15, &[]);
+        history.push(at(0), at(5), false, std::iter::once(cell(1.0, 2.0, 5.0)));
+        assert_eq!(history.newest(), None);
+        history.push(at(5), at(10), true, std::iter::once(cell(1.0, 2.0, 5.0)));
+        assert_eq!(
+            (history.last(0), history.newest()),
+            (cell(2.0, 4.0, 10.0), Some(at(10)))
+        );
+    }
+}

@@ -1,0 +1,327 @@
+//! Pure. What the judge remembers of one guard between turns: counts, how long each trigger held, healthy time.
+//!
+//! Nothing holds over `since`: when it moves, everything starts anew but the collected baseline, which stays as it was
+//! (and stops growing) until [`Memory::begin`].
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+
+use super::{
+    collected::Collected,
+    history::{Cell, History, between},
+    policy::{Policy, Source},
+    share::Count,
+    view::{Latest, Leaf, Place, begin, places},
+    words,
+};
+use crate::model::reading::{Because, Measured, Reading};
+
+/// What the judge remembers of one guard. It is bounded, and small.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    pub(super) history: History,
+    pub(super) places: Vec<Place>,
+    pub(super) latest: Vec<Latest>,
+    pub(super) holds: Vec<Hold>,
+    /// Since when each hard fact holds.
+    pub(super) facts: [Option<Timestamp>; 2],
+    pub(super) healthy: Clock,
+    pub(super) all_quiet: Clock,
+    /// Used again every turn.
+    pub(super) baselines: Vec<Option<f64>>,
+    pub(super) leaves: Vec<Leaf>,
+    requests: Option<usize>,
+    answered: f64,
+    newest: Option<Timestamp>,
+    last: Option<Timestamp>,
+    since: Option<Timestamp>,
+    collected: Collected,
+    collecting: bool,
+}
+
+/// How one trigger stands, counted in readings with new data.
+#[derive(Clone, Debug, Default)]
+pub struct Hold {
+    pub name: String,
+    pub held: Clock,
+    pub readings: u32,
+    pub since: Option<Timestamp>,
+    /// Requests answered while it held.
+    pub requests: f64,
+    pub quiet: Clock,
+}
+
+/// Adds up the time between one reading and the next while something is so at both.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clock {
+    total: Duration,
+    last: Option<Timestamp>,
+}
+
+/// A reading with new data.
+#[derive(Clone, Copy, Debug)]
+pub struct Fresh {
+    pub at: Timestamp,
+    /// Requests that it counted.
+    pub requests: f64,
+    /// How long its counts are, where they count.
+    pub counted: Option<Duration>,
+}
+
+impl Clock {
+    /// It is so at this reading.
+    pub fn advance(&mut self, at: Timestamp) {
+        self.total += self.last.map_or(Duration::ZERO, |last| between(last, at));
+        self.last = Some(at);
+    }
+
+    /// It is not known to be so: the time until the next reading does not count.
+    pub const fn stop(&mut self) {
+        self.last = None;
+    }
+
+    /// It is not so.
+    pub const fn reset(&mut self) {
+        self.total = Duration::ZERO;
+        self.last = None;
+    }
+
+    /// The time so far.
+    pub const fn total(&self) -> Duration {
+        self.total
+    }
+}
+
+impl Hold {
+    /// Its condition no longer holds.
+    pub const fn release(&mut self) {
+        self.held.reset();
+        self.readings = 0;
+        self.since = None;
+        self.requests = 0.0;
+    }
+}
+
+impl Memory {
+    /// Nothing remembered yet.
+    pub fn new(policy: &Policy) -> Self {
+        let (places, columns) = places(&policy.signals);
+        let needed = policy
+            .triggers
+            .iter()
+            .map(|rule| rule.min_requests.max(1))
+            .max()
+            .unwrap_or(1);
+        let column = |wanted: fn(&Source) -> bool| {
+            let found = policy.signals.iter().position(|signal| wanted(&signal.source));
+            found.and_then(|place| match places.get(place) {
+                Some(Place::Share { column, .. } | Place::Rate { column }) => Some(*column),
+                Some(Place::Value) | None => None,
+            })
+        };
+        let requests = column(|source| matches!(source, Source::Bad { .. } | Source::Good { .. }))
+            .or_else(|| column(|source| matches!(source, Source::Rate { .. })));
+        Self {
+            history: History::new(columns, policy.window, f64::from(needed)),
+            latest: vec![Latest::Unknown(Because::WarmingUp); places.len()],
+            places,
+            holds: policy
+                .triggers
+                .iter()
+                .map(|rule| Hold {
+                    name: rule.name.clone(),
+                    ..Hold::default()
+                })
+                .collect(),
+            facts: [None; 2],
+            healthy: Clock::default(),
+            all_quiet: Clock::default(),
+            baselines: Vec::new(),
+            leaves: Vec::new(),
+            requests,
+            answered: 0.0,
+            newest: None,
+            last: None,
+            since: None,
+            collected: Collected::new(policy.baseline_window),
+            collecting: true,
+        }
+    }
+
+    /// A state came, or all its pods did: windows begin here, nothing from before counts, a new baseline is collected.
+    /// The judge's context must carry the same `since` from now on.
+    pub fn begin(&mut self, since: Timestamp) {
+        self.restart(since);
+        self.collected.clear();
+        self.collecting = true;
+    }
+
+    /// How long it was healthy and rolled out without a breach, in readings with new data. Unknown stops the clock.
+    pub const fn healthy_for(&self) -> Duration {
+        self.healthy.total()
+    }
+
+    /// Requests answered since `since`; nothing where no signal counts them.
+    pub fn requests_since_change(&self) -> Option<u64> {
+        self.requests.map(|_| words::whole(self.answered))
+    }
+
+    /// How long the trigger of that name has been false, in readings with new data; nothing where there is none.
+    pub fn quiet_for(&self, trigger: &str) -> Option<Duration> {
+        self.holds
+            .iter()
+            .find(|hold| hold.name == trigger)
+            .map(|hold| hold.quiet.total())
+    }
+
+    /// How long no trigger and no hard fact held, in readings with new data. Unknown stops the clock.
+    pub const fn all_quiet_for(&self) -> Duration {
+        self.all_quiet.total()
+    }
+
+    /// Every signal's number in the healthy time collected so far: at least five minutes and 100 requests, or nothing.
+    pub fn baseline(&self, policy: &Policy) -> Option<BTreeMap<String, f64>> {
+        self.collected.numbers(policy, &self.places, self.requests)
+    }
+
+    /// Whether requests are counted at all.
+    pub(super) const fn counts_requests(&self) -> bool {
+        self.requests.is_some()
+    }
+
+    /// Starts anew where `since` moved.
+    pub(super) fn follow(&mut self, since: Timestamp) {
+        match self.since {
+            Some(known) if known == since => {}
+            Some(_) => {
+                self.restart(since);
+                self.collecting = false;
+            }
+            None => self.restart(since),
+        }
+    }
+
+    fn restart(&mut self, since: Timestamp) {
+        self.since = Some(since);
+        self.history.clear();
+        self.latest.fill(Latest::Unknown(Because::WarmingUp));
+        for hold in &mut self.holds {
+            hold.release();
+            hold.quiet.reset();
+        }
+        self.facts = [None; 2];
+        self.healthy.reset();
+        self.all_quiet.reset();
+        self.answered = 0.0;
+    }
+
+    /// Takes a reading in; what it is to the clocks, where it has new data.
+    pub(super) fn take(&mut self, reading: &Reading, since: Timestamp) -> Option<Fresh> {
+        let later = self.last.is_none_or(|last| reading.at > last);
+        let newer = reading
+            .newest
+            .is_some_and(|newest| self.newest.is_none_or(|known| newest > known));
+        self.newest = self.newest.max(reading.newest);
+        if !later {
+            return None;
+        }
+        self.last = Some(reading.at);
+        if reading.at < since {
+            self.latest.fill(Latest::Unknown(Because::BeforeChange));
+            return None;
+        }
+        for (latest, (place, measured)) in self.latest.iter_mut().zip(self.places.iter().zip(&reading.signals)) {
+            note(latest, *place, measured, reading.at, newer);
+        }
+        let counts = begin(reading.at, reading.span) >= since;
+        if counts {
+            self.count(reading, newer);
+        }
+        let counted = (counts && newer).then(|| self.history.newest_length());
+        let requests = self
+            .requests
+            .filter(|_| counted.is_some())
+            .map_or(0.0, |column| self.history.last(column).count.all);
+        self.answered += requests;
+        newer.then_some(Fresh {
+            at: reading.at,
+            requests,
+            counted,
+        })
+    }
+
+    fn count(&mut self, reading: &Reading, newer: bool) {
+        let seconds = reading.span.as_secs_f64();
+        let cells = self.places.iter().enumerate().filter_map(|(signal, place)| {
+            let own = match place {
+                Place::Share { of, .. } => *of == signal,
+                Place::Rate { .. } => true,
+                Place::Value => false,
+            };
+            own.then(|| {
+                reading
+                    .signals
+                    .get(signal)
+                    .map_or(Cell::default(), |measured| cell(measured, seconds))
+            })
+        });
+        self.history
+            .push(begin(reading.at, reading.span), reading.at, newer, cells);
+    }
+
+    /// A healthy reading, for the baseline.
+    pub(super) fn collect(&mut self, fresh: Fresh, since: Timestamp) {
+        let Some(length) = fresh.counted.filter(|_| self.collecting) else {
+            return;
+        };
+        let values = self.latest.iter().map(|latest| match latest {
+            Latest::Value { value, begin } if *begin >= since => Some(*value),
+            Latest::Value { .. } | Latest::Counted | Latest::Unknown(_) => None,
+        });
+        self.collected.add(length, self.history.last_cells(), values);
+    }
+}
+
+fn note(latest: &mut Latest, place: Place, measured: &Measured, at: Timestamp, newer: bool) {
+    *latest = match (place, measured) {
+        (_, Measured::Unknown(because)) => Latest::Unknown(because.clone()),
+        (Place::Value, Measured::Value { value, over }) if value.is_finite() => {
+            // Without new data a quantile only forgets: the value stays as it was.
+            if !newer && matches!(latest, Latest::Value { .. }) {
+                return;
+            }
+            Latest::Value {
+                value: *value,
+                begin: begin(at, *over),
+            }
+        }
+        (Place::Share { .. }, Measured::Counts { bad, total }) if is_count(*bad) && is_count(*total) => Latest::Counted,
+        (Place::Rate { .. }, Measured::Events(events)) if is_count(*events) => Latest::Counted,
+        (_, Measured::Value { .. } | Measured::Counts { .. } | Measured::Events(_)) => {
+            Latest::Unknown(Because::NotANumber)
+        }
+    };
+}
+
+fn is_count(number: f64) -> bool {
+    number.is_finite() && number >= 0.0
+}
+
+fn cell(measured: &Measured, seconds: f64) -> Cell {
+    let (some, all) = match measured {
+        Measured::Counts { bad, total } => (bad.min(*total), *total),
+        Measured::Events(events) => (0.0, *events),
+        Measured::Value { .. } | Measured::Unknown(_) => return Cell::default(),
+    };
+    if is_count(some) && is_count(all) {
+        Cell {
+            count: Count { some, all },
+            seconds,
+        }
+    } else {
+        Cell::default()
+    }
+}

@@ -1,0 +1,283 @@
+//! Pure. `GuardSpec` to `Policy`: every default resolved, every mistake told at once.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::collections::BTreeMap;
+
+use super::{Mistake, Policy, Rule, Signal, signals::signals};
+use crate::{
+    judge::condition::{Condition, suggestion},
+    model::{
+        grade,
+        guard::{Action, GuardSpec, HardFacts, Mode, Step, TargetKind, Trigger},
+        preset::Preset,
+    },
+};
+
+/// Names that findings of hard facts carry.
+const HARD_FACTS: [&str; 2] = ["crash_looping", "progress_deadline_exceeded"];
+
+pub fn compile(namespace: &str, spec: &GuardSpec, presets: &BTreeMap<String, Preset>) -> Result<Policy, Vec<Mistake>> {
+    let mut mistakes = Vec::new();
+    let preset = preset(spec, presets, &mut mistakes);
+    let mut specs = preset.map(|p| p.signals.clone()).unwrap_or_default();
+    specs.extend(spec.metrics.signals.clone());
+    let signals = signals(&specs, &mut mistakes);
+    targets(spec, &mut mistakes);
+    times(spec, &mut mistakes);
+    steps(&spec.rollback.steps, &mut mistakes);
+    let matching = matching(namespace, spec, preset, &mut mistakes);
+    if preset.is_none() && spec.metrics.preset.is_some() {
+        // Without the preset's signals every condition would be called wrong.
+        return Err(mistakes);
+    }
+    let triggers = rules(spec, preset, &signals, &mut mistakes);
+    let verify = conditions(&spec.verify.conditions, &signals, &mut mistakes);
+    if !mistakes.is_empty() {
+        return Err(mistakes);
+    }
+    Ok(Policy {
+        mode: spec.mode.unwrap_or(Mode::Enforce),
+        matching,
+        signals,
+        triggers,
+        hard_facts: match spec.hard_facts {
+            HardFacts::Off => None,
+            HardFacts::Monitor => Some(Action::Monitor),
+            HardFacts::AlertAndManualReview => Some(Action::AlertAndManualReview),
+            HardFacts::AutomaticRollback => Some(Action::AutomaticRollback),
+        },
+        scheme: spec.scheme,
+        window: spec.metrics.window.0,
+        baseline_window: spec.baseline.window.0,
+        watch_for: spec.watch_for.0,
+        automatic_for: spec.automatic_for.0,
+        known_good_after: spec.known_good_after.0,
+        cooldown: spec.cooldown.0,
+        within: spec.rollback.within.0,
+        steps: spec.rollback.steps.clone(),
+        verify,
+        hold: spec.verify.hold.0,
+    })
+}
+
+fn preset<'a>(
+    spec: &GuardSpec,
+    presets: &'a BTreeMap<String, Preset>,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<&'a Preset> {
+    let name = spec.metrics.preset.as_ref()?;
+    let found = presets.get(name);
+    if found.is_none() {
+        let hint = suggestion(name, presets.keys().map(String::as_str));
+        mistakes.push(Mistake::new(
+            "spec.metrics.preset",
+            format!("there is no preset `{name}`{hint}"),
+        ));
+    }
+    found
+}
+
+fn targets(spec: &GuardSpec, mistakes: &mut Vec<Mistake>) {
+    if spec.targets.is_empty() || spec.targets.len() > 20 {
+        mistakes.push(Mistake::new(
+            "spec.targets",
+            format!("a guard has 1 to 20 targets, not {}", spec.targets.len()),
+        ));
+    }
+    for (place, target) in spec.targets.iter().enumerate() {
+        if spec.targets.iter().take(place).any(|earlier| earlier == target) {
+            mistakes.push(Mistake::new(
+                format!("spec.targets[{place}]"),
+                format!("{:?}/{} is named twice; leave one out", target.kind, target.name),
+            ));
+        }
+    }
+}
+
+fn times(spec: &GuardSpec, mistakes: &mut Vec<Mistake>) {
+    let never_zero = [
+        ("spec.metrics.window", spec.metrics.window),
+        ("spec.baseline.window", spec.baseline.window),
+        ("spec.rollback.within", spec.rollback.within),
+    ];
+    for (path, length) in never_zero {
+        if length.0.is_zero() {
+            mistakes.push(Mistake::new(path, "must be longer than nothing, such as `1m`"));
+        }
+    }
+    if spec.automatic_for > spec.watch_for {
+        mistakes.push(Mistake::new(
+            "spec.automaticFor",
+            format!(
+                "{} is longer than watchFor, {}: after watchFor nothing is put down to the change any more",
+                spec.automatic_for, spec.watch_for
+            ),
+        ));
+    }
+}
+
+fn steps(steps: &[Step], mistakes: &mut Vec<Mistake>) {
+    if steps.is_empty() {
+        mistakes.push(Mistake::new(
+            "spec.rollback.steps",
+            "a rollback needs at least one step, such as `restore: {}`",
+        ));
+    }
+    for (place, step) in steps.iter().enumerate() {
+        let path = format!("spec.rollback.steps[{place}]");
+        let given = [
+            step.restore.is_some(),
+            step.set_env.is_some(),
+            step.wait_ready.is_some(),
+        ];
+        if given.into_iter().filter(|is| *is).count() != 1 {
+            mistakes.push(Mistake::new(
+                &path,
+                "a step is exactly one of restore, setEnv, waitReady",
+            ));
+        }
+        let Some(set) = &step.set_env else { continue };
+        let named = set
+            .target
+            .strip_prefix("Deployment/")
+            .filter(|name| !name.is_empty() && !name.contains('/'));
+        if named.is_none() {
+            mistakes.push(Mistake::new(
+                format!("{path}.setEnv.target"),
+                format!("`{}` is not of the form `Deployment/name`", set.target),
+            ));
+        }
+        if set.env.is_empty() && set.remove.is_empty() {
+            mistakes.push(Mistake::new(
+                format!("{path}.setEnv"),
+                "sets nothing and removes nothing; name variables in `env` or `remove`",
+            ));
+        }
+        for name in set.remove.iter().filter(|name| set.env.contains_key(*name)) {
+            mistakes.push(Mistake::new(
+                format!("{path}.setEnv.remove"),
+                format!("`{name}` is both set and removed; leave one out"),
+            ));
+        }
+    }
+}
+
+/// The labels of this guard's rows: its own, or the preset's two with its namespace and first workload.
+fn matching(
+    namespace: &str,
+    spec: &GuardSpec,
+    preset: Option<&Preset>,
+    mistakes: &mut Vec<Mistake>,
+) -> BTreeMap<String, String> {
+    if !spec.metrics.matching.is_empty() {
+        return spec.metrics.matching.clone();
+    }
+    let workload = spec.targets.iter().find(|target| target.kind == TargetKind::Deployment);
+    match (preset, workload) {
+        (Some(preset), Some(workload)) => [
+            (preset.labels.namespace.clone(), namespace.to_owned()),
+            (preset.labels.workload.clone(), workload.name.clone()),
+        ]
+        .into(),
+        (None, _) if spec.metrics.preset.is_some() => BTreeMap::new(),
+        (None, _) => {
+            mistakes.push(Mistake::new(
+                "spec.metrics.match",
+                "without a preset, say which rows are this guard's, such as `{namespace: shop, job: orders}`",
+            ));
+            BTreeMap::new()
+        }
+        (Some(_), None) => {
+            mistakes.push(Mistake::new("spec.metrics.match", "no target is a Deployment, so say which rows are this guard's, such as `{namespace: shop, job: orders}`"));
+            BTreeMap::new()
+        }
+    }
+}
+
+fn rules(spec: &GuardSpec, preset: Option<&Preset>, signals: &[Signal], mistakes: &mut Vec<Mistake>) -> Vec<Rule> {
+    let triggers: &[Trigger] = match (&spec.triggers, preset) {
+        (Some(own), _) => own,
+        (None, Some(preset)) => &preset.triggers,
+        (None, None) => {
+            mistakes.push(Mistake::new(
+                "spec.triggers",
+                "without a preset there are no default triggers; write at least one, or `[]` for hard facts alone",
+            ));
+            &[]
+        }
+    };
+    let mut rules = Vec::new();
+    for (place, trigger) in triggers.iter().enumerate() {
+        let path = format!("spec.triggers[{place}]");
+        if triggers.iter().take(place).any(|earlier| earlier.name == trigger.name) {
+            mistakes.push(Mistake::new(
+                format!("{path}.name"),
+                format!(
+                    "two triggers are named `{}`; people tell them apart by name",
+                    trigger.name
+                ),
+            ));
+        }
+        if HARD_FACTS.contains(&trigger.name.as_str()) {
+            mistakes.push(Mistake::new(
+                format!("{path}.name"),
+                format!("`{}` is the name of a hard fact; choose another", trigger.name),
+            ));
+        }
+        let grade = match &trigger.grade {
+            None => grade::default_for(spec.scheme, trigger.action).name.to_owned(),
+            Some(name) => {
+                if grade::find(spec.scheme, name).is_none() {
+                    let known = grade::grades(spec.scheme).iter().map(|g| g.name);
+                    mistakes.push(Mistake::new(
+                        format!("{path}.grade"),
+                        format!("the scheme has no grade `{name}`{}", suggestion(name, known)),
+                    ));
+                }
+                name.clone()
+            }
+        };
+        let Some(condition) = condition(&format!("{path}.condition"), &trigger.condition, signals, mistakes) else {
+            continue;
+        };
+        rules.push(Rule {
+            name: trigger.name.clone(),
+            text: trigger.condition.clone(),
+            condition,
+            action: trigger.action,
+            grade,
+            hold: trigger.hold.0,
+            min_requests: trigger.min_requests,
+            certainty: trigger.certainty,
+        });
+    }
+    rules
+}
+
+fn conditions(texts: &[String], signals: &[Signal], mistakes: &mut Vec<Mistake>) -> Vec<Condition> {
+    let mut compiled = Vec::new();
+    for (place, text) in texts.iter().enumerate() {
+        compiled.extend(condition(
+            &format!("spec.verify.conditions[{place}]"),
+            text,
+            signals,
+            mistakes,
+        ));
+    }
+    compiled
+}
+
+fn condition(path: &str, text: &str, signals: &[Signal], mistakes: &mut Vec<Mistake>) -> Option<Condition> {
+    match Condition::compile(text, signals) {
+        Ok(condition) => Some(condition),
+        Err(wrong) => {
+            mistakes.push(Mistake {
+                path: path.to_owned(),
+                message: format!("column {}: {}", wrong.column, wrong.message),
+                picture: wrong.picture,
+            });
+            None
+        }
+    }
+}

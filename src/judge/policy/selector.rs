@@ -1,0 +1,92 @@
+//! Pure. Whether a PromQL selector can be used, as far as its form tells: quotes, braces, one metric.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+/// What is wrong with a counter's selector: a metric's name, label matchers, or both; no functions and no ranges.
+pub fn selector_mistake(text: &str) -> Option<String> {
+    let text = text.trim();
+    if let Some(unbalanced) = balance_mistake(text) {
+        return Some(unbalanced);
+    }
+    let name_ends = text
+        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':')
+        .unwrap_or(text.len());
+    let rest = text.get(name_ends..).unwrap_or_default().trim();
+    if text.is_empty() {
+        Some("is empty; write a counter such as `http_requests_total{code=~\"5..\"}`".to_owned())
+    } else if text.starts_with(|c: char| c.is_ascii_digit()) {
+        Some(format!("`{text}` is not a metric's name"))
+    } else if rest.is_empty() || (rest.starts_with('{') && closes_last(rest)) {
+        None
+    } else {
+        Some(format!(
+            "`{text}` is more than a selector; name the counter alone, modosu counts and sums it: `metric{{label=\"value\"}}`"
+        ))
+    }
+}
+
+/// What is wrong with a whole query: quotes and brackets only, the rest is Prometheus' to say.
+pub fn balance_mistake(text: &str) -> Option<String> {
+    let mut open = Vec::new();
+    let mut quoted: Option<char> = None;
+    let mut escaped = false;
+    for c in text.chars() {
+        match quoted {
+            Some(_) if escaped => escaped = false,
+            Some(quote) if c == '\\' && quote != '`' => escaped = true,
+            Some(quote) if c == quote => quoted = None,
+            Some(_) => {}
+            None => match c {
+                '"' | '\'' | '`' => quoted = Some(c),
+                '(' => open.push(')'),
+                '[' => open.push(']'),
+                '{' => open.push('}'),
+                ')' | ']' | '}' if open.pop() != Some(c) => return Some(format!("`{text}`: `{c}` closes nothing")),
+                _ => {}
+            },
+        }
+    }
+    match (quoted, open.pop()) {
+        (Some(quote), _) => Some(format!("`{text}`: a {quote} is never closed")),
+        (None, Some(missing)) => Some(format!("`{text}`: a `{missing}` is missing")),
+        (None, None) => None,
+    }
+}
+
+/// Whether the first brace is closed by the last character; the text is balanced.
+fn closes_last(text: &str) -> bool {
+    let inner = text.strip_prefix('{').and_then(|t| t.strip_suffix('}'));
+    inner.is_some_and(|inner| balance_mistake(inner).is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selectors() {
+        for right in [
+            "a_total",
+            "a:b{}",
+            "a{x=\"}\", y=~'5..'}",
+            "{__name__=\"a\"}",
+            " a_total {x=\"\\\"\"} ",
+        ] {
+            assert_eq!(selector_mistake(right), None, "{right}");
+        }
+        for wrong in [
+            "",
+            "a{",
+            "a{x=\"5}",
+            "a}",
+            "sum(a)",
+            "a[5m]",
+            "a{x=\"1\"}{y=\"2\"}",
+            "1a",
+            "a b",
+            "rate(a{x=\"1\"}[1m])",
+        ] {
+            assert!(selector_mistake(wrong).is_some(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Pure. A guard's signals: the preset's, with the guard's own added or in their place, in the order of their names.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::collections::BTreeMap;
+
+use super::{
+    Mistake, Signal, Source,
+    selector::{balance_mistake, selector_mistake},
+};
+use crate::{
+    judge::condition::{RESERVED, is_name, suggestion},
+    model::guard::{QuantileSpec, RatioSpec, SignalSpec, Unit},
+};
+
+/// All signals; those with a mistake are left out of them and told.
+pub fn signals(specs: &BTreeMap<String, SignalSpec>, mistakes: &mut Vec<Mistake>) -> Vec<Signal> {
+    let mut known: Vec<Signal> = Vec::new();
+    let mut of = Vec::new();
+    for (name, spec) in specs {
+        let path = format!("spec.metrics.signals.{name}");
+        if !is_name(name) || RESERVED.contains(&name.as_str()) {
+            let why = if RESERVED.contains(&name.as_str()) {
+                "is a word of the condition language"
+            } else {
+                "cannot stand in a condition"
+            };
+            mistakes.push(Mistake::new(
+                &path,
+                format!("`{name}` {why}; name it with letters, digits and `_`, such as `queue_depth`"),
+            ));
+            continue;
+        }
+        match source(&path, spec) {
+            Ok((source, unit)) => {
+                if let Some(complement) = &spec.complement {
+                    of.push((known.len(), path, complement.clone()));
+                }
+                known.push(Signal {
+                    name: name.clone(),
+                    unit,
+                    source,
+                });
+            }
+            Err(wrong) => mistakes.extend(wrong),
+        }
+    }
+    for (place, path, complement) in of {
+        match counted(&known, &complement) {
+            Ok(of) => {
+                if let Some(signal) = known.get_mut(place) {
+                    signal.source = Source::Complement { of };
+                }
+            }
+            Err(why) => mistakes.push(Mistake::new(format!("{path}.complement"), why)),
+        }
+    }
+    known
+}
+
+/// The place of the ratio of that name.
+fn counted(known: &[Signal], name: &str) -> Result<usize, String> {
+    let ratios = known
+        .iter()
+        .filter(|s| matches!(s.source, Source::Bad { .. } | Source::Good { .. }))
+        .map(|s| s.name.as_str());
+    match known.iter().position(|s| s.name == name) {
+        Some(place)
+            if known
+                .get(place)
+                .is_some_and(|s| matches!(s.source, Source::Bad { .. } | Source::Good { .. })) =>
+        {
+            Ok(place)
+        }
+        Some(_) => Err(format!("`{name}` is not a ratio; a complement is one minus a ratio")),
+        None => Err(format!("there is no ratio `{name}`{}", suggestion(name, ratios))),
+    }
+}
+
+fn source(path: &str, spec: &SignalSpec) -> Result<(Source, Unit), Vec<Mistake>> {
+    match (&spec.ratio, &spec.quantile, &spec.gauge, &spec.rate, &spec.complement) {
+        (Some(ratio), None, None, None, None) => counts(path, ratio, spec.unit),
+        (None, Some(quantile), None, None, None) => histogram(path, quantile, spec.unit),
+        (None, None, Some(query), None, None) => match balance_mistake(query) {
+            _ if query.trim().is_empty() => Err(vec![Mistake::new(
+                format!("{path}.gauge"),
+                "is empty; write a query that gives one number",
+            )]),
+            Some(why) => Err(vec![Mistake::new(format!("{path}.gauge"), why)]),
+            None => Ok((Source::Gauge { query: query.clone() }, spec.unit.unwrap_or(Unit::Count))),
+        },
+        (None, None, None, Some(counter), None) => {
+            let mut wrong: Vec<_> = selector_mistake(counter)
+                .map(|why| Mistake::new(format!("{path}.rate"), why))
+                .into_iter()
+                .collect();
+            wrong.extend(unit_mistake(path, spec.unit, Unit::Rate));
+            if wrong.is_empty() {
+                Ok((
+                    Source::Rate {
+                        counter: counter.clone(),
+                    },
+                    Unit::Rate,
+                ))
+            } else {
+                Err(wrong)
+            }
+        }
+        (None, None, None, None, Some(_)) => match unit_mistake(path, spec.unit, Unit::Ratio) {
+            Some(wrong) => Err(vec![wrong]),
+            None => Ok((Source::Complement { of: usize::MAX }, Unit::Ratio)),
+        },
+        _ => Err(vec![Mistake::new(
+            path,
+            "is exactly one of ratio, quantile, gauge, rate, complement",
+        )]),
+    }
+}
+
+fn counts(path: &str, ratio: &RatioSpec, unit: Option<Unit>) -> Result<(Source, Unit), Vec<Mistake>> {
+    let mut wrong = Vec::new();
+    let mut selector = |field: &str, text: &str| {
+        wrong.extend(selector_mistake(text).map(|why| Mistake::new(format!("{path}.ratio.{field}"), why)));
+        text.to_owned()
+    };
+    let total = selector("total", &ratio.total);
+    let source = match (&ratio.bad, &ratio.good) {
+        (Some(bad), None) => Some(Source::Bad {
+            bad: selector("bad", bad),
+            total,
+        }),
+        (None, Some(good)) => Some(Source::Good {
+            good: selector("good", good),
+            total,
+        }),
+        _ => None,
+    };
+    if source.is_none() {
+        wrong.push(Mistake::new(
+            format!("{path}.ratio"),
+            "a ratio has either `bad` or `good`, and `total`",
+        ));
+    }
+    wrong.extend(unit_mistake(path, unit, Unit::Ratio));
+    source
+        .filter(|_| wrong.is_empty())
+        .map(|source| (source, Unit::Ratio))
+        .ok_or(wrong)
+}
+
+fn histogram(path: &str, quantile: &QuantileSpec, unit: Option<Unit>) -> Result<(Source, Unit), Vec<Mistake>> {
+    let mut wrong = Vec::new();
+    if let Some(why) = selector_mistake(&quantile.histogram) {
+        wrong.push(Mistake::new(format!("{path}.quantile.histogram"), why));
+    } else if let Some(base) = quantile.histogram.strip_suffix("_bucket") {
+        wrong.push(Mistake::new(
+            format!("{path}.quantile.histogram"),
+            format!("name the histogram without `_bucket`: `{base}`"),
+        ));
+    }
+    if !(quantile.q > 0.0 && quantile.q < 1.0) {
+        wrong.push(Mistake::new(
+            format!("{path}.quantile.q"),
+            format!(
+                "{} is not between 0 and 1; 0.95 is the time within which 95 of 100 were answered",
+                quantile.q
+            ),
+        ));
+    }
+    let unit = unit.unwrap_or(Unit::Seconds);
+    if wrong.is_empty() {
+        Ok((
+            Source::Quantile {
+                histogram: quantile.histogram.clone(),
+                q: quantile.q,
+            },
+            unit,
+        ))
+    } else {
+        Err(wrong)
+    }
+}
+
+fn unit_mistake(path: &str, given: Option<Unit>, right: Unit) -> Option<Mistake> {
+    let word = format!("{right:?}").to_lowercase();
+    given.filter(|unit| *unit != right).map(|_| {
+        Mistake::new(
+            format!("{path}.unit"),
+            format!("its unit is always `{word}`; leave `unit` out"),
+        )
+    })
+}

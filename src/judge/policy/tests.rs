@@ -1,0 +1,183 @@
+use super::*;
+use crate::model::guard::Trigger;
+
+/// Plan A's triggers, byte for byte as its file has them.
+const PLAN_A: &str = r#"triggers:
+  - name: "テスト成功率低下"
+    condition: "success_rate < 70%"
+    action: "automatic_rollback"
+
+  - name: "パフォーマンス劣化"
+    condition: "response_time > baseline * 1.5"
+    action: "alert_and_manual_review"
+
+  - name: "エラー率上昇"
+    condition: "error_rate > 5%"
+    action: "automatic_rollback"
+"#;
+
+const SMALLEST: &str = "targets: [{kind: Deployment, name: orders}]\nmetrics: {preset: prometheus-http}\n";
+
+fn compile(yaml: &str) -> Result<Policy, Vec<Mistake>> {
+    let spec: GuardSpec = serde_saphyr::from_str(yaml).unwrap_or_else(|why| panic!("{why}"));
+    Policy::compile("shop", &spec, &Preset::shipped())
+}
+
+fn mistakes(yaml: &str) -> String {
+    let all: Vec<_> = compile(yaml)
+        .map(|_| ())
+        .unwrap_err()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    all.join("\n")
+}
+
+#[test]
+fn plan_a_word_for_word() {
+    let triggers: BTreeMap<String, Vec<Trigger>> = serde_saphyr::from_str(PLAN_A).unwrap();
+    assert_eq!(triggers["triggers"].len(), 3);
+    let policy = compile(&format!("{SMALLEST}{PLAN_A}")).unwrap();
+    let told: Vec<_> = policy
+        .triggers
+        .iter()
+        .map(|t| (t.name.as_str(), t.action, t.grade.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("テスト成功率低下", Action::AutomaticRollback, "Critical"),
+            ("パフォーマンス劣化", Action::AlertAndManualReview, "High"),
+            ("エラー率上昇", Action::AutomaticRollback, "Critical"),
+        ]
+    );
+    let levels = compile(&format!("{SMALLEST}scheme: levels\n{PLAN_A}")).unwrap();
+    assert_eq!(
+        levels.triggers.iter().map(|t| t.grade.as_str()).collect::<Vec<_>>(),
+        ["3", "2", "3"]
+    );
+}
+
+#[test]
+fn the_smallest_guard_has_the_presets_signals_triggers_and_rows() {
+    let policy = compile(SMALLEST).unwrap();
+    assert_eq!(
+        policy.matching,
+        [
+            ("namespace".to_owned(), "shop".to_owned()),
+            ("job".to_owned(), "orders".to_owned())
+        ]
+        .into()
+    );
+    assert_eq!(
+        policy.signals.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(),
+        ["error_rate", "request_rate", "response_time", "success_rate"]
+    );
+    assert_eq!(policy.signals[3].source, Source::Complement { of: 0 });
+    assert_eq!(
+        policy.triggers.iter().map(|t| t.text.as_str()).collect::<Vec<_>>(),
+        [
+            "success_rate < 70%",
+            "response_time > baseline * 1.5",
+            "error_rate > 5%"
+        ]
+    );
+    assert_eq!(
+        (policy.mode, policy.hard_facts, policy.window),
+        (Mode::Enforce, Some(Action::AutomaticRollback), Duration::from_secs(60))
+    );
+    assert_eq!(policy.triggers[0].hold, Duration::from_secs(10));
+}
+
+#[test]
+fn own_signals_take_the_presets_place() {
+    let policy = compile(&format!(
+        "{SMALLEST}triggers: [{{name: a, condition: 'queue_depth > 100 and error_rate > 1%', action: monitor}}]\n"
+    )
+    .replace("prometheus-http}", "prometheus-http, match: {app: orders}, signals: {queue_depth: {gauge: 'sum(q{a=\"b\"})'}, error_rate: {ratio: {good: ok_total, total: all_total}}}}"))
+    .unwrap();
+    assert_eq!(policy.matching, [("app".to_owned(), "orders".to_owned())].into());
+    let error_rate = &policy.signals[policy.signal("error_rate").unwrap()];
+    assert_eq!(
+        error_rate.source,
+        Source::Good {
+            good: "ok_total".into(),
+            total: "all_total".into()
+        }
+    );
+    assert_eq!(policy.triggers[0].grade, "Low");
+}
+
+#[test]
+fn every_mistake_is_told_at_once() {
+    insta::assert_snapshot!(mistakes(
+        r#"
+targets: [{kind: Deployment, name: orders}, {kind: Deployment, name: orders}]
+metrics:
+  preset: prometheus-http
+  window: 0s
+  signals:
+    "queue depth": {gauge: up}
+    min: {gauge: up}
+    lag: {gauge: 'sum(x'}
+    share: {ratio: {bad: 'x{code="5', total: 'sum(y)'}}
+    both: {gauge: up, rate: up}
+    tail: {quantile: {histogram: h_bucket, q: 95}}
+    rest: {complement: eror_rate}
+    late: {complement: response_time}
+watchFor: 1h
+scheme: levels
+rollback:
+  steps:
+    - setEnv: {target: orders, env: {A: b}, remove: [A]}
+    - {}
+triggers:
+  - {name: a, condition: success_rate < 70ms, action: automatic_rollback}
+  - {name: a, condition: "latency > 1s", action: monitor, grade: Critical}
+  - {name: crash_looping, condition: "error_rate >", action: monitor}
+verify: {conditions: ["change(throughput) > -2%"]}
+"#
+    ), @r#"
+spec.metrics.signals.both: is exactly one of ratio, quantile, gauge, rate, complement
+spec.metrics.signals.lag.gauge: `sum(x`: a `)` is missing
+spec.metrics.signals.min: `min` is a word of the condition language; name it with letters, digits and `_`, such as `queue_depth`
+spec.metrics.signals.queue depth: `queue depth` cannot stand in a condition; name it with letters, digits and `_`, such as `queue_depth`
+spec.metrics.signals.share.ratio.total: `sum(y)` is more than a selector; name the counter alone, modosu counts and sums it: `metric{label="value"}`
+spec.metrics.signals.share.ratio.bad: `x{code="5`: a " is never closed
+spec.metrics.signals.tail.quantile.histogram: name the histogram without `_bucket`: `h`
+spec.metrics.signals.tail.quantile.q: 95 is not between 0 and 1; 0.95 is the time within which 95 of 100 were answered
+spec.metrics.signals.late.complement: `response_time` is not a ratio; a complement is one minus a ratio
+spec.metrics.signals.rest.complement: there is no ratio `eror_rate`; did you mean `error_rate`?
+spec.targets[1]: Deployment/orders is named twice; leave one out
+spec.metrics.window: must be longer than nothing, such as `1m`
+spec.automaticFor: 2h is longer than watchFor, 1h: after watchFor nothing is put down to the change any more
+spec.rollback.steps[0].setEnv.target: `orders` is not of the form `Deployment/name`
+spec.rollback.steps[0].setEnv.remove: `A` is both set and removed; leave one out
+spec.rollback.steps[1]: a step is exactly one of restore, setEnv, waitReady
+spec.triggers[0].condition: column 16: `success_rate` is a share, `70ms` is a time; a share is compared with one such as `5%` or `0.05`
+success_rate < 70ms
+               ^
+spec.triggers[1].name: two triggers are named `a`; people tell them apart by name
+spec.triggers[1].grade: the scheme has no grade `Critical`; known are: 3, 2, 1
+spec.triggers[1].condition: column 1: there is no signal `latency`; did you mean `late`?
+latency > 1s
+^
+spec.triggers[2].name: `crash_looping` is the name of a hard fact; choose another
+spec.triggers[2].condition: column 13: the condition ends here; expected a signal, a number or `(`
+error_rate >
+            ^
+spec.verify.conditions[0]: column 8: there is no signal `throughput`; known are: error_rate, late, request_rate, response_time, rest, success_rate
+change(throughput) > -2%
+       ^
+"#);
+    insta::assert_snapshot!(mistakes(
+        "targets: [{kind: ConfigMap, name: a}]\nmetrics: {preset: prometheus-htp}\nrollback: {steps: []}\n"
+    ), @r#"
+spec.metrics.preset: there is no preset `prometheus-htp`; did you mean `prometheus-http`?
+spec.rollback.steps: a rollback needs at least one step, such as `restore: {}`
+"#);
+    insta::assert_snapshot!(mistakes("targets: [{kind: ConfigMap, name: a}]\nmetrics: {}\n"), @r#"
+spec.metrics.match: without a preset, say which rows are this guard's, such as `{namespace: shop, job: orders}`
+spec.triggers: without a preset there are no default triggers; write at least one, or `[]` for hard facts alone
+"#);
+}

@@ -1,0 +1,226 @@
+//! Pure. What the judge says of one guard: overall, per trigger, per signal, and what fires, with evidence.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{
+    condition::{Condition, Truth},
+    policy::Rule,
+    share::Count,
+    view::{Leaf, View},
+    words,
+};
+use crate::model::{
+    guard::{Action, Unit},
+    incident::Evidence,
+    reading::Because,
+};
+
+/// What the judge says of one guard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    pub overall: Overall,
+    /// In the order of the policy's triggers.
+    pub triggers: Vec<TriggerVerdict>,
+    /// In the order of the policy's signals.
+    pub signals: Vec<SignalShown>,
+    /// Triggers and hard facts that fire, hard facts first.
+    pub firing: Vec<Finding>,
+}
+
+/// Healthy, breached, or not known.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Overall {
+    Healthy,
+    /// Something fires, or is beyond its limit without acting yet.
+    Breached,
+    Unknown {
+        because: Because,
+    },
+}
+
+/// What the judge says of one trigger.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TriggerVerdict {
+    pub name: String,
+    pub status: Status,
+    /// How long it has held, counted in readings with new data.
+    pub held: Duration,
+    /// With its numbers; empty where the trigger is quiet (the signals show theirs).
+    pub sentence: String,
+}
+
+/// How a trigger stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Status {
+    Quiet,
+    /// It cannot fire and does not stop proof; why.
+    NotArmed(String),
+    Unknown(Because),
+    /// Its condition holds but it does not act yet.
+    Suspect {
+        since: Timestamp,
+        held: Duration,
+        why_not: String,
+    },
+    Firing {
+        since: Timestamp,
+    },
+}
+
+/// One signal as it is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SignalShown {
+    pub name: String,
+    pub unit: Unit,
+    pub value: Option<f64>,
+    pub baseline: Option<f64>,
+    /// Of the first trigger that compares it with something that does not move.
+    pub limit: Option<f64>,
+    pub verdict: Word,
+    /// Why its value is not known; empty where it is.
+    pub because: String,
+    /// The end of the newest reading that counted.
+    pub at: Option<Timestamp>,
+}
+
+/// A verdict in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    Healthy,
+    Breached,
+    Unknown,
+}
+
+/// Something that fires.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// The trigger's name, `crash_looping` or `progress_deadline_exceeded`.
+    pub name: String,
+    pub action: Action,
+    pub grade: String,
+    /// Of the grade within its scheme; higher is worse.
+    pub rank: u8,
+    /// It needs no requests and no statistics.
+    pub hard_fact: bool,
+    pub evidence: Evidence,
+}
+
+impl Overall {
+    /// In one word.
+    pub const fn word(&self) -> Word {
+        match self {
+            Self::Healthy => Word::Healthy,
+            Self::Breached => Word::Breached,
+            Self::Unknown { .. } => Word::Unknown,
+        }
+    }
+}
+
+impl Word {
+    /// As pages and `/status.json` have it.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Healthy => "Healthy",
+            Self::Breached => "Breached",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+/// What decided, as evidence; `held` is how long. The sentence names every comparison that holds.
+pub fn evidence(rule: &Rule, leaves: &[Leaf], view: &View<'_>, held: Duration, since: Timestamp) -> Evidence {
+    let decisive = decisive(&rule.condition, leaves);
+    let (first, leaf) = decisive.first().copied().unzip();
+    let signal = first.and_then(|place| place.subject(&rule.condition));
+    let baseline = signal.and_then(|signal| view.baseline(signal));
+    let mut brackets = Vec::new();
+    brackets.extend(leaf.and_then(|l| l.count).map(|count| of(count) + " requests"));
+    brackets.extend(
+        signal
+            .zip(baseline)
+            .map(|(signal, before)| format!("baseline {}", words::number(before, view.unit(signal)))),
+    );
+    let brackets = if brackets.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", brackets.join("; "))
+    };
+    Evidence {
+        name: rule.name.clone(),
+        condition: rule.text.clone(),
+        sentence: format!(
+            "{} for {}{brackets}",
+            compared(&rule.condition, leaves),
+            words::length(held)
+        ),
+        grade: rule.grade.clone(),
+        signal: signal.map(|signal| view.name(signal).to_owned()),
+        value: leaf.and_then(|l| l.value),
+        limit: leaf.and_then(|l| l.limit),
+        baseline,
+        since: Some(since),
+        query: None,
+        requests: leaf.and_then(|l| l.count).map(|count| words::whole(count.all)),
+    }
+}
+
+/// Every comparison that holds, with its numbers: `error_rate 31.2 % > 5 %`.
+pub fn compared(condition: &Condition, leaves: &[Leaf]) -> String {
+    let told: Vec<_> = decisive(condition, leaves)
+        .into_iter()
+        .map(|(place, leaf)| place.told(condition, leaf))
+        .collect();
+    if told.is_empty() {
+        condition.text().to_owned()
+    } else {
+        told.join(" and ")
+    }
+}
+
+/// Every comparison that does not hold, with its numbers: `not success_rate 88 % >= 95 %`.
+pub fn failed(condition: &Condition, leaves: &[Leaf]) -> String {
+    let all = leaves.iter().enumerate().filter(|(_, leaf)| leaf.plain == Truth::False);
+    let told: Vec<_> = all
+        .map(|(place, leaf)| format!("not {}", Place(place).told(condition, leaf)))
+        .collect();
+    told.join(", ")
+}
+
+/// `3 of 24`.
+pub fn of(count: Count) -> String {
+    format!("{} of {}", words::whole(count.some), words::whole(count.all))
+}
+
+#[derive(Clone, Copy)]
+struct Place(usize);
+
+fn decisive<'a>(condition: &Condition, leaves: &'a [Leaf]) -> Vec<(Place, &'a Leaf)> {
+    let all = leaves.iter().enumerate().take(condition.comparisons.len());
+    all.filter(|(_, leaf)| leaf.holds())
+        .map(|(place, leaf)| (Place(place), leaf))
+        .collect()
+}
+
+impl Place {
+    /// The signal that the comparison is about.
+    fn subject(self, condition: &Condition) -> Option<usize> {
+        condition.comparisons.get(self.0).and_then(|c| c.subject())
+    }
+
+    fn told(self, condition: &Condition, leaf: &Leaf) -> String {
+        let Some(comparison) = condition.comparisons.get(self.0) else {
+            return String::new();
+        };
+        let relation = comparison.single.map_or(comparison.relation, |single| single.relation);
+        let (value, limit) = words::pair(
+            leaf.value.unwrap_or_default(),
+            leaf.limit.unwrap_or_default(),
+            comparison.unit,
+        );
+        format!("{} {value} {} {limit}", comparison.said, relation.text())
+    }
+}

@@ -1,0 +1,78 @@
+//! Pure. Presets: named sets of signals and triggers for one kind of exporter.
+//!
+//! The shipped ones are the files of `config/presets/`, compiled in; a daemon's own have the same form.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::guard::{SignalSpec, Trigger};
+
+/// One preset.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Preset {
+    pub labels: Labels,
+    pub signals: BTreeMap<String, SignalSpec>,
+    /// The triggers of a guard that names none.
+    pub triggers: Vec<Trigger>,
+}
+
+/// The labels that tell one guard's rows from another's.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Labels {
+    /// The label that holds the namespace.
+    pub namespace: String,
+    /// The label that holds the workload's name.
+    pub workload: String,
+}
+
+const SHIPPED: [(&str, &str); 1] = [(
+    "prometheus-http",
+    include_str!("../../config/presets/prometheus-http.yaml"),
+)];
+
+impl Preset {
+    /// A preset from its YAML text; the mistake names line and column.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        serde_saphyr::from_str(text).map_err(|why| why.to_string())
+    }
+
+    /// The presets that come with modosu, by name.
+    pub fn shipped() -> BTreeMap<String, Self> {
+        SHIPPED
+            .iter()
+            .filter_map(|(name, text)| Some(((*name).to_owned(), Self::parse(text).ok()?)))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shipped_preset_reads() {
+        for (name, text) in SHIPPED {
+            Preset::parse(text).unwrap_or_else(|why| panic!("{name}: {why}"));
+        }
+        let presets = Preset::shipped();
+        let http = &presets["prometheus-http"];
+        assert_eq!(http.labels.workload, "job");
+        assert_eq!(
+            http.signals.keys().collect::<Vec<_>>(),
+            ["error_rate", "request_rate", "response_time", "success_rate"]
+        );
+        assert_eq!(http.triggers.len(), 3);
+    }
+
+    #[test]
+    fn a_mistake_names_its_line() {
+        let wrong = Preset::parse("labels: {namespace: a, workload: b}\nsignals:\n  x: {gauges: 'up'}\ntriggers: []\n")
+            .unwrap_err();
+        assert!(wrong.contains("gauges") && wrong.contains('3'), "{wrong}");
+    }
+}

@@ -1,0 +1,301 @@
+//! IO. The cluster as watches show it: guards, incidents, workloads, pods, ConfigMaps, snapshots.
+//!
+//! ConfigMaps and snapshots are watched as metadata; a ConfigMap's content is read when its version changes and kept
+//! as a hash.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    apps::v1::{ControllerRevision, Deployment, ReplicaSet},
+    core::v1::{ConfigMap, Pod as ApiPod},
+};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{ApiResource, DynamicObject},
+    core::PartialObjectMeta,
+    runtime::{WatchStreamExt, watcher},
+};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    cache::{Cache, Changes, ObjectKey, Scope},
+    objects::{Pod, Revision, Workload},
+};
+use crate::model::{
+    content::Content,
+    guard::{Guard, TargetKind},
+    incident::Incident,
+};
+
+/// The label by which a snapshot belongs to its guard.
+pub const GUARD_LABEL: &str = "modosu.dev/guard";
+/// The annotations of a snapshot.
+pub const HASH: &str = "modosu.dev/hash";
+pub const PROVEN_AT: &str = "modosu.dev/proven-at";
+pub const LAST_RUNNING: &str = "modosu.dev/last-running";
+pub const IMAGES: &str = "modosu.dev/images";
+const PAGE: u32 = 500;
+
+/// What watches show.
+pub struct Cluster {
+    pub guards: Arc<Cache<Guard>>,
+    pub incidents: Arc<Cache<Incident>>,
+    pub workloads: Arc<Cache<Workload>>,
+    pub revisions: Arc<Cache<Revision>>,
+    pub pods: Arc<Cache<Pod>>,
+    pub configs: Arc<Cache<ConfigVersion>>,
+    pub snapshots: Arc<Cache<Proven>>,
+    pub changes: Arc<Changes>,
+    scopes: Vec<Scope>,
+    read: BTreeMap<ObjectKey, ReadConfig>,
+}
+
+/// Which version of a ConfigMap there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigVersion {
+    pub uid: String,
+    pub version: String,
+}
+
+/// A ConfigMap's content as a hash, and when its data last changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadConfig {
+    pub uid: String,
+    pub version: String,
+    pub hash: String,
+    pub changed: Option<Timestamp>,
+}
+
+/// A proven state: the metadata of its snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proven {
+    /// The snapshot's name.
+    pub name: String,
+    pub guard: String,
+    pub hash: String,
+    pub proven_at: Timestamp,
+    /// When it last began to run: the newest is where a rollback goes.
+    pub last_running: Timestamp,
+    pub images: Vec<String>,
+}
+
+impl Cluster {
+    /// Starts all watches; they run until `stop`.
+    pub fn watch(client: &Client, namespaces: &[String], stop: &CancellationToken) -> Self {
+        let scopes: Vec<Scope> = if namespaces.is_empty() {
+            vec![None]
+        } else {
+            namespaces.iter().cloned().map(Some).collect()
+        };
+        let cluster = Self {
+            guards: Cache::new(),
+            incidents: Cache::new(),
+            workloads: Cache::new(),
+            revisions: Cache::new(),
+            pods: Cache::new(),
+            configs: Cache::new(),
+            snapshots: Cache::new(),
+            changes: Arc::default(),
+            scopes,
+            read: BTreeMap::new(),
+        };
+        for scope in &cluster.scopes {
+            cluster.watch_scope(client, scope, stop);
+        }
+        cluster
+    }
+
+    fn watch_scope(&self, client: &Client, scope: &Scope, stop: &CancellationToken) {
+        let all = || watcher::Config::default().page_size(PAGE);
+        let changes = || self.changes.clone();
+        let deployments = stream(dynamic::<Deployment>(client, scope), all());
+        spawn(
+            stop,
+            self.workloads.clone().follow(
+                ("Deployments", scope.clone()),
+                deployments,
+                |o| Some(Workload::read(&o)),
+                changes(),
+            ),
+        );
+        let pods = stream(dynamic::<ApiPod>(client, scope), all());
+        spawn(
+            stop,
+            self.pods
+                .clone()
+                .follow(("Pods", scope.clone()), pods, |o| Pod::read(&o), changes()),
+        );
+        let guards = stream(typed::<Guard>(client, scope), all());
+        spawn(
+            stop,
+            self.guards
+                .clone()
+                .follow(("Guards", scope.clone()), guards, trim, changes()),
+        );
+        let incidents = stream(typed::<Incident>(client, scope), all());
+        spawn(
+            stop,
+            self.incidents
+                .clone()
+                .follow(("Incidents", scope.clone()), incidents, trim, changes()),
+        );
+        let revisions = stream(typed::<PartialObjectMeta<ReplicaSet>>(client, scope), all());
+        spawn(
+            stop,
+            self.revisions.clone().follow(
+                ("ReplicaSets", scope.clone()),
+                revisions,
+                |o| Revision::read(&o.metadata),
+                changes(),
+            ),
+        );
+        let configs = stream(typed::<PartialObjectMeta<ConfigMap>>(client, scope), all());
+        spawn(
+            stop,
+            self.configs.clone().follow(
+                ("ConfigMaps", scope.clone()),
+                configs,
+                |o| ConfigVersion::read(&o),
+                changes(),
+            ),
+        );
+        let snapshots = stream(
+            typed::<PartialObjectMeta<ControllerRevision>>(client, scope),
+            all().labels(GUARD_LABEL),
+        );
+        spawn(
+            stop,
+            self.snapshots.clone().follow(
+                ("ControllerRevisions", scope.clone()),
+                snapshots,
+                |o| Proven::read(&o),
+                changes(),
+            ),
+        );
+    }
+
+    /// Whether every first list is complete; nothing is decided before.
+    pub fn listed(&self) -> bool {
+        let n = self.scopes.len();
+        self.guards.listed(n)
+            && self.incidents.listed(n)
+            && self.workloads.listed(n)
+            && self.revisions.listed(n)
+            && self.pods.listed(n)
+            && self.configs.listed(n)
+            && self.snapshots.listed(n)
+    }
+
+    /// The content hash of a ConfigMap, read again when its version changed. `Ok(None)`: there is no such ConfigMap.
+    pub async fn config(&mut self, client: &Client, key: &ObjectKey) -> kube::Result<Option<ReadConfig>> {
+        let Some(version) = self.configs.get(&key.0, &key.1) else {
+            self.read.remove(key);
+            return Ok(None);
+        };
+        if let Some(read) = self.read.get(key)
+            && read.uid == version.uid
+            && read.version == version.version
+        {
+            return Ok(Some(read.clone()));
+        }
+        let api = dynamic::<ConfigMap>(client, &Some(key.0.clone()));
+        let Some(object) = api.get_opt(&key.1).await? else {
+            return Ok(None);
+        };
+        let read = ReadConfig {
+            uid: object.uid().unwrap_or_default(),
+            // The watch's version, so that a newer one that was read early is not read again for ever.
+            version: version.version.clone(),
+            hash: Content::of(TargetKind::ConfigMap, &object.data).hash(),
+            changed: data_changed(&object),
+        };
+        self.read.insert(key.clone(), read.clone());
+        Ok(Some(read))
+    }
+}
+
+impl ConfigVersion {
+    fn read(object: &PartialObjectMeta<ConfigMap>) -> Option<Self> {
+        Some(Self {
+            uid: object.uid()?,
+            version: object.resource_version()?,
+        })
+    }
+}
+
+impl Proven {
+    fn read(object: &PartialObjectMeta<ControllerRevision>) -> Option<Self> {
+        let note = |key: &str| object.annotations().get(key);
+        let time = |key: &str| note(key)?.parse::<Timestamp>().ok();
+        Some(Self {
+            name: object.name_any(),
+            guard: object.labels().get(GUARD_LABEL)?.clone(),
+            hash: note(HASH)?.clone(),
+            proven_at: time(PROVEN_AT)?,
+            last_running: time(LAST_RUNNING)?,
+            images: note(IMAGES)
+                .map(|list| list.split_whitespace().map(str::to_owned).collect())
+                .unwrap_or_default(),
+        })
+    }
+}
+
+/// When the fields `data` or `binaryData` were last written, as the API server's field managers tell.
+fn data_changed(object: &DynamicObject) -> Option<Timestamp> {
+    let writes_data =
+        |fields: &serde_json::Value| fields.get("f:data").is_some() || fields.get("f:binaryData").is_some();
+    let entries = object.metadata.managed_fields.iter().flatten();
+    let times = entries
+        .filter(|e| e.fields_v1.as_ref().is_some_and(|f| writes_data(&f.0)))
+        .filter_map(|e| e.time.as_ref());
+    times
+        .map(|time| time.0)
+        .max()
+        .or(object.metadata.creation_timestamp.as_ref().map(|time| time.0))
+}
+
+/// Managed fields and the last applied configuration are of no use to a guard, and large.
+#[expect(clippy::unnecessary_wraps, reason = "the form that a cache asks for")]
+fn trim<K: ResourceExt>(mut object: K) -> Option<K> {
+    object.managed_fields_mut().clear();
+    object
+        .annotations_mut()
+        .remove("kubectl.kubernetes.io/last-applied-configuration");
+    Some(object)
+}
+
+fn spawn(stop: &CancellationToken, watch: impl Future<Output = ()> + Send + 'static) {
+    let stop = stop.clone();
+    tokio::spawn(async move { stop.run_until_cancelled(watch).await });
+}
+
+fn stream<K>(
+    api: Api<K>,
+    config: watcher::Config,
+) -> impl futures::Stream<Item = watcher::Result<watcher::Event<K>>> + Send
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
+{
+    watcher(api, config).default_backoff()
+}
+
+fn typed<K>(client: &Client, scope: &Scope) -> Api<K>
+where
+    K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+{
+    match scope {
+        None => Api::all(client.clone()),
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+    }
+}
+
+/// Objects with all their fields, also those newer than our types.
+pub fn dynamic<K: Resource<DynamicType = ()>>(client: &Client, scope: &Scope) -> Api<DynamicObject> {
+    let kind = ApiResource::erase::<K>(&());
+    match scope {
+        None => Api::all_with(client.clone(), &kind),
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
+    }
+}

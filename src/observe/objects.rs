@@ -1,0 +1,340 @@
+//! Pure. The cluster's objects, trimmed to what modosu judges by. Contents are kept as hashes only.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::DynamicObject;
+use serde_json::Value;
+
+use crate::model::content::{Content, images};
+use crate::model::guard::TargetKind;
+
+/// A Deployment as far as it concerns a guard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Workload {
+    pub uid: String,
+    pub revision: Option<String>,
+    /// The hash of its pod template.
+    pub template: String,
+    pub images: Vec<String>,
+    pub config: Vec<ConfigUse>,
+    pub rollout: Rollout,
+    /// The kind and name of a controller that owns it, such as a Rollout.
+    pub owner: Option<String>,
+}
+
+/// The numbers of a roll-out, as `kubectl rollout status` reads them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rollout {
+    pub generation: i64,
+    pub observed: i64,
+    pub wanted: i64,
+    pub replicas: i64,
+    pub updated: i64,
+    pub available: i64,
+    pub paused: bool,
+    /// The message of `ProgressDeadlineExceeded`.
+    pub deadline_exceeded: Option<String>,
+}
+
+/// A ConfigMap that a pod template uses, and whether a running process can see it change.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConfigUse {
+    pub name: String,
+    /// Read once, at the container's start: env, envFrom, subPath.
+    pub at_start: bool,
+}
+
+/// A ReplicaSet: which revision of which Deployment it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revision {
+    pub uid: String,
+    pub owner: String,
+    pub revision: Option<String>,
+}
+
+/// A pod, its owner and how its containers do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    pub owner: String,
+    pub created: Option<Timestamp>,
+    pub ready: bool,
+    pub leaving: bool,
+    pub containers: Vec<Container>,
+    pub config: Vec<ConfigUse>,
+    /// The owner's name, for words.
+    pub owner_name: String,
+}
+
+/// How often a container ended, and how last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    pub name: String,
+    pub ended: i64,
+    pub last: String,
+}
+
+impl Rollout {
+    /// Complete as `kubectl rollout status` says: generation first, then the numbers; paused never is.
+    pub fn complete(&self) -> Result<(), String> {
+        let Self {
+            wanted,
+            replicas,
+            updated,
+            available,
+            ..
+        } = *self;
+        if self.paused {
+            Err("it is paused".into())
+        } else if self.observed < self.generation {
+            Err("its newest generation was not seen by its controller yet".into())
+        } else if updated < wanted {
+            Err(format!("{updated} of {wanted} pods are updated"))
+        } else if replicas > updated {
+            Err(format!("{} old pods are still there", replicas - updated))
+        } else if available < updated {
+            Err(format!("{available} of {updated} updated pods are available"))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Workload {
+    /// Reads a Deployment.
+    pub fn read(object: &DynamicObject) -> Self {
+        let data = &object.data;
+        let template = data.pointer("/spec/template").unwrap_or(&Value::Null);
+        let count = |path: &str| data.pointer(path).and_then(Value::as_i64).unwrap_or(0);
+        let condition = data
+            .pointer("/status/conditions")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
+        let exceeded = condition
+            .filter(|c| text(c, "reason") == Some("ProgressDeadlineExceeded") && text(c, "status") == Some("False"))
+            .map(|c| text(c, "message").unwrap_or("progress deadline exceeded").to_owned())
+            .next();
+        Self {
+            uid: object.metadata.uid.clone().unwrap_or_default(),
+            revision: revision(&object.metadata),
+            template: Content::of(TargetKind::Deployment, data).hash(),
+            images: images(template),
+            config: config_uses(template.get("spec").unwrap_or(&Value::Null)),
+            rollout: Rollout {
+                generation: object.metadata.generation.unwrap_or(0),
+                observed: count("/status/observedGeneration"),
+                wanted: data.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1),
+                replicas: count("/status/replicas"),
+                updated: count("/status/updatedReplicas"),
+                available: count("/status/availableReplicas"),
+                paused: data.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or(false),
+                deadline_exceeded: exceeded,
+            },
+            owner: object
+                .metadata
+                .owner_references
+                .iter()
+                .flatten()
+                .find(|o| o.controller == Some(true))
+                .map(|owner| format!("{}/{}", owner.kind, owner.name)),
+        }
+    }
+}
+
+impl Revision {
+    /// Reads a ReplicaSet's metadata.
+    pub fn read(metadata: &ObjectMeta) -> Option<Self> {
+        let owner = controller(metadata)?;
+        Some(Self {
+            uid: metadata.uid.clone()?,
+            owner: owner.0,
+            revision: revision(metadata),
+        })
+    }
+}
+
+impl Pod {
+    /// Reads a pod that some controller owns.
+    pub fn read(object: &DynamicObject) -> Option<Self> {
+        let (owner, owner_name) = controller(&object.metadata)?;
+        let data = &object.data;
+        let conditions = data.pointer("/status/conditions").and_then(Value::as_array);
+        let ready = conditions
+            .into_iter()
+            .flatten()
+            .any(|c| text(c, "type") == Some("Ready") && text(c, "status") == Some("True"));
+        let statuses = ["/status/initContainerStatuses", "/status/containerStatuses"].map(|at| data.pointer(at));
+        Some(Self {
+            owner,
+            owner_name,
+            created: object.metadata.creation_timestamp.as_ref().map(|t| t.0),
+            ready,
+            leaving: object.metadata.deletion_timestamp.is_some(),
+            containers: statuses
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_array)
+                .flatten()
+                .map(container)
+                .collect(),
+            config: config_uses(data.get("spec").unwrap_or(&Value::Null)),
+        })
+    }
+}
+
+/// A container's end is counted once: when it is restarted, or while it lies ended or waits to be restarted.
+fn container(status: &Value) -> Container {
+    let restarts = status.get("restartCount").and_then(Value::as_i64).unwrap_or(0);
+    let lies = status.pointer("/state/terminated");
+    let waits = status
+        .pointer("/state/waiting")
+        .and(status.pointer("/lastState/terminated"));
+    let last = lies.or_else(|| status.pointer("/lastState/terminated"));
+    let failed = |end: &Value| end.get("exitCode").and_then(Value::as_i64).unwrap_or(0) != 0;
+    let lying = i64::from(lies.is_some_and(failed) || waits.is_some_and(failed));
+    let words = last.map_or_else(String::new, |end| {
+        let code = end.get("exitCode").and_then(Value::as_i64).unwrap_or(0);
+        format!("exit code {code}, {}", text(end, "reason").unwrap_or("no reason given"))
+    });
+    Container {
+        name: text(status, "name").unwrap_or_default().to_owned(),
+        ended: restarts + lying,
+        last: words,
+    }
+}
+
+fn controller(metadata: &ObjectMeta) -> Option<(String, String)> {
+    let owner = metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .find(|owner| owner.controller == Some(true))?;
+    Some((owner.uid.clone(), owner.name.clone()))
+}
+
+fn revision(metadata: &ObjectMeta) -> Option<String> {
+    metadata
+        .annotations
+        .as_ref()?
+        .get("deployment.kubernetes.io/revision")
+        .cloned()
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+    value.get(key).and_then(Value::as_str)
+}
+
+/// Every ConfigMap that a pod spec names: env, envFrom, volumes, projected volumes; init containers too.
+pub fn config_uses(spec: &Value) -> Vec<ConfigUse> {
+    let mut uses = Vec::new();
+    let list = |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let containers: Vec<Value> = ["initContainers", "containers"]
+        .iter()
+        .flat_map(|key| list(spec, key))
+        .collect();
+    for container in &containers {
+        let refs = list(container, "env")
+            .into_iter()
+            .map(|env| env.pointer("/valueFrom/configMapKeyRef/name").cloned());
+        let whole = list(container, "envFrom")
+            .into_iter()
+            .map(|from| from.pointer("/configMapRef/name").cloned());
+        for name in refs.chain(whole).flatten() {
+            uses.extend(name.as_str().map(|name| ConfigUse {
+                name: name.into(),
+                at_start: true,
+            }));
+        }
+    }
+    for volume in list(spec, "volumes") {
+        let sub_path = containers
+            .iter()
+            .flat_map(|c| list(c, "volumeMounts"))
+            .any(|mount| text(&mount, "name") == text(&volume, "name") && mount.get("subPath").is_some());
+        let projected = volume.get("projected").map(|p| list(p, "sources")).unwrap_or_default();
+        let names = std::iter::once(volume.pointer("/configMap/name").cloned()).chain(
+            projected
+                .iter()
+                .map(|source| source.pointer("/configMap/name").cloned()),
+        );
+        for name in names.flatten() {
+            uses.extend(name.as_str().map(|name| ConfigUse {
+                name: name.into(),
+                at_start: sub_path,
+            }));
+        }
+    }
+    uses.sort();
+    uses.dedup_by(|next, kept| {
+        let same = next.name == kept.name;
+        kept.at_start |= same && next.at_start;
+        same
+    });
+    uses
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_way_to_use_a_config_map_is_seen() {
+        let spec = json!({
+            "initContainers": [{"env": [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "init", "key": "a"}}}]}],
+            "containers": [{"envFrom": [{"configMapRef": {"name": "all"}}], "volumeMounts": [{"name": "one", "mountPath": "/x", "subPath": "x"}]}],
+            "volumes": [
+                {"name": "one", "configMap": {"name": "file"}},
+                {"name": "two", "projected": {"sources": [{"configMap": {"name": "part"}}, {"secret": {"name": "s"}}]}},
+                {"name": "three", "configMap": {"name": "all"}},
+            ],
+        });
+        let seen: Vec<_> = config_uses(&spec)
+            .into_iter()
+            .map(|used| (used.name, used.at_start))
+            .collect();
+        let want = [("all", true), ("file", true), ("init", true), ("part", false)];
+        assert_eq!(seen, want.map(|(name, at_start)| (name.to_owned(), at_start)));
+    }
+
+    #[test]
+    fn a_container_waiting_to_be_restarted_ended_once_more_than_it_was_restarted() {
+        let waiting = json!({"name": "c", "restartCount": 2, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+            "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}}});
+        assert_eq!(container(&waiting).ended, 3);
+        let running = json!({"name": "c", "restartCount": 2, "state": {"running": {}}, "lastState": {"terminated": {"exitCode": 1}}});
+        assert_eq!(container(&running).ended, 2);
+    }
+
+    #[test]
+    fn a_roll_out_is_complete_only_for_the_newest_generation() {
+        let done = Rollout {
+            generation: 2,
+            observed: 2,
+            wanted: 2,
+            replicas: 2,
+            updated: 2,
+            available: 2,
+            ..Rollout::default()
+        };
+        assert_eq!(done.complete(), Ok(()));
+        assert!(
+            Rollout {
+                generation: 3,
+                ..done.clone()
+            }
+            .complete()
+            .is_err()
+        );
+        assert!(
+            Rollout {
+                paused: true,
+                ..done.clone()
+            }
+            .complete()
+            .is_err()
+        );
+        assert!(Rollout { replicas: 3, ..done }.complete().is_err());
+    }
+}

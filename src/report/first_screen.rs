@@ -1,0 +1,266 @@
+//! Pure. The five answers a person needs at 3 a.m., in this order: what broke, since when, what was put back, is it
+//! better now, what must I do.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::{
+    fill::state_of,
+    mask::mask_line,
+    view::{GuardView, SignalVerdict, SignalView},
+    words,
+};
+use crate::model::{
+    guard::Unit,
+    incident::{Evidence, Incident, IncidentState, IncidentStatus, StateRef, Verb},
+};
+
+/// The first screen of an incident's page.
+pub(super) struct FirstScreen {
+    pub broke: String,
+    pub since: String,
+    pub put_back: String,
+    pub better: Better,
+    pub you: String,
+    /// Whether "you" asks for something.
+    pub asks: bool,
+}
+
+/// Whether it is better now, with the number that says so.
+pub(super) struct Better {
+    pub word: &'static str,
+    pub tone: &'static str,
+    pub text: String,
+}
+
+impl FirstScreen {
+    pub fn new(incident: &Incident, guard: Option<&GuardView>, now: Timestamp) -> Self {
+        let empty = IncidentStatus::default();
+        let case = Case {
+            incident,
+            state: state_of(incident),
+            status: incident.status.as_ref().unwrap_or(&empty),
+            now,
+        };
+        let (you, asks) = case.you_must();
+        Self {
+            broke: case.broke(),
+            since: case.since(),
+            put_back: case.put_back(),
+            better: case.better(guard),
+            you,
+            asks,
+        }
+    }
+}
+
+struct Case<'a> {
+    incident: &'a Incident,
+    state: IncidentState,
+    status: &'a IncidentStatus,
+    now: Timestamp,
+}
+
+impl Case<'_> {
+    fn broke(&self) -> String {
+        let spec = &self.incident.spec;
+        let sentence = || spec.triggers.first().map(|t| t.sentence.clone());
+        let text = Some(spec.summary.clone()).filter(|s| !s.is_empty()).or_else(sentence);
+        mask_line(&text.unwrap_or_else(|| format!("{} hurts", spec.guard)))
+    }
+
+    fn since(&self) -> String {
+        let first = self.incident.spec.first_bad_at;
+        let end = self.status.recovered_at.or(self.status.closed_at);
+        match end.filter(|_| !self.state.is_open()) {
+            Some(end) => format!(
+                "{} to {}, {}",
+                words::clock(first, self.now),
+                words::clock(end, first),
+                words::length(end.duration_since(first))
+            ),
+            None => words::when(first, self.now),
+        }
+    }
+
+    fn put_back(&self) -> String {
+        let guard = &self.incident.spec.guard;
+        let to = self.incident.spec.restore_to.as_ref();
+        let target = to.map_or_else(
+            || format!("the plan for {guard}"),
+            |to| format!("{guard} to {}", words::named(&to.hash, &to.images)),
+        );
+        let (done, planned) = self.steps();
+        let at = self
+            .status
+            .rolled_out_at
+            .map(|at| format!(", rolled out {}", words::clock(at, self.now)));
+        let at = at.unwrap_or_default();
+        match self.state {
+            IncidentState::AwaitingDecision => "Nothing yet: modosu waits for a decision.".to_owned(),
+            IncidentState::RollingBack => format!("Being put back now: {target}. {done} of {planned} steps done."),
+            IncidentState::Verifying => format!("Put back: {target}{at}."),
+            IncidentState::Recovered if done == 0 => "Nothing: it healed before anything was written.".to_owned(),
+            IncidentState::Recovered => format!("Put back: {target}{at}."),
+            IncidentState::Escalated if done == 0 => "Nothing was put back.".to_owned(),
+            IncidentState::Escalated => format!("Tried: {target}. {done} of {planned} steps done."),
+            IncidentState::RecoveredByHand => "A person changed it back; modosu wrote nothing more.".to_owned(),
+            IncidentState::Kept => format!("Nothing: it was decided to {}.", words::keep(&self.incident.spec.bad)),
+            IncidentState::Passed => "Nothing: it became healthy by itself.".to_owned(),
+            IncidentState::Superseded => format!("A newer change came. {done} of {planned} steps were done by then."),
+            IncidentState::Abandoned => format!("Stopped by a person. {done} of {planned} steps were done by then."),
+            IncidentState::Observed => "Nothing: here modosu only records.".to_owned(),
+        }
+    }
+
+    /// Steps on objects: done (journalled with a receipt that says so) and planned.
+    fn steps(&self) -> (usize, usize) {
+        let planned = self.status.plan.iter().filter(|step| step.target.is_some()).count();
+        let is_done = |receipt: &str| matches!(receipt, "done" | "already");
+        let journal = self.status.journal.iter();
+        let done: BTreeSet<u32> = journal
+            .filter(|e| e.receipt.as_deref().is_some_and(is_done))
+            .map(|e| e.seq)
+            .collect();
+        (done.len(), planned.max(done.len()))
+    }
+
+    fn better(&self, guard: Option<&GuardView>) -> Better {
+        let evidence = self.incident.spec.triggers.iter();
+        let by_signal = evidence.clone().find_map(|e| {
+            let name = e.signal.as_deref()?;
+            let signal = guard?.signals.iter().find(|s| s.name == name)?;
+            Some(from_signal(e, signal))
+        });
+        let by_trigger = || {
+            evidence.clone().find_map(|e| {
+                let trigger = guard?.triggers.iter().find(|t| t.name == e.name)?;
+                let (word, tone) = match trigger.status.as_str() {
+                    "firing" => ("No", "bad"),
+                    "quiet" => ("Yes", "fine"),
+                    _ => ("Not known", "warn"),
+                };
+                let text = trigger.sentence.clone();
+                Some(Better { word, tone, text })
+            })
+        };
+        let now = by_signal.or_else(by_trigger);
+        match (self.status.recovered_at, now) {
+            (Some(at), Some(now)) if now.word == "Yes" => Better {
+                text: format!("{} Proven {}.", now.text, words::clock(at, self.now)),
+                ..now
+            },
+            (_, Some(now)) => now,
+            (Some(at), None) => Better {
+                word: "Yes",
+                tone: "fine",
+                text: format!("Proven {}.", words::when(at, self.now)),
+            },
+            (None, None) => Better {
+                word: "Not known",
+                tone: "warn",
+                text: "There is no live number for this guard.".to_owned(),
+            },
+        }
+    }
+
+    /// What a person must do, and whether that is something.
+    fn you_must(&self) -> (String, bool) {
+        let spec = &self.incident.spec;
+        let nothing = |why: &str| (format!("Nothing. {why}"), false);
+        let choice = match &spec.restore_to {
+            Some(to) => format!("{}, or {}", words::back(&spec.guard, to), words::keep(&spec.bad)),
+            None => format!(
+                "{}, or repair it by hand: there is no proven state to go back to",
+                words::keep(&spec.bad)
+            ),
+        };
+        match self.state {
+            _ if self.waits_to_act() => nothing("Your decision was taken; modosu acts on it now."),
+            IncidentState::AwaitingDecision => (format!("Decide{}: {choice}.", self.deadline()), true),
+            IncidentState::Escalated => (
+                format!(
+                    "Act{}: modosu has stopped; nothing more happens until you act. {}.",
+                    self.deadline(),
+                    first_upper(&choice)
+                ),
+                true,
+            ),
+            IncidentState::RollingBack => nothing("modosu puts it back and then proves that it helped."),
+            IncidentState::Verifying => nothing("modosu is proving that it helped."),
+            IncidentState::Recovered => nothing(&format!(
+                "Find out why {} failed before it is released again.",
+                words::named(&spec.bad.hash, &spec.bad.images)
+            )),
+            IncidentState::RecoveredByHand => nothing("It is over."),
+            IncidentState::Kept => nothing("From here on modosu only reports on this state."),
+            IncidentState::Passed => nothing("It has been healthy again since."),
+            IncidentState::Superseded => nothing("The newer change is watched by itself."),
+            IncidentState::Abandoned => nothing("modosu does no more here."),
+            IncidentState::Observed => nothing("modosu does not act here; put it back yourself if it hurts."),
+        }
+    }
+
+    /// A decision is written but the state does not follow it yet.
+    fn waits_to_act(&self) -> bool {
+        let open = matches!(self.state, IncidentState::AwaitingDecision | IncidentState::Escalated);
+        open && self.incident.spec.decision.is_some() && self.incident.spec.decision != self.status.decided
+    }
+
+    fn deadline(&self) -> String {
+        self.status
+            .respond_by
+            .map(|by| format!(" by {}", words::when(by, self.now)))
+            .unwrap_or_default()
+    }
+}
+
+fn from_signal(evidence: &Evidence, signal: &SignalView) -> Better {
+    let shown = |value| words::number(value, signal.unit);
+    let mut aside = vec![format!("was {}", shown(evidence.value))];
+    aside.extend(evidence.limit.map(|limit| format!("limit {}", shown(Some(limit)))));
+    let known = signal.value.is_some_and(f64::is_finite);
+    let (word, tone) = match signal.verdict {
+        SignalVerdict::Healthy => ("Yes", "fine"),
+        SignalVerdict::Breached => ("No", "bad"),
+        SignalVerdict::Unknown => ("Not known", "warn"),
+    };
+    let text = match &signal.because {
+        Some(why) if !known => format!("{}: {why}.", signal.name),
+        _ => format!("{} is {} now ({}).", signal.name, shown(signal.value), aside.join(", ")),
+    };
+    Better { word, tone, text }
+}
+
+/// The unit of an evidence's numbers: that of the live signal, else a plain number.
+pub(super) fn unit_of(evidence: &Evidence, guard: Option<&GuardView>) -> Unit {
+    let name = evidence.signal.as_deref();
+    let live = guard.and_then(|g| g.signals.iter().find(|s| Some(s.name.as_str()) == name));
+    live.map_or(Unit::Count, |s| s.unit)
+}
+
+/// What was decided, by whom, why.
+pub(super) fn decided(incident: &Incident) -> Option<String> {
+    let decision = incident.spec.decision.as_ref()?;
+    let spec = &incident.spec;
+    let verb = match decision.verb {
+        Verb::Rollback => words::back(&spec.guard, spec.restore_to.as_ref().unwrap_or(&StateRef::default())),
+        Verb::Keep => words::keep(&spec.bad),
+    };
+    let by = decision.by.as_deref().map(|by| format!(" by {by}")).unwrap_or_default();
+    let why = decision
+        .reason
+        .as_deref()
+        .map(|why| format!(": {why}"))
+        .unwrap_or_default();
+    Some(format!("Decided{by} to {verb}{why}"))
+}
+
+fn first_upper(text: &str) -> String {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map(|first| first.to_uppercase().chain(chars).collect())
+        .unwrap_or_default()
+}

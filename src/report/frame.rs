@@ -1,0 +1,60 @@
+//! Pure. What every page has around its content: title, red lines, foot.
+
+use std::{fmt::Write as _, time::Duration};
+
+use super::{view::StatusView, words};
+
+/// A turn this long ago: the numbers are old and the page says so.
+const OLD: Duration = Duration::from_secs(60);
+
+/// What every page has around its content.
+pub(super) struct Frame {
+    pub title: String,
+    /// Seconds until the browser asks again; a page that people copy from does not.
+    pub refresh: Option<u32>,
+    /// Red lines: who froze it, what does not answer.
+    pub banners: Vec<String>,
+    pub foot: String,
+    pub json: String,
+}
+
+impl Frame {
+    pub fn new(status: &StatusView, age: Duration, title: String, json: String) -> Self {
+        let mut foot = format!("modosu {}, mode {}", status.version, words::mode_name(status.mode));
+        foot.push_str(if status.leader {
+            ", leader"
+        } else {
+            ", not the leader: another copy acts"
+        });
+        let _ = write!(foot, ". As of {}.", words::clock(status.now, status.now));
+        Self {
+            title,
+            refresh: Some(5),
+            banners: banners(status, age),
+            foot,
+            json,
+        }
+    }
+}
+
+fn banners(status: &StatusView, age: Duration) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(freeze) = &status.freeze {
+        let by = freeze.by.as_deref().unwrap_or("somebody");
+        let mut line = format!("Frozen by {by}: modosu writes nothing");
+        if let Some(until) = freeze.until {
+            let _ = write!(line, " until {}", words::when(until, status.now));
+        }
+        if let Some(reason) = &freeze.reason {
+            let _ = write!(line, ". Reason: {reason}");
+        }
+        lines.push(line);
+    }
+    if age >= OLD {
+        let seconds = age.as_secs();
+        lines.push(format!(
+            "These numbers are {seconds} s old: modosu has not finished a turn since"
+        ));
+    }
+    lines
+}

@@ -1,0 +1,340 @@
+//! IO. One guard between turns: its policy, what the judge remembers, its record, its open incident.
+//!
+//! The record and the open incident's status are held here and written when they change. What the watch shows of
+//! them is read once, when the guard is met: there is one writer.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::Shared;
+use crate::{
+    decide::{Case, Clocks, Input, between, decide, standing},
+    judge::{Context, Memory, Overall, Truth, Verdict, judge, policy::Policy, verify_conditions},
+    model::{
+        guard::{Guard, GuardStatus, IncidentRef, State},
+        incident::{Incident, IncidentSpec, IncidentState, IncidentStatus},
+        preset::Preset,
+        reading::Reading,
+    },
+    observe::{
+        cache::Cache,
+        cluster::Proven,
+        seen::{NotSeen, Seen},
+    },
+};
+
+/// A decision that led to a write is followed by another one, so often in a turn.
+const PASSES: u32 = 4;
+
+/// What can be seen of a guard's targets in this turn.
+pub type Look = Result<Seen, Blind>;
+
+/// Why a guard's targets cannot be seen.
+#[derive(Clone, Debug)]
+pub enum Blind {
+    NotSeen(NotSeen),
+    /// The API server did not answer.
+    Unreadable(String),
+}
+
+impl From<NotSeen> for Blind {
+    fn from(why: NotSeen) -> Self {
+        Self::NotSeen(why)
+    }
+}
+
+/// One guard between turns.
+pub struct Guarded {
+    pub(super) guard: Arc<Guard>,
+    pub(super) rules: Result<Rules, String>,
+    pub(super) record: GuardStatus,
+    pub(super) written: GuardStatus,
+    pub(super) case: Option<OpenCase>,
+    pub(super) shown: Shown,
+    blind_since: Option<Timestamp>,
+}
+
+/// A valid guard's policy and the judge's memory for it.
+pub(super) struct Rules {
+    pub policy: Arc<Policy>,
+    pub memory: Memory,
+    /// The memory was told where its windows begin.
+    pub begun: bool,
+}
+
+/// The open incident, and what of its status is written.
+pub(super) struct OpenCase {
+    pub at: IncidentRef,
+    pub spec: IncidentSpec,
+    pub status: IncidentStatus,
+    pub written: IncidentStatus,
+}
+
+/// What pages show beyond the record.
+#[derive(Default)]
+pub(super) struct Shown {
+    pub state: Option<State>,
+    pub verdict: Option<Verdict>,
+    pub waits_for: Option<String>,
+    pub shared: Vec<String>,
+}
+
+impl Guarded {
+    /// Takes in a guard that was not there before: its record and open incident are what the cluster holds.
+    pub fn meet(guard: Arc<Guard>, presets: &BTreeMap<String, Preset>, incidents: &Cache<Incident>) -> Self {
+        let record = guard.status.clone().unwrap_or_default();
+        let namespace = guard.namespace().unwrap_or_default();
+        let case = record
+            .incident
+            .as_ref()
+            .and_then(|at| OpenCase::find(&namespace, at, incidents));
+        let mut met = Self {
+            rules: compile(&guard, presets),
+            written: record.clone(),
+            record,
+            case,
+            shown: Shown::default(),
+            blind_since: None,
+            guard,
+        };
+        if met.case.is_none() {
+            met.record.incident = None;
+        }
+        met
+    }
+
+    /// Whether it is the same object.
+    pub fn is(&self, guard: &Guard) -> bool {
+        self.guard.metadata.uid == guard.metadata.uid
+    }
+
+    /// Takes an edit in: a new generation means new rules and a new memory.
+    pub fn edited(&mut self, guard: Arc<Guard>, presets: &BTreeMap<String, Preset>) {
+        if self.guard.metadata.generation != guard.metadata.generation {
+            self.rules = compile(&guard, presets);
+        }
+        self.guard = guard;
+    }
+
+    pub(super) fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// The policy of a valid guard.
+    pub fn policy(&self) -> Option<Arc<Policy>> {
+        self.rules.as_ref().ok().map(|rules| rules.policy.clone())
+    }
+
+    /// The guard's part of a turn.
+    pub(super) async fn turn(&mut self, shared: &Shared<'_>, look: &Look, reading: Option<&Reading>, now: Timestamp) {
+        let generation = self.guard.metadata.generation;
+        let blocked = match (&self.rules, look) {
+            (Err(mistakes), _) => Some(("InvalidGuard", mistakes.clone())),
+            (Ok(_), Err(Blind::NotSeen(NotSeen::Missing(target)))) => {
+                Some(("TargetMissing", format!("{target} does not exist in this namespace")))
+            }
+            (Ok(_), Err(Blind::NotSeen(NotSeen::Owned { target, by }))) => Some((
+                "OtherController",
+                format!("{target} belongs to {by}: guard that instead"),
+            )),
+            (Ok(_), Err(Blind::Unreadable(why))) => {
+                tracing::debug!(guard = self.name(), "cannot read its ConfigMaps: {why}");
+                return;
+            }
+            (Ok(_), Ok(_)) => None,
+        };
+        if let Some((reason, message)) = blocked {
+            self.shown = Shown {
+                state: Some(State::NotReady),
+                waits_for: Some(message.clone()),
+                ..Shown::default()
+            };
+            self.record.state = Some(State::NotReady);
+            self.record.observed_generation = generation;
+            let news = standing::not_ready(reason, message);
+            self.record.conditions = standing::conditions(&self.written.conditions, generation, now, news);
+            self.write_record(shared).await;
+            return;
+        }
+        if let Ok(seen) = look {
+            self.refresh_decision(shared);
+            self.decide(shared, seen, reading, now).await;
+        }
+    }
+
+    /// Judges, decides and carries out, until nothing more follows.
+    async fn decide(&mut self, shared: &Shared<'_>, seen: &Seen, reading: Option<&Reading>, now: Timestamp) {
+        self.shown.shared.clone_from(&seen.shared);
+        let mut reading = reading;
+        for _ in 0..PASSES {
+            let now = now.max(shared.clock.now());
+            let Some(verdict) = self.judge(seen, reading.take(), now) else {
+                return;
+            };
+            let clocks = self.clocks(seen, &verdict, now);
+            let proven = self.proven(shared);
+            let Ok(rules) = &self.rules else { return };
+            let policy = rules.policy.clone();
+            let step = decide(&Input {
+                now,
+                policy: &policy,
+                cap: shared.settings.mode,
+                record: &self.record,
+                seen,
+                verdict: &verdict,
+                clocks: &clocks,
+                proven: &proven,
+                case: self.case.as_ref().map(OpenCase::case),
+            });
+            self.shown.verdict = Some(verdict);
+            let again = self.carry_out(shared, &policy, seen, &proven, step, now).await;
+            self.stand(&policy, clocks.blind, now);
+            self.write_record(shared).await;
+            if !again {
+                return;
+            }
+        }
+    }
+
+    fn judge(&mut self, seen: &Seen, reading: Option<&Reading>, now: Timestamp) -> Option<Verdict> {
+        let since = self.windows_begin(now);
+        let rules = self.rules.as_mut().ok()?;
+        if !rules.begun {
+            rules.memory.begin(since);
+            rules.begun = true;
+        }
+        let context = Context {
+            now,
+            since,
+            baseline: self.record.baseline.as_ref(),
+            facts: &seen.facts,
+            rolled_out: seen.rolled_out.is_ok(),
+        };
+        let verdict = judge(&rules.policy, &mut rules.memory, reading, &context);
+        if reading.is_some() {
+            let unknown = matches!(verdict.overall, Overall::Unknown { .. });
+            self.blind_since = if unknown { self.blind_since.or(Some(now)) } else { None };
+        }
+        Some(verdict)
+    }
+
+    /// Readings from before the change, or from before the roll-out that is to be proven, count for nothing.
+    fn windows_begin(&self, now: Timestamp) -> Timestamp {
+        let change = self.record.current.as_ref().map_or(now, |current| current.since);
+        let rolled_out = self.case.as_ref().and_then(|case| case.status.rolled_out_at);
+        rolled_out.map_or(change, |at| at.max(change))
+    }
+
+    fn clocks(&mut self, seen: &Seen, verdict: &Verdict, now: Timestamp) -> Clocks {
+        let since = self.windows_begin(now);
+        let blind = self.blind_since.map_or(Duration::ZERO, |since| between(since, now));
+        let Ok(rules) = &mut self.rules else {
+            return Clocks::default();
+        };
+        let context = Context {
+            now,
+            since,
+            baseline: self.record.baseline.as_ref(),
+            facts: &seen.facts,
+            rolled_out: seen.rolled_out.is_ok(),
+        };
+        let wishes = verify_conditions(&rules.policy, &mut rules.memory, &context);
+        let names = verdict.triggers.iter().map(|trigger| trigger.name.clone());
+        Clocks {
+            healthy: rules.memory.healthy_for(),
+            requests: rules.memory.requests_since_change(),
+            quiet: rules.memory.all_quiet_for(),
+            quiet_by: names
+                .filter_map(|name| Some((name.clone(), rules.memory.quiet_for(&name)?)))
+                .collect(),
+            baseline: rules.memory.baseline(&rules.policy),
+            verified: wishes.iter().all(|(_, truth, _)| *truth == Truth::True),
+            blind,
+        }
+    }
+
+    fn proven(&self, shared: &Shared<'_>) -> Vec<Proven> {
+        let namespace = self.guard.namespace().unwrap_or_default();
+        let snapshots = shared.cluster.snapshots.of_namespace(&namespace);
+        let name = self.guard.name_any();
+        snapshots
+            .into_iter()
+            .filter(|(_, state)| state.guard == name)
+            .map(|(_, state)| (*state).clone())
+            .collect()
+    }
+
+    /// State and conditions after a decision.
+    fn stand(&mut self, policy: &Policy, blind: Duration, now: Timestamp) {
+        let Some(verdict) = &self.shown.verdict else { return };
+        let case = self.case.as_ref().map(|case| &case.status);
+        let state = standing::state(&self.record, case, verdict, policy, now);
+        self.shown.state = Some(state);
+        self.record.state = Some(standing::written(state, &self.record, policy, now));
+        let generation = self.guard.metadata.generation;
+        self.record.observed_generation = generation;
+        let news = standing::watching(verdict, blind, case);
+        self.record.conditions = standing::conditions(&self.written.conditions, generation, now, news);
+    }
+
+    /// What people decided is the one thing that is read from the open incident after it was opened.
+    fn refresh_decision(&mut self, shared: &Shared<'_>) {
+        let namespace = self.guard.namespace().unwrap_or_default();
+        if let Some(case) = &mut self.case
+            && let Some(incident) = shared.cluster.incidents.get(&namespace, &case.at.name)
+            && incident.metadata.uid.as_deref() == Some(case.at.uid.as_str())
+        {
+            case.spec.decision.clone_from(&incident.spec.decision);
+        }
+    }
+
+    pub(super) fn name(&self) -> String {
+        format!(
+            "{}/{}",
+            self.guard.namespace().unwrap_or_default(),
+            self.guard.name_any()
+        )
+    }
+}
+
+impl OpenCase {
+    /// The incident that the record names, by its UID; any other of that name is not modosu's own.
+    fn find(namespace: &str, at: &IncidentRef, incidents: &Cache<Incident>) -> Option<Self> {
+        let incident = incidents.get(namespace, &at.name)?;
+        if incident.metadata.uid.as_deref() != Some(at.uid.as_str()) {
+            return None;
+        }
+        let written = incident.status.clone().unwrap_or_default();
+        let mut status = written.clone();
+        // Created, and then stopped before its status was written: judged again from here.
+        status.state.get_or_insert(IncidentState::AwaitingDecision);
+        Some(Self {
+            at: at.clone(),
+            spec: incident.spec.clone(),
+            status,
+            written,
+        })
+    }
+
+    pub(super) fn case(&self) -> Case<'_> {
+        Case {
+            name: &self.at.name,
+            spec: &self.spec,
+            status: &self.status,
+        }
+    }
+}
+
+fn compile(guard: &Guard, presets: &BTreeMap<String, Preset>) -> Result<Rules, String> {
+    let namespace = guard.namespace().unwrap_or_default();
+    match Policy::compile(&namespace, &guard.spec, presets) {
+        Ok(policy) => Ok(Rules {
+            memory: Memory::new(&policy),
+            policy: Arc::new(policy),
+            begun: false,
+        }),
+        Err(mistakes) => Err(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
+    }
+}

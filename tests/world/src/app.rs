@@ -1,0 +1,74 @@
+//! The guarded service inside a pod: what its environment makes of it, and what it counts.
+
+pub(crate) mod traffic;
+
+use std::{collections::BTreeMap, time::Duration};
+
+/// Overrides of what a pod's settings say; `None` leaves the setting.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Behaviour {
+    /// Share of requests answered with 500, 0 to 1.
+    pub error_share: Option<f64>,
+    /// Time to answer, in milliseconds.
+    pub latency_ms: Option<f64>,
+    /// Requests per second of each ready pod.
+    pub rps: Option<f64>,
+    /// Every container ends now, and again one second after each start.
+    pub crash: bool,
+}
+
+/// A pod's settings, as its environment gives them when a container starts.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Settings {
+    pub(crate) rps: f64,
+    pub(crate) error_share: f64,
+    pub(crate) latency_ms: f64,
+    pub(crate) crash_after: Option<Duration>,
+    pub(crate) never_ready: bool,
+    pub(crate) metrics_delay: Duration,
+    pub(crate) bad_le: bool,
+    pub(crate) random: bool,
+}
+
+impl Settings {
+    pub(crate) fn of(env: &BTreeMap<String, String>) -> Settings {
+        let number = |name: &str| env.get(name).and_then(|value| value.trim().parse::<f64>().ok());
+        let flag = |name: &str| {
+            env.get(name)
+                .is_some_and(|value| !matches!(value.trim(), "" | "0" | "false"))
+        };
+        let millis = |name: &str| number(name).map(|value| Duration::from_secs_f64(value / 1000.0));
+        let latency = number("LATENCY_MS").unwrap_or(20.0);
+        let celery = env.get("WORKER_MODE").is_some_and(|mode| mode == "celery");
+        let (error_share, latency_ms) = match celery {
+            true => (
+                number("CELERY_ERROR_SHARE").unwrap_or(0.3),
+                number("CELERY_LATENCY_MS").unwrap_or(latency),
+            ),
+            false => (number("ERROR_SHARE").unwrap_or(0.0), latency),
+        };
+        Settings {
+            rps: number("RPS").unwrap_or(50.0),
+            error_share,
+            latency_ms,
+            crash_after: millis("CRASH_AFTER_MS"),
+            never_ready: flag("NEVER_READY"),
+            metrics_delay: millis("METRICS_DELAY_MS").unwrap_or(Duration::ZERO),
+            bad_le: flag("BAD_LE"),
+            random: flag("RANDOM"),
+        }
+    }
+
+    /// These settings with the overrides.
+    pub(crate) fn with(&self, behaviour: Option<&Behaviour>) -> Settings {
+        let mut settings = self.clone();
+        let Some(behaviour) = behaviour else { return settings };
+        settings.error_share = behaviour.error_share.unwrap_or(settings.error_share);
+        settings.latency_ms = behaviour.latency_ms.unwrap_or(settings.latency_ms);
+        settings.rps = behaviour.rps.unwrap_or(settings.rps);
+        if behaviour.crash {
+            settings.crash_after = Some(Duration::from_secs(1));
+        }
+        settings
+    }
+}

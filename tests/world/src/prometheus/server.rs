@@ -1,0 +1,78 @@
+//! Prometheus as a whole: its scrapes, its samples, and whether it runs.
+
+use jiff::Timestamp;
+
+use super::{
+    scrape::Scrapes,
+    series::{Labels, Millis, Storage},
+    target::{Page, Source},
+};
+use crate::{node::Node, world::WorldOptions};
+
+/// How often series without new samples are dropped.
+const SWEEP: Millis = 10 * 60 * 1000;
+
+/// The server.
+pub(crate) struct Server {
+    scrapes: Scrapes,
+    pub(crate) storage: Storage,
+    stopped: bool,
+    swept: Millis,
+}
+
+impl Server {
+    pub(crate) fn new(options: &WorldOptions) -> Self {
+        let interval = Millis::try_from(options.scrape_interval.as_millis()).unwrap_or(15_000);
+        Server {
+            scrapes: Scrapes::new(interval.max(1), options.seed),
+            storage: Storage::default(),
+            stopped: false,
+            swept: 0,
+        }
+    }
+
+    /// Makes the scrapes that are due.
+    pub(crate) fn advance(&mut self, now: Timestamp, node: &mut Node) {
+        if self.stopped {
+            return;
+        }
+        let now = now.as_millisecond();
+        self.scrapes.advance(&mut self.storage, node, now);
+        if now > self.swept + SWEEP {
+            self.swept = now;
+            self.storage.forget(now);
+        }
+    }
+
+    /// Learns which pods there are, after they changed.
+    pub(crate) fn discover(&mut self, now: Timestamp, node: &Node) {
+        if !self.stopped {
+            self.scrapes.discover(node, now.as_millisecond());
+        }
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.stopped = true;
+        self.scrapes.interrupt();
+    }
+
+    pub(crate) fn start(&mut self, now: Timestamp) {
+        if std::mem::replace(&mut self.stopped, false) {
+            self.scrapes.resume(now.as_millisecond());
+        }
+    }
+
+    pub(crate) fn add_static(&mut self, now: Timestamp, labels: &[(&str, &str)], page: Page) {
+        let mut labels: Vec<_> = labels
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()))
+            .collect();
+        labels.sort();
+        let labels: Labels = labels.into();
+        self.scrapes.add(labels, Source::Fixed(page), now.as_millisecond());
+    }
+}
