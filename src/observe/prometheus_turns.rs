@@ -230,10 +230,8 @@ fn data(script: &Script, query: &str, at: f64) -> Value {
 }
 
 fn counts(reading: &Reading) -> (f64, f64) {
-    match reading.signals[1] {
-        Measured::Counts { bad, total } => (bad, total),
-        ref other => panic!("no counts: {other:?}"),
-    }
+    let Measured::Counts { bad, total } = reading.signals[1] else { panic!("no counts: {reading:?}") };
+    (bad, total)
 }
 
 #[tokio::test(start_paused = true)]
