@@ -263,3 +263,7 @@ fn silence(policy: &Policy, now: Timestamp, words: &str) -> Reading {
         signals: vec![unknown; policy.signals.len()],
     }
 }
+
+#[cfg(test)]
+#[path = "prometheus_turns.rs"]
+mod tests;
