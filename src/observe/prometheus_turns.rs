@@ -230,7 +230,9 @@ fn data(script: &Script, query: &str, at: f64) -> Value {
 }
 
 fn counts(reading: &Reading) -> (f64, f64) {
-    let Measured::Counts { bad, total } = reading.signals[1] else { panic!("no counts: {reading:?}") };
+    let Measured::Counts { bad, total } = reading.signals[1] else {
+        panic!("no counts: {reading:?}")
+    };
     (bad, total)
 }
 
