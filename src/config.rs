@@ -8,7 +8,10 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromS
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::model::{guard::Mode, units::Length};
+use crate::{
+    model::{guard::Mode, preset::Preset, units::Length},
+    telemetry::TelemetrySettings,
+};
 
 /// What must hold beyond the types: ranges, addresses, files that exist.
 mod check;
@@ -40,9 +43,10 @@ pub struct Settings {
     /// Sidecar: watch only this guard.
     pub guard: Option<GuardName>,
     pub http: Http,
-    /// Own presets by name, in the form of those in `config/presets/`.
+    /// Own presets by name, in the form of those in `config/presets/`; each reads as a [`Preset`].
+    #[serde(deserialize_with = "presets")]
     pub presets: BTreeMap<String, serde_json::Value>,
-    pub telemetry: Telemetry,
+    pub telemetry: TelemetrySettings,
 }
 
 /// How Prometheus, or what answers like it, is reached.
@@ -78,28 +82,6 @@ pub struct Http {
     pub public_url: Option<String>,
 }
 
-/// Logs and traces of the daemon itself.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Telemetry {
-    /// `info`, or a filter such as `info,modosu::decide=debug`.
-    pub log: String,
-    pub format: LogFormat,
-    /// Where traces go by OTLP over HTTP; absent: nowhere.
-    pub otlp: Option<String>,
-}
-
-/// How a log line looks.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
 /// A guard by namespace and name, written `namespace/name`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GuardName {
@@ -117,7 +99,7 @@ impl Default for Settings {
             guard: None,
             http: Http::default(),
             presets: BTreeMap::new(),
-            telemetry: Telemetry::default(),
+            telemetry: TelemetrySettings::default(),
         }
     }
 }
@@ -140,16 +122,6 @@ impl Default for Http {
         Self {
             listen: SocketAddr::from(([0, 0, 0, 0], 9191)),
             public_url: None,
-        }
-    }
-}
-
-impl Default for Telemetry {
-    fn default() -> Self {
-        Self {
-            log: "info".to_owned(),
-            format: LogFormat::default(),
-            otlp: None,
         }
     }
 }
@@ -211,4 +183,12 @@ fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Er
             .map(str::to_owned)
             .collect(),
     })
+}
+
+/// Presets as JSON, after they were read as what they are.
+fn presets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, serde_json::Value>, D::Error> {
+    BTreeMap::<String, Preset>::deserialize(deserializer)?
+        .into_iter()
+        .map(|(name, preset)| Ok((name, serde_json::to_value(preset).map_err(D::Error::custom)?)))
+        .collect()
 }
