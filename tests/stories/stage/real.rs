@@ -20,7 +20,7 @@ impl Real {
     pub async fn start(namespace: &str) -> anyhow::Result<Self> {
         let cluster = Cluster::shared().await?;
         let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/crds");
-        cluster.kubectl(&["apply", "--server-side", "-f", crds]).await?;
+        cluster.kubectl(&["apply", "--server-side", "-k", crds]).await?;
         cluster
             .kubectl(&[
                 "wait",
