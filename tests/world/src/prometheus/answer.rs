@@ -16,8 +16,8 @@ use tower::Service;
 
 use super::{
     evaluate::{Element, Evaluation, Worth},
-    parse,
     series::Millis,
+    server::Server,
 };
 use crate::{
     number::{ratio, whole},
@@ -65,7 +65,7 @@ impl Prometheus {
             }
             let now = state.cluster.clock.now();
             Ok(match request.uri().path() {
-                "/api/v1/query" => answer(&state.prometheus.storage, &parameters, now),
+                "/api/v1/query" => answer(&mut state.prometheus, &parameters, now),
                 "/-/healthy" | "/-/ready" => Ok(Value::Null),
                 path => Err((StatusCode::NOT_FOUND, "not_found", format!("{path} is not served here"))),
             })
@@ -117,11 +117,7 @@ fn parameters(request: &Request<Bytes>) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn answer(
-    storage: &super::series::Storage,
-    parameters: &BTreeMap<String, String>,
-    now: Timestamp,
-) -> Result<Value, Rejection> {
+fn answer(server: &mut Server, parameters: &BTreeMap<String, String>, now: Timestamp) -> Result<Value, Rejection> {
     let bad_data = |message: String| (StatusCode::BAD_REQUEST, "bad_data", message);
     let parameter = |name: &str| parameters.get(name).map_or("", String::as_str);
     let at = match parameter("time") {
@@ -132,10 +128,11 @@ fn answer(
             ))
         })?,
     };
-    let expression = parse::parsed(parameter("query"))
+    let expression = server
+        .understand(parameter("query"))
         .map_err(|message| bad_data(format!("invalid parameter \"query\": {message}")))?;
     let mut evaluation = Evaluation {
-        storage,
+        storage: &server.storage,
         now: at,
         warnings: Vec::new(),
     };

@@ -1,8 +1,12 @@
 //! Prometheus as a whole: its scrapes, its samples, and whether it runs.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use jiff::Timestamp;
 
 use super::{
+    ast::Expr,
+    parse,
     scrape::Scrapes,
     series::{Labels, Millis, Storage},
     target::{Page, Source},
@@ -11,11 +15,14 @@ use crate::{node::Node, world::WorldOptions};
 
 /// How often series without new samples are dropped.
 const SWEEP: Millis = 10 * 60 * 1000;
+/// So many queries are remembered as they were understood: the same ones come again and again.
+const UNDERSTOOD: usize = 64;
 
 /// The server.
 pub(crate) struct Server {
     scrapes: Scrapes,
     pub(crate) storage: Storage,
+    understood: BTreeMap<String, Arc<Expr>>,
     stopped: bool,
     swept: Millis,
 }
@@ -26,6 +33,7 @@ impl Server {
         Server {
             scrapes: Scrapes::new(interval.max(1), options.seed),
             storage: Storage::default(),
+            understood: BTreeMap::new(),
             stopped: false,
             swept: 0,
         }
@@ -49,6 +57,19 @@ impl Server {
         if !self.stopped {
             self.scrapes.discover(node, now.as_millisecond());
         }
+    }
+
+    /// The expression that a query's text stands for.
+    pub(crate) fn understand(&mut self, query: &str) -> Result<Arc<Expr>, String> {
+        if let Some(known) = self.understood.get(query) {
+            return Ok(known.clone());
+        }
+        let expression = Arc::new(parse::parsed(query)?);
+        if self.understood.len() >= UNDERSTOOD {
+            self.understood.clear();
+        }
+        self.understood.insert(query.to_owned(), expression.clone());
+        Ok(expression)
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
