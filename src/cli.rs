@@ -138,21 +138,26 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// The error with its causes. An HTTP client that cannot be built nearly always lacks certificates, and does not say so.
+/// The error with its causes, each said once. A client that finds no certificates to trust does not say what to do.
 fn in_words(error: &anyhow::Error) -> String {
-    let no_client = |cause: &(dyn std::error::Error + 'static)| {
+    let mut words = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !words.contains(&cause) {
+            words = format!("{words}: {cause}");
+        }
+    }
+    let unbuilt = |cause: &(dyn std::error::Error + 'static)| {
         cause
             .downcast_ref::<reqwest::Error>()
             .is_some_and(reqwest::Error::is_builder)
     };
-    if error.chain().any(no_client) {
-        format!(
-            "{error:#}\n    The system has no CA certificates, or none that can be read. Install the package \
-             ca-certificates, or put a bundle at /etc/ssl/certs/ca-certificates.crt; it is needed for http too."
-        )
-    } else {
-        format!("{error:#}")
+    if words.contains("No CA certificates") || error.chain().any(unbuilt) {
+        words.push_str(
+            "\n    The system has no CA certificates that can be read, and without them no client works, not even for \
+             http: install the package ca-certificates, or put a bundle at /etc/ssl/certs/ca-certificates.crt.",
+        );
     }
+    words
 }
 
 #[cfg(test)]
@@ -163,6 +168,16 @@ mod tests {
     fn the_commands_are_well_formed() {
         use clap::CommandFactory as _;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn causes_are_said_once_and_missing_certificates_in_words() {
+        let error = anyhow::anyhow!("No CA certificates were loaded from the system")
+            .context("tls: No CA certificates were loaded from the system")
+            .context("a client for the cluster");
+        let words = in_words(&error);
+        assert_eq!(words.matches("were loaded").count(), 1, "{words}");
+        assert!(words.contains("install the package ca-certificates"), "{words}");
     }
 
     #[test]

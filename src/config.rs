@@ -4,11 +4,15 @@
 //! be right ([`mistake`]). The text becomes a tree with positions ([`source`]), the `config` crate lays the sources
 //! over each other, and a value that cannot be read is noted, taken out, and the rest read again ([`load`]).
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::model::{guard::Mode, units::Length};
+use crate::{
+    model::{guard::Mode, preset::Preset, units::Length},
+    observe::prometheus,
+    telemetry::TelemetrySettings,
+};
 
 /// What must hold beyond the types: ranges, addresses, files that exist.
 mod check;
@@ -29,7 +33,7 @@ pub const DEFAULT_FILE: &str = "config/modosu.yaml";
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Settings {
-    pub prometheus: Prometheus,
+    pub prometheus: prometheus::Settings,
     /// How often Prometheus is asked.
     pub poll: Length,
     /// Caps every guard's mode.
@@ -41,32 +45,8 @@ pub struct Settings {
     pub guard: Option<GuardName>,
     pub http: Http,
     /// Own presets by name, in the form of those in `config/presets/`.
-    pub presets: BTreeMap<String, serde_json::Value>,
-    pub telemetry: Telemetry,
-}
-
-/// How Prometheus, or what answers like it, is reached.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Prometheus {
-    /// With the path in front of `/api/v1`, where there is one.
-    pub url: String,
-    pub timeout: Length,
-    /// Read again before it is used, so that a rotated token works.
-    pub bearer_token_file: Option<PathBuf>,
-    pub basic_auth: Option<BasicAuth>,
-    /// Sent with every query, such as `X-Scope-OrgID`.
-    pub headers: BTreeMap<String, String>,
-    /// PEM certificates trusted beside the system's.
-    pub ca: Option<PathBuf>,
-}
-
-/// A user name, and the file that holds the password.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct BasicAuth {
-    pub username: String,
-    pub password_file: PathBuf,
+    pub presets: BTreeMap<String, Preset>,
+    pub telemetry: TelemetrySettings,
 }
 
 /// modosu's own pages and metrics.
@@ -76,28 +56,6 @@ pub struct Http {
     pub listen: SocketAddr,
     /// What links to modosu's pages begin with; absent: the address it listens on.
     pub public_url: Option<String>,
-}
-
-/// Logs and traces of the daemon itself.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Telemetry {
-    /// `info`, or a filter such as `info,modosu::decide=debug`.
-    pub log: String,
-    pub format: LogFormat,
-    /// Where traces go by OTLP over HTTP; absent: nowhere.
-    pub otlp: Option<String>,
-}
-
-/// How a log line looks.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// A guard by namespace and name, written `namespace/name`.
@@ -110,27 +68,14 @@ pub struct GuardName {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            prometheus: Prometheus::default(),
+            prometheus: prometheus::Settings::default(),
             poll: Length::seconds(5),
             mode: Mode::Enforce,
             namespaces: Vec::new(),
             guard: None,
             http: Http::default(),
             presets: BTreeMap::new(),
-            telemetry: Telemetry::default(),
-        }
-    }
-}
-
-impl Default for Prometheus {
-    fn default() -> Self {
-        Self {
-            url: "http://prometheus:9090".to_owned(),
-            timeout: Length::seconds(5),
-            bearer_token_file: None,
-            basic_auth: None,
-            headers: BTreeMap::new(),
-            ca: None,
+            telemetry: TelemetrySettings::default(),
         }
     }
 }
@@ -140,16 +85,6 @@ impl Default for Http {
         Self {
             listen: SocketAddr::from(([0, 0, 0, 0], 9191)),
             public_url: None,
-        }
-    }
-}
-
-impl Default for Telemetry {
-    fn default() -> Self {
-        Self {
-            log: "info".to_owned(),
-            format: LogFormat::default(),
-            otlp: None,
         }
     }
 }

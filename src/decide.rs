@@ -85,6 +85,13 @@ pub struct Step {
     pub happened: Vec<Happened>,
 }
 
+impl Step {
+    /// Nothing happened and nothing is to be done.
+    pub fn is_quiet(&self) -> bool {
+        self.actions.is_empty() && self.happened.is_empty()
+    }
+}
+
 /// What the act stage is asked to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Act {

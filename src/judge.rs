@@ -239,18 +239,16 @@ fn note(signals: &mut [SignalShown], rule: &policy::Rule, leaves: &[Leaf], statu
         };
         if comparison.single.is_some() && signal.limit.is_none() {
             signal.limit = leaf.limit;
-            signal.value = signal.value.or(leaf.value);
         }
         if beyond && leaf.holds() {
             signal.verdict = Word::Breached;
-            signal.value = leaf.value.filter(|_| comparison.single.is_some()).or(signal.value);
         }
     }
 }
 
 fn finish(signal: &mut SignalShown, place: usize, view: &View<'_>) {
     signal.baseline = view.baseline(place);
-    signal.value = signal.value.or_else(|| view.number(place, 1));
+    signal.value = view.number(place, 1);
     if signal.value.is_none() {
         signal.verdict = Word::Unknown;
         signal.because = view.because(Missing::Signal(place), 1).to_string();

@@ -9,8 +9,9 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use modosu::{
-    config::{Flags, LogFormat, Mistakes, Settings},
-    model::{guard::Mode, units::Length},
+    config::{Flags, Mistakes, Settings},
+    model::{guard::Mode, preset::Preset, units::Length},
+    telemetry::Format,
 };
 
 /// Loads `text` as `modosu.yaml` with these variables; mistakes name the file without its folder.
@@ -97,7 +98,7 @@ fn flags_win_over_the_environment_and_the_environment_over_the_file() {
     assert_eq!(settings.prometheus.timeout, Length::seconds(3));
     assert_eq!((settings.poll, settings.mode), (Length::seconds(10), Mode::Ask));
     assert_eq!(settings.namespaces, ["shop", "billing"]);
-    assert_eq!(settings.telemetry.format, LogFormat::Json);
+    assert_eq!(settings.telemetry.format, Format::Json);
     assert_eq!(settings.http.listen.to_string(), "127.0.0.1:1");
     assert_eq!(settings.guard.unwrap().to_string(), "shop/orders");
 }
@@ -248,4 +249,30 @@ fn a_flag_can_be_a_mistake_too() {
         invalid socket address syntax
         right: an address and a port such as 0.0.0.0:9191 or [::]:9191
     ");
+}
+
+#[test]
+fn own_presets_are_read_as_presets() {
+    let file = "presets:
+  worker:
+    labels: {namespace: ns, workload: app}
+    signals: {slow: {quantile: {histogram: task_seconds, q: 0.950}}}
+    triggers: [{name: slow, condition: slow > 2s, action: monitor, certainty: off}]
+";
+    let settings = load(file, &[], &Flags::default()).unwrap();
+    let preset: Preset = serde_json::from_value(settings.presets["worker"].clone()).unwrap();
+    let q = preset.signals["slow"].quantile.as_ref().unwrap().q;
+    assert!((q - 0.95).abs() < 1e-12, "{q}");
+    let wrong = file
+        .replace("histogram:", "histgram:")
+        .replace("action: monitor", "action: shout");
+    insta::assert_snapshot!(mistakes(&wrong, &[]), @r#"
+    3 mistakes:
+    modosu.yaml:4  presets.worker.signals.slow.quantile: {"q":"0.950"}
+        `histogram` is missing
+    modosu.yaml:4  presets.worker.signals.slow.quantile.histgram: task_seconds
+        there is no such setting; did you mean `histogram`?
+    modosu.yaml:5  presets.worker.triggers[0].action: shout
+        `shout` is not one of the words for it
+    "#);
 }

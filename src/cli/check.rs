@@ -1,6 +1,6 @@
 //! IO (files are read). `modosu check`: settings and guard files without a cluster, every mistake at once.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use super::{CheckArguments, run::environment};
 use crate::{
@@ -8,16 +8,21 @@ use crate::{
         Flags, Mistake, Mistakes, Settings,
         load::{mistake, step},
         mistake::Place,
-        source::File,
+        source::{File, Way},
     },
-    model::guard::Guard,
+    judge::policy::Policy,
+    model::{guard::Guard, preset::Preset},
 };
 
 /// What was checked, in a sentence; or everything that is wrong.
 pub fn check(arguments: &CheckArguments) -> anyhow::Result<String> {
     let mut mistakes = Vec::new();
-    let settings = Settings::load(arguments.settings.config.as_deref(), environment(), &Flags::default());
-    mistakes.extend(settings.err().into_iter().flat_map(|Mistakes(found)| found));
+    let settings = Settings::load(arguments.settings.config.as_deref(), environment(), &Flags::default())
+        .unwrap_or_else(|Mistakes(found)| {
+            mistakes.extend(found);
+            Settings::default()
+        });
+    let presets = presets(&settings)?;
     let mut guards = 0;
     for path in &arguments.files {
         match documents(path) {
@@ -27,22 +32,31 @@ pub fn check(arguments: &CheckArguments) -> anyhow::Result<String> {
                     .filter(|file| file.content.get("kind").is_some_and(|kind| kind == "Guard"))
                 {
                     guards += 1;
-                    mistakes.extend(guard(file).err().into_iter().flat_map(|Mistakes(found)| found));
+                    mistakes.extend(guard(file, &presets));
                 }
             }
-            Err(Mistakes(found)) => mistakes.extend(found),
+            Err(mistake) => mistakes.push(*mistake),
         }
     }
     if mistakes.is_empty() {
-        Ok(format!("settings and {guards} guards are fine\n"))
+        Ok(format!("fine: the settings and {guards} guard(s)\n"))
     } else {
         Err(Mistakes(mistakes).into())
     }
 }
 
-fn documents(path: &Path) -> Result<Vec<File>, Mistakes> {
+/// The shipped presets and the settings' own.
+fn presets(settings: &Settings) -> anyhow::Result<BTreeMap<String, Preset>> {
+    let mut presets = Preset::shipped();
+    for (name, own) in &settings.presets {
+        presets.insert(name.clone(), own.clone());
+    }
+    Ok(presets)
+}
+
+fn documents(path: &Path) -> Result<Vec<File>, Box<Mistake>> {
     let whole = |line, wrong| {
-        Mistakes::from(Mistake {
+        Box::new(Mistake {
             place: Place::File {
                 path: path.to_owned(),
                 line,
@@ -57,10 +71,35 @@ fn documents(path: &Path) -> Result<Vec<File>, Mistakes> {
     File::parse_all(path, &text).map_err(|(line, why)| whole(line, why))
 }
 
-fn guard(file: &File) -> Result<Guard, Mistakes> {
-    serde_path_to_error::deserialize::<_, Guard>(&file.content).map_err(|failed| {
-        let way: Vec<String> = failed.path().iter().filter_map(step).collect();
-        let (place, value) = file.find(&way);
-        mistake(&way, place, value, failed.inner().to_string(), None).into()
-    })
+/// What is wrong with a guard: first whether it can be read, then what it asks for.
+fn guard(file: &File, presets: &BTreeMap<String, Preset>) -> Vec<Mistake> {
+    let guard = match serde_path_to_error::deserialize::<_, Guard>(&file.content) {
+        Ok(guard) => guard,
+        Err(failed) => {
+            let way: Way = failed.path().iter().filter_map(step).collect();
+            let (place, value) = file.find(&way);
+            return vec![mistake(&way, place, value, failed.inner().to_string(), None)];
+        }
+    };
+    let namespace = guard.metadata.namespace.as_deref().unwrap_or("default");
+    let found = Policy::compile(namespace, &guard.spec, presets)
+        .err()
+        .unwrap_or_default();
+    found
+        .into_iter()
+        .map(|wrong| {
+            let steps = wrong
+                .path
+                .split(['.', '['])
+                .map(|step| step.trim_end_matches(']').to_owned());
+            let way: Way = steps.collect();
+            let (place, value) = file.find(&way);
+            // the picture shows the value already, with a caret
+            let (value, text) = match wrong.picture.as_str() {
+                "" => (value, wrong.message),
+                picture => (None, format!("{}\n{picture}", wrong.message)),
+            };
+            mistake(&way, place, value, text, None)
+        })
+        .collect()
 }

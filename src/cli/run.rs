@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::RunArguments;
-use crate::config::Settings;
+use crate::{app, config::Settings, telemetry};
 
 /// How long the daemon may take to stop before it is left behind. The journal is consistent at every instant.
 const GRACE: Duration = Duration::from_secs(5);
@@ -23,10 +23,11 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     let settings = Settings::load(arguments.settings.config.as_deref(), environment(), &flags)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(async {
+        let _traces = telemetry::start(&settings.telemetry)?;
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone())?;
         let client = client(arguments).await?;
-        bounded(daemon(settings, client, stop.clone()), &stop).await
+        bounded(app::run(settings, client, stop.clone()), &stop).await
     });
     runtime.shutdown_background();
     done
@@ -35,11 +36,6 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
 /// The environment as far as it is text.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-}
-
-#[expect(clippy::unused_async, reason = "the daemon waits")]
-async fn daemon(_settings: Settings, _client: kube::Client, _stop: CancellationToken) -> anyhow::Result<()> {
-    bail!("the daemon is not built yet")
 }
 
 /// A client for the cluster that kubectl would talk to. Nothing is sent yet: the API server may come later.

@@ -99,7 +99,9 @@ fn read(path: Option<&Path>) -> Result<Option<File>, Mistakes> {
 }
 
 /// Reads what can be read. Serde stops at the first mistake: it is noted, taken out, and the rest is read again.
+/// That something is missing which was itself taken out is no news.
 fn typed(sources: &mut Sources, mistakes: &mut Vec<Mistake>) -> Settings {
+    let mut gone: Vec<Way> = Vec::new();
     loop {
         let config = match sources.layered() {
             Ok(config) => config,
@@ -113,13 +115,28 @@ fn typed(sources: &mut Sources, mistakes: &mut Vec<Mistake>) -> Settings {
             Err(failed) => failed,
         };
         let mut way: Way = failed.path().iter().filter_map(step).collect();
-        let (wrong, right) = explain(failed.inner(), &mut way);
-        let (place, value) = sources.find(&way);
-        mistakes.push(mistake(&way, place, value, wrong, right));
-        if !sources.take_out(&way) {
-            return Settings::default();
+        let known = missing(failed.inner()).is_some_and(|key| gone.contains(&[&way[..], &[key]].concat()));
+        if !known {
+            let (wrong, right) = explain(failed.inner(), &mut way);
+            let (place, value) = sources.find(&way);
+            mistakes.push(mistake(&way, place, value, wrong, right));
+        }
+        match sources.take_out(&way) {
+            Some(taken) => gone.push(taken),
+            None => return Settings::default(),
         }
     }
+}
+
+/// The key that is missing, if that is what is wrong.
+fn missing(error: &ConfigError) -> Option<String> {
+    if let ConfigError::At { error, .. } = error {
+        return missing(error);
+    }
+    if let ConfigError::NotFound(key) = error {
+        return Some(key.rsplit('.').next().unwrap_or(key).to_owned());
+    }
+    None
 }
 
 /// A segment of a path, as a step of a way.
@@ -139,9 +156,8 @@ fn explain(error: &ConfigError, way: &mut Way) -> (String, Option<String>) {
     if let ConfigError::Type { expected, .. } = error {
         return (format!("expected {expected}"), None);
     }
-    if let ConfigError::NotFound(key) = error {
-        let missing = key.rsplit('.').next().unwrap_or(key);
-        return (format!("`{missing}` is missing"), None);
+    if let Some(key) = missing(error) {
+        return (format!("`{key}` is missing"), None);
     }
     let text = error.to_string();
     if let Some((_, word)) = text.split_once(" does not have variant constructor ") {

@@ -169,30 +169,23 @@ impl Sources {
         }
     }
 
-    /// Takes out the value in force at `way`, so that the rest can be read; whether there was one. An item takes its
-    /// whole list with it: the others would stand elsewhere afterwards.
-    pub fn take_out(&mut self, way: &[String]) -> bool {
-        let above = || (1..=way.len()).rev().map(|n| &way[..n]);
-        let flag = above().any(|way| self.flags.remove(way).is_some());
-        if flag || above().any(|way| self.environment.remove(way).is_some()) {
-            return true;
-        }
-        let Some(file) = &mut self.file else {
-            return false;
-        };
-        let mut within = &mut file.content;
-        for step in way {
-            match within.get(step) {
-                Some(Json::Object(_)) if Some(step) != way.last() => {}
-                Some(_) => return within.as_object_mut().and_then(|map| map.remove(step)).is_some(),
-                None => return false,
+    /// Takes out the value in force at `way`, so that the rest can be read; the way to what went, if anything did. An
+    /// item takes its whole list with it: the others would stand elsewhere afterwards.
+    pub fn take_out(&mut self, way: &[String]) -> Option<Way> {
+        for above in (1..=way.len()).rev().map(|n| &way[..n]) {
+            if self.flags.remove(above).is_some() || self.environment.remove(above).is_some() {
+                return Some(above.to_vec());
             }
-            let Some(next) = within.get_mut(step) else {
-                return false;
-            };
-            within = next;
         }
-        false
+        let mut within = &mut self.file.as_mut()?.content;
+        for (depth, step) in way.iter().enumerate() {
+            if depth + 1 == way.len() || !within.get(step)?.is_object() {
+                within.as_object_mut()?.remove(step)?;
+                return Some(way[..=depth].to_vec());
+            }
+            within = within.get_mut(step)?;
+        }
+        None
     }
 }
 

@@ -1,7 +1,7 @@
 //! Pure. What the judge remembers of one guard between turns: counts, how long each trigger held, healthy time.
 //!
-//! Nothing holds over `since`: when it moves, everything starts anew but the collected baseline, which stays as it was
-//! (and stops growing) until [`Memory::begin`].
+//! Nothing holds over `since`: when it moves, everything starts anew but the collected baseline, which belongs to the state
+//! and is dropped by [`Memory::begin`] alone.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -39,7 +39,6 @@ pub struct Memory {
     last: Option<Timestamp>,
     since: Option<Timestamp>,
     collected: Collected,
-    collecting: bool,
 }
 
 /// How one trigger stands, counted in readings with new data.
@@ -106,7 +105,7 @@ impl Hold {
 }
 
 impl Memory {
-    /// Nothing remembered yet.
+    /// Nothing remembered yet. It goes with this very policy: a guard that was edited gets a new one.
     pub fn new(policy: &Policy) -> Self {
         let (places, columns) = places(&policy.signals);
         let needed = policy
@@ -147,16 +146,15 @@ impl Memory {
             last: None,
             since: None,
             collected: Collected::new(policy.baseline_window),
-            collecting: true,
         }
     }
 
-    /// A state came, or all its pods did: windows begin here, nothing from before counts, a new baseline is collected.
-    /// The judge's context must carry the same `since` from now on.
+    /// Another state came: windows begin here, nothing from before counts, and a new baseline is collected. To be called at
+    /// every change of state; the judge's context carries the same `since` from then on, and may move it later, to where
+    /// the state was rolled out, without losing what was collected.
     pub fn begin(&mut self, since: Timestamp) {
         self.restart(since);
         self.collected.clear();
-        self.collecting = true;
     }
 
     /// How long it was healthy and rolled out without a breach, in readings with new data. Unknown stops the clock.
@@ -194,13 +192,8 @@ impl Memory {
 
     /// Starts anew where `since` moved.
     pub(super) fn follow(&mut self, since: Timestamp) {
-        match self.since {
-            Some(known) if known == since => {}
-            Some(_) => {
-                self.restart(since);
-                self.collecting = false;
-            }
-            None => self.restart(since),
+        if self.since != Some(since) {
+            self.restart(since);
         }
     }
 
@@ -274,9 +267,7 @@ impl Memory {
 
     /// A healthy reading, for the baseline.
     pub(super) fn collect(&mut self, fresh: Fresh, since: Timestamp) {
-        let Some(length) = fresh.counted.filter(|_| self.collecting) else {
-            return;
-        };
+        let Some(length) = fresh.counted else { return };
         let values = self.latest.iter().map(|latest| match latest {
             Latest::Value { value, begin } if *begin >= since => Some(*value),
             Latest::Value { .. } | Latest::Counted | Latest::Unknown(_) => None,

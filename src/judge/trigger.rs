@@ -4,6 +4,8 @@
 //! * the condition holds over the window, or (automatic triggers) *surely* over some of the newest readings;
 //! * an automatic trigger holds surely: every share is beyond its limit by its exact bound; gauges and quantiles, for which
 //!   there is none, are sure when they hold, but then over two readings with new data (a sure share needs no second one);
+//! * the newest reading by itself is not within the limit again: a blip of one reading stays in the window for a minute, but
+//!   there is nothing left to put back;
 //! * it held for `for`, counted between readings with new data; false starts anew, Unknown neither adds nor takes;
 //! * where it rests on a quantile: 10/(1 − q) requests were answered while it held (200 for the 95th percentile). A
 //!   quantile of thirty requests is noise. A service with 50 requests/s has answered them within one scrape of 5 s.
@@ -65,9 +67,7 @@ impl Asked<'_> {
             return (self.verdict(Status::NotArmed(why), hold, String::new()), None);
         }
         let truths = self.truths(leaves);
-        if let Some(fresh) = self.fresh {
-            advance(hold, truths.beyond, fresh);
-        }
+        advance(hold, truths.beyond, self.fresh);
         match truths.beyond {
             Truth::False => (self.verdict(Status::Quiet, hold, String::new()), None),
             Truth::Unknown => {
@@ -185,6 +185,9 @@ impl Asked<'_> {
             let unsure = leaves
                 .iter()
                 .find(|leaf| leaf.plain == Truth::True && leaf.sure != Truth::True);
+            if unsure.is_some_and(|leaf| leaf.passing) {
+                return Some("the newest reading is within the limit again".to_owned());
+            }
             let counted = unsure
                 .and_then(|leaf| leaf.count)
                 .map_or_else(|| "it".to_owned(), |count| of(count) + " requests");
@@ -203,7 +206,7 @@ impl Asked<'_> {
                 .filter(|needed| self.counts_requests && hold.requests < *needed)?;
             let answered = words::whole(hold.requests);
             Some(format!(
-                "{answered} of {} requests that such a quantile takes were answered meanwhile",
+                "{answered} of the {} requests that such a quantile takes to be trusted",
                 words::whole(needed)
             ))
         }
@@ -225,22 +228,24 @@ fn requests_for(quantile: f64) -> f64 {
     (10.0 / (1.0 - quantile) - 1e-6).ceil()
 }
 
-fn advance(hold: &mut Hold, beyond: Truth, fresh: Fresh) {
-    match beyond {
-        Truth::True => {
+/// Only readings with new data add time; Unknown stops the clocks whenever it is, so that an outage adds none.
+fn advance(hold: &mut Hold, beyond: Truth, fresh: Option<Fresh>) {
+    match (beyond, fresh) {
+        (Truth::True, Some(fresh)) => {
             hold.held.advance(fresh.at);
             hold.readings = hold.readings.saturating_add(1);
             hold.since.get_or_insert(fresh.at);
             hold.requests += fresh.requests;
             hold.quiet.reset();
         }
-        Truth::False => {
+        (Truth::False, Some(fresh)) => {
             hold.release();
             hold.quiet.advance(fresh.at);
         }
-        Truth::Unknown => {
+        (Truth::Unknown, _) => {
             hold.held.stop();
             hold.quiet.stop();
         }
+        (Truth::True | Truth::False, None) => {}
     }
 }

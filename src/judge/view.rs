@@ -54,6 +54,8 @@ pub struct Leaf {
     pub sure: Truth,
     /// Exact bounds were asked for and possible.
     pub tested: bool,
+    /// It would surely hold, but the newest reading by itself is within the limit: what it was may be over.
+    pub passing: bool,
     pub quantile: Option<f64>,
     pub missing: Option<Missing>,
     pub value: Option<f64>,
@@ -163,6 +165,17 @@ impl View<'_> {
         (cell.count.all >= needed).then(|| turned(cell.count))
     }
 
+    /// What the newest reading by itself counted of a share.
+    fn newest(&self, signal: usize) -> Count {
+        match self.places.get(signal) {
+            Some(Place::Share { column, others, .. }) => {
+                let count = self.history.last(*column).count;
+                if *others { count.others() } else { count }
+            }
+            Some(Place::Rate { .. } | Place::Value) | None => Count::default(),
+        }
+    }
+
     /// Why the number is missing.
     pub fn because(&self, missing: Missing, needed: u32) -> Because {
         let signal = match missing {
@@ -215,6 +228,7 @@ impl View<'_> {
             plain: truth,
             sure: truth,
             tested: false,
+            passing: false,
             quantile: None,
             missing: value.err().or(limit.err()),
             value: value.ok(),
@@ -236,16 +250,23 @@ impl View<'_> {
             }
         });
         let plain = verdict(whole, single.relation, limit);
-        let over_all = whole.filter(|count| sure(*count));
-        let surely = match plain {
-            Truth::Unknown => Truth::Unknown,
-            Truth::True | Truth::False => Truth::of(over_all.or(surest).is_some()),
+        let surest = whole
+            .filter(|count| sure(*count))
+            .or(surest)
+            .filter(|_| whole.is_some());
+        let newest = self.newest(single.signal).share().filter(|_| surest.is_some());
+        let passing = matches!((newest, limit), (Some(share), Ok(limit)) if !single.relation.holds(share, limit));
+        let surely = if plain == Truth::Unknown {
+            plain
+        } else {
+            Truth::of(surest.is_some() && !passing)
         };
-        let count = if plain == Truth::True { whole } else { surest.or(whole) };
+        let count = surest.or(whole);
         Leaf {
             plain,
             sure: if error.is_some() { surely } else { plain },
             tested: error.is_some(),
+            passing,
             quantile: None,
             missing: if whole.is_none() {
                 Some(Missing::Signal(single.signal))

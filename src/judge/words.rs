@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(pair(0.050_04, 0.05, ratio), ("5.004 %".into(), "5 %".into()));
         let seconds = Dimension::Of(Unit::Seconds);
         assert_eq!(
-            [0.25, 1.345, 0.0, 4e-5].map(|v| number(v, seconds)),
+            [0.25, 1.346, 0.0, 4e-5].map(|v| number(v, seconds)),
             ["250 ms", "1.35 s", "0 µs", "40 µs"]
         );
         assert_eq!(number(67_108_864.0, Dimension::Of(Unit::Bytes)), "64 MiB");

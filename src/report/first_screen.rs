@@ -78,7 +78,7 @@ impl Case<'_> {
                 "{} to {}, {}",
                 words::clock(first, self.now),
                 words::clock(end, first),
-                words::length(end.duration_since(first))
+                words::took(end.duration_since(first))
             ),
             None => words::when(first, self.now),
         }
@@ -92,6 +92,7 @@ impl Case<'_> {
             |to| format!("{guard} to {}", words::named(&to.hash, &to.images)),
         );
         let (done, planned) = self.steps();
+        let steps = words::counted(planned, "step");
         let at = self
             .status
             .rolled_out_at
@@ -99,17 +100,17 @@ impl Case<'_> {
         let at = at.unwrap_or_default();
         match self.state {
             IncidentState::AwaitingDecision => "Nothing yet: modosu waits for a decision.".to_owned(),
-            IncidentState::RollingBack => format!("Being put back now: {target}. {done} of {planned} steps done."),
+            IncidentState::RollingBack => format!("Being put back now: {target}. {done} of {steps} done."),
             IncidentState::Verifying => format!("Put back: {target}{at}."),
             IncidentState::Recovered if done == 0 => "Nothing: it healed before anything was written.".to_owned(),
             IncidentState::Recovered => format!("Put back: {target}{at}."),
             IncidentState::Escalated if done == 0 => "Nothing was put back.".to_owned(),
-            IncidentState::Escalated => format!("Tried: {target}. {done} of {planned} steps done."),
+            IncidentState::Escalated => format!("Tried: {target}. {done} of {steps} done."),
             IncidentState::RecoveredByHand => "A person changed it back; modosu wrote nothing more.".to_owned(),
             IncidentState::Kept => format!("Nothing: it was decided to {}.", words::keep(&self.incident.spec.bad)),
             IncidentState::Passed => "Nothing: it became healthy by itself.".to_owned(),
-            IncidentState::Superseded => format!("A newer change came. {done} of {planned} steps were done by then."),
-            IncidentState::Abandoned => format!("Stopped by a person. {done} of {planned} steps were done by then."),
+            IncidentState::Superseded => format!("A newer change came. {done} of {steps} had been done by then."),
+            IncidentState::Abandoned => format!("Stopped by a person. {done} of {steps} had been done by then."),
             IncidentState::Observed => "Nothing: here modosu only records.".to_owned(),
         }
     }
@@ -151,6 +152,14 @@ impl Case<'_> {
                 text: format!("{} Proven {}.", now.text, words::clock(at, self.now)),
                 ..now
             },
+            (Some(at), Some(now)) if now.word == "No" => Better {
+                text: format!(
+                    "It was proven better at {}, but {}",
+                    words::clock(at, self.now),
+                    now.text
+                ),
+                ..now
+            },
             (_, Some(now)) => now,
             (Some(at), None) => Better {
                 word: "Yes",
@@ -183,7 +192,7 @@ impl Case<'_> {
                 format!(
                     "Act{}: modosu has stopped; nothing more happens until you act. {}.",
                     self.deadline(),
-                    first_upper(&choice)
+                    words::first_upper(&choice)
                 ),
                 true,
             ),
@@ -255,12 +264,4 @@ pub(super) fn decided(incident: &Incident) -> Option<String> {
         .map(|why| format!(": {why}"))
         .unwrap_or_default();
     Some(format!("Decided{by} to {verb}{why}"))
-}
-
-fn first_upper(text: &str) -> String {
-    let mut chars = text.chars();
-    chars
-        .next()
-        .map(|first| first.to_uppercase().chain(chars).collect())
-        .unwrap_or_default()
 }

@@ -72,7 +72,7 @@ pub fn router(board: Board, metrics: Metrics) -> Router {
             "/icon.svg",
             get(async || answer::file("image/svg+xml", include_str!("../../templates/icon.svg"))),
         )
-        .fallback(nowhere)
+        .fallback_service(get(nowhere))
         .with_state(Shared { board, metrics })
         .layer(CompressionLayer::new())
         .layer(RequestBodyLimitLayer::new(BODY))

@@ -141,10 +141,7 @@ const fn refresh(state: IncidentState) -> Option<u32> {
 }
 
 fn commands(incident: &Incident, state: IncidentState) -> Vec<Command> {
-    if !matches!(
-        state,
-        IncidentState::AwaitingDecision | IncidentState::Escalated | IncidentState::Observed
-    ) {
+    if !matches!(state, IncidentState::AwaitingDecision | IncidentState::Escalated) {
         return Vec::new();
     }
     let (spec, name) = (&incident.spec, incident.name_any());
@@ -231,8 +228,8 @@ fn moments(incident: &Incident, now: Timestamp) -> Vec<Moment> {
         clock: words::clock(at, now),
         after: match at.duration_since(first) {
             zero if zero.is_zero() => String::new(),
-            before if before.is_negative() => format!("−{}", words::length(before.abs())),
-            after => format!("+{}", words::length(after)),
+            before if before.is_negative() => format!("−{}", words::took(before.abs())),
+            after => format!("+{}", words::took(after)),
         },
         text,
         tone,

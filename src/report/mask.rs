@@ -206,8 +206,7 @@ mod tests {
 
     #[test]
     fn a_value_is_masked_where_only_the_lines_above_tell() {
-        let diff = "\
-       - name: DB_PASSWORD
+        let diff = "       - name: DB_PASSWORD
 -        value: old
 +        value: new
        - name: MODE

@@ -54,7 +54,7 @@ pub(super) fn headline(status: &StatusView, ready: bool) -> Headline {
     let verb = |n| if n == 1 { "needs" } else { "need" };
     let of_all = |n: usize| {
         if all == 1 {
-            "The only guard".to_owned()
+            "the only guard".to_owned()
         } else {
             format!("{n} of {}", counted(all, "guard"))
         }
@@ -65,10 +65,7 @@ pub(super) fn headline(status: &StatusView, ready: bool) -> Headline {
         said.push(("bad", format!("{} {} you", of_all(needy), verb(needy))));
     }
     if moving > 0 {
-        said.push((
-            "busy",
-            format!("{} {} being looked after by modosu", of_all(moving), is(moving)),
-        ));
+        said.push(("busy", format!("modosu is working on {}", of_all(moving))));
     }
     if blind > 0 {
         said.push((
@@ -91,10 +88,13 @@ pub(super) fn headline(status: &StatusView, ready: bool) -> Headline {
         PrometheusState::Up if all == 1 => ("fine", "The only guard is quiet".to_owned()),
         PrometheusState::Up => ("fine", format!("All {all} guards are quiet")),
     };
-    let rest: Vec<String> = said.into_iter().map(|(_, text)| format!("{text}.")).collect();
+    let rest: Vec<String> = said
+        .iter()
+        .map(|(_, text)| format!("{}.", words::first_upper(text)))
+        .collect();
     Headline {
         tone,
-        text,
+        text: words::first_upper(&text),
         rest: rest.join(" "),
     }
 }

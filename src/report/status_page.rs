@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Of guards that ask for nothing, so many are on the page; the JSON has all.
-const SHOWN: usize = 300;
+const SHOWN: usize = 200;
 #[derive(Template)]
 #[template(path = "status.html")]
 pub(super) struct StatusPage {
@@ -41,7 +41,12 @@ impl StatusPage {
             hidden: calm.len().saturating_sub(SHOWN) + loud.len().saturating_sub(SHOWN),
             cards: loud.into_iter().take(SHOWN).map(|g| Card::new(g, status.now)).collect(),
             quiet: calm.into_iter().take(SHOWN).map(|g| Card::new(g, status.now)).collect(),
-            incidents: status.incidents.iter().map(|i| Row::new(i, status.now)).collect(),
+            incidents: status
+                .incidents
+                .iter()
+                .take(SHOWN)
+                .map(|i| Row::new(i, status.now))
+                .collect(),
             prometheus: prometheus(status),
         }
     }

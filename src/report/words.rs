@@ -101,6 +101,15 @@ pub fn length(d: SignedDuration) -> String {
     }
 }
 
+/// `2 min 40 s`: how long something took, to the second where that says something.
+pub fn took(d: SignedDuration) -> String {
+    let seconds = d.as_secs();
+    match (seconds, seconds % 60) {
+        (120..3_600, 1..) => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => length(d),
+    }
+}
+
 /// The first four characters, as people say a hash.
 pub fn hash(full: &str) -> String {
     full.chars().take(4).collect()
@@ -215,6 +224,18 @@ pub fn counted(n: usize, noun: &str) -> String {
     } else {
         format!("{n} {noun}s")
     }
+}
+
+/// With a capital letter in front; modosu itself is always written small.
+pub fn first_upper(text: &str) -> String {
+    if text.starts_with("modosu") {
+        return text.to_owned();
+    }
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map(|first| first.to_uppercase().chain(chars).collect())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

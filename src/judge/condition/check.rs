@@ -257,7 +257,9 @@ impl Checker<'_> {
                 let place = self.signal(name, *at)?;
                 Ok(match function {
                     Function::Change => (Number::Change(place), Dimension::Plain),
-                    _ => (Number::Baseline(place), self.unit(place)),
+                    Function::Baseline | Function::Abs | Function::Min | Function::Max => {
+                        (Number::Baseline(place), self.unit(place))
+                    }
                 })
             }
             (Function::Baseline | Function::Change, _) => Err(self.mistake(

@@ -190,6 +190,10 @@ column 16: `request_rate` is a rate per second, `100` is a plain number; a rate 
 request_rate > 100
                ^
 "#);
+}
+
+#[test]
+fn mistakes_of_form_show_the_place_too() {
     insta::assert_snapshot!(wrong("1% < error_rate < 5%"), @r#"
 column 17: comparisons do not chain; write `a < b and b < c`
 1% < error_rate < 5%

@@ -13,8 +13,10 @@ pub struct Behaviour {
     pub latency_ms: Option<f64>,
     /// Requests per second of each ready pod.
     pub rps: Option<f64>,
-    /// Every container ends now, and again one second after each start.
-    pub crash: bool,
+    /// Every container ends now, and again right after each start.
+    pub crash: Option<bool>,
+    /// What the readiness probe is told.
+    pub ready: Option<bool>,
 }
 
 /// A pod's settings, as its environment gives them when a container starts.
@@ -66,8 +68,10 @@ impl Settings {
         settings.error_share = behaviour.error_share.unwrap_or(settings.error_share);
         settings.latency_ms = behaviour.latency_ms.unwrap_or(settings.latency_ms);
         settings.rps = behaviour.rps.unwrap_or(settings.rps);
-        if behaviour.crash {
-            settings.crash_after = Some(Duration::from_secs(1));
+        settings.never_ready = behaviour.ready.map_or(settings.never_ready, |ready| !ready);
+        if behaviour.crash == Some(true) {
+            settings.crash_after = Some(Duration::from_millis(50));
+            settings.never_ready = true;
         }
         settings
     }

@@ -115,7 +115,7 @@ impl Node {
         let now = cluster.clock.now();
         let behaviour = self.behaviours.get(&service);
         for pod in self.pods.values_mut().filter(|pod| pod.service == service) {
-            pod.behave(behaviour, now);
+            pod.behave(cluster, behaviour, now);
         }
     }
 

@@ -7,8 +7,8 @@ use crate::{
     world::World,
 };
 
-/// The Deployment of a service `name` with this environment: one replica, label `app`, a
-/// readiness probe, image `orders:1.0.0`.
+/// The Deployment of a service `name` with this environment: one replica, label `app`, one container `orders` with image
+/// `orders:1.0.0` and a readiness probe; the same as the test cluster's. Change the JSON at will.
 pub fn deployment(namespace: &str, name: &str, env: &[(&str, &str)]) -> Value {
     let env: Vec<Value> = env
         .iter()
@@ -20,18 +20,19 @@ pub fn deployment(namespace: &str, name: &str, env: &[(&str, &str)]) -> Value {
         "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}},
         "spec": {
             "replicas": 1,
+            "progressDeadlineSeconds": 60,
             "selector": {"matchLabels": {"app": name}},
             "template": {
                 "metadata": {"labels": {"app": name}},
-                "spec": {"containers": [{
-                    "name": name,
+                "spec": {"terminationGracePeriodSeconds": 2, "containers": [{
+                    "name": "orders",
                     "image": "orders:1.0.0",
-                    "command": ["orders"],
                     "env": env,
                     "ports": [{"name": "http", "containerPort": 8080}],
                     "readinessProbe": {
                         "httpGet": {"path": "/health", "port": 8080},
                         "periodSeconds": 1,
+                        "failureThreshold": 2,
                     },
                 }]},
             },

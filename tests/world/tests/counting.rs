@@ -159,7 +159,7 @@ async fn a_vanished_pod_goes_stale_and_a_crashed_one_is_down() {
         "shop",
         "orders",
         Behaviour {
-            crash: true,
+            crash: Some(true),
             ..Behaviour::default()
         },
     );

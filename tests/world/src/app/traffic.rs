@@ -15,6 +15,8 @@ use crate::{
 const BOUNDS: [f64; 13] = [
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0,
 ];
+/// Where latency is not drawn, it is spread evenly this far around its mean.
+const SPREAD: f64 = 0.2;
 /// Width of the log-normal latency where it is drawn.
 const SIGMA: f64 = 0.4;
 
@@ -33,7 +35,8 @@ pub(crate) struct Traffic {
     rng: Rng,
     good: u64,
     bad: u64,
-    buckets: [u64; 13],
+    /// Not whole: steady traffic is spread over the buckets by share.
+    buckets: [f64; 13],
     sum: f64,
 }
 
@@ -49,7 +52,7 @@ impl Traffic {
             rng: Rng::seeded(seed),
             good: 0,
             bad: 0,
-            buckets: [0; 13],
+            buckets: [0.0; 13],
             sum: 0.0,
         }
     }
@@ -65,7 +68,7 @@ impl Traffic {
             return;
         }
         let (arrived, failed) = self.expected(now);
-        self.owed = (arrived.fract(), failed.fract());
+        self.owed = (arrived - float(self.seen.0), failed - float(self.seen.1));
         (self.since, self.seen) = (now, (0, 0));
         (self.open, self.settings) = (open, settings);
     }
@@ -75,21 +78,21 @@ impl Traffic {
         self.advance(now);
         let total = float(self.good + self.bad);
         let mut lines = Vec::with_capacity(18);
-        lines.push((names.good.clone(), float(self.good)));
+        if self.good > 0 {
+            lines.push((names.good.clone(), float(self.good)));
+        }
         if self.bad > 0 {
             lines.push((names.bad.clone(), float(self.bad)));
         }
-        for (at, (name, requests)) in names.buckets.iter().zip(self.buckets).enumerate() {
-            let name = if self.settings.bad_le && at == 3 {
-                &names.malformed
-            } else {
-                name
-            };
-            lines.push((name.clone(), float(requests)));
+        for (name, requests) in names.buckets.iter().zip(self.buckets) {
+            lines.push((name.clone(), (requests + 1e-6).floor()));
         }
         lines.push((names.all.clone(), total));
         lines.push((names.sum.clone(), self.sum));
         lines.push((names.count.clone(), total));
+        if self.settings.bad_le {
+            lines.push((names.malformed.clone(), 7.0));
+        }
         lines
     }
 
@@ -131,11 +134,10 @@ impl Traffic {
     fn observe(&mut self, requests: u64) {
         let median = self.settings.latency_ms / 1000.0;
         if !self.settings.random {
-            let above = BOUNDS
-                .iter()
-                .zip(&mut self.buckets)
-                .filter(|(bound, _)| median <= **bound);
-            above.for_each(|(_, bucket)| *bucket += requests);
+            for (bound, bucket) in BOUNDS.iter().zip(&mut self.buckets) {
+                let share = (bound / median - 1.0 + SPREAD) / (2.0 * SPREAD);
+                *bucket += float(requests) * share.clamp(0.0, 1.0);
+            }
             self.sum += float(requests) * median;
             return;
         }
@@ -149,7 +151,7 @@ impl Traffic {
                 0
             };
             (left, below, share_below) = (left - drawn, below + drawn, share);
-            *bucket += below;
+            *bucket += float(below);
         }
         self.sum += float(requests) * median * (SIGMA * SIGMA / 2.0).exp();
     }
@@ -189,7 +191,7 @@ impl Names {
             good: "http_requests_total{code=\"200\"}".into(),
             bad: "http_requests_total{code=\"500\"}".into(),
             buckets: BOUNDS.iter().map(|bound| bucket(&format!("{bound:?}"))).collect(),
-            malformed: bucket("0.05s"),
+            malformed: bucket("soon"),
             all: bucket("+Inf"),
             sum: "http_request_duration_seconds_sum".into(),
             count: "http_request_duration_seconds_count".into(),

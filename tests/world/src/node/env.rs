@@ -33,7 +33,7 @@ fn everything(store: &Store, namespace: &str, source: &Value) -> Result<Vec<(Str
         let name = text(reference, "/name");
         return match store.get(&Key::new("", plural, namespace, name)) {
             Some(object) => Ok(entries(object, "/data")
-                .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+                .filter_map(|(name, value)| Some((name.clone(), plain(plural, value.as_str()?))))
                 .collect()),
             None if is_optional(reference) => Ok(Vec::new()),
             None => Err(format!("{} \"{name}\" not found", plural.trim_end_matches('s'))),
@@ -55,7 +55,7 @@ fn value_of(store: &Store, pod: &Value, namespace: &str, variable: &Value) -> Re
         let object = store.get(&Key::new("", plural, namespace, name));
         let value = object.and_then(|object| object.get("data")?.get(key)?.as_str());
         return match (value, object) {
-            (Some(value), _) => Ok(Some(value.into())),
+            (Some(value), _) => Ok(Some(plain(plural, value))),
             (None, _) if is_optional(reference) => Ok(None),
             (None, Some(_)) => {
                 let title = if plural == "secrets" { "Secret" } else { "ConfigMap" };
@@ -80,4 +80,24 @@ fn field_of(pod: &Value, path: &str) -> String {
 
 fn is_optional(reference: &Value) -> bool {
     reference.get("optional") == Some(&Value::Bool(true))
+}
+
+/// A value as the container gets it: Secrets hold Base64.
+fn plain(plural: &str, value: &str) -> String {
+    if plural != "secrets" {
+        return value.into();
+    }
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digits = value
+        .bytes()
+        .filter_map(|letter| ALPHABET.iter().position(|one| *one == letter));
+    let (mut bytes, mut held, mut bits) = (Vec::new(), 0_usize, 0);
+    for digit in digits {
+        (held, bits) = (held << 6 | digit, bits + 6);
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push(u8::try_from(held >> bits & 0xff).unwrap_or_default());
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }

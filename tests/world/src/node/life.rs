@@ -106,18 +106,20 @@ impl Pod {
     }
 
     /// Follows a changed behaviour at once.
-    pub(crate) fn behave(&mut self, behaviour: Option<&Behaviour>, now: Timestamp) {
+    pub(crate) fn behave(&mut self, cluster: &mut Cluster, behaviour: Option<&Behaviour>, now: Timestamp) {
         let (Some(traffic), Life::Running { ready, crash_at, .. }) = (&mut self.traffic, &mut self.life) else {
             return;
         };
         let settings = self.own.with(behaviour);
-        let crashes_now = behaviour.is_some_and(|behaviour| behaviour.crash);
+        let crashes_now = behaviour.is_some_and(|behaviour| behaviour.crash == Some(true));
         *crash_at = match settings.crash_after {
             _ if crashes_now => Some(now),
             None => None,
             Some(_) => *crash_at,
         };
+        *ready = !settings.never_ready;
         traffic.change(now, *ready, settings);
+        self.report(cluster, now);
     }
 
     /// The pod was deleted.

@@ -1,0 +1,29 @@
+//! The stories: what a person would see modosu do, each told on the embedded world and on real servers.
+//!
+//! A story is one function over a [`stage::Stage`]; `story!` makes two tests of it. On the embedded world Tokio's
+//! clock is paused, so that waiting costs nothing; on real servers it is the wall's.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a story stops at the first surprise")]
+
+mod releases;
+mod stage;
+
+/// One story, two tests: `embedded::name` and `real::name`.
+#[macro_export]
+macro_rules! story {
+    ($name:ident) => {
+        mod $name {
+            #[tokio::test(start_paused = true)]
+            async fn embedded() {
+                let stage = $crate::stage::Stage::embedded(stringify!($name)).await;
+                super::$name(&stage).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn real() {
+                let stage = $crate::stage::Stage::real(stringify!($name)).await;
+                super::$name(&stage).await;
+                stage.end().await;
+            }
+        }
+    };
+}

@@ -1,0 +1,419 @@
+//! Where a story plays: the same words for the embedded world and for real servers.
+
+mod embedded;
+mod real;
+
+use std::time::Duration;
+
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams},
+};
+use modosu::model::{guard::Guard, incident::Incident};
+use serde_json::{Value, json};
+
+/// Poll and scrape interval of all stories.
+pub const TICK: Duration = Duration::from_secs(1);
+
+/// A namespace in a world, with or without a daemon that watches it.
+pub struct Stage {
+    pub namespace: String,
+    /// As an administrator.
+    pub client: Client,
+    place: Place,
+}
+
+enum Place {
+    Embedded(embedded::Embedded),
+    Real(Box<real::Real>),
+}
+
+/// Where the daemon is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kill {
+    /// The intent is written; nothing was done.
+    AfterIntent,
+    /// The template is patched; the daemon does not know.
+    AfterPatch,
+}
+
+/// A write that modosu made.
+#[derive(Clone, Debug)]
+pub struct Written {
+    pub verb: String,
+    pub resource: String,
+    pub subresource: String,
+    pub name: String,
+    pub code: u16,
+    pub body: Value,
+}
+
+/// How a service is made bad from outside, whatever its settings.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bad {
+    pub error_share: Option<f64>,
+    pub latency_ms: Option<f64>,
+}
+
+impl Stage {
+    pub async fn embedded(story: &str) -> Self {
+        Self::with(story, |namespace| async move {
+            embedded::Embedded::start(&namespace).await.map(Place::Embedded)
+        })
+        .await
+    }
+
+    pub async fn real(story: &str) -> Self {
+        Self::with(story, |namespace| async move {
+            real::Real::start(&namespace)
+                .await
+                .map(|real| Place::Real(Box::new(real)))
+        })
+        .await
+    }
+
+    async fn with<F: Future<Output = anyhow::Result<Place>>>(story: &str, start: impl FnOnce(String) -> F) -> Self {
+        let namespace = story.replace('_', "-");
+        let place = start(namespace.clone()).await.unwrap();
+        let client = match &place {
+            Place::Embedded(embedded) => embedded.world.client("admin"),
+            Place::Real(real) => real.client.clone(),
+        };
+        Self {
+            namespace,
+            client,
+            place,
+        }
+    }
+
+    /// Ends what real servers would keep running.
+    pub async fn end(&self) {
+        if let Place::Real(real) = &self.place {
+            real.end().await;
+        }
+    }
+
+    // ---- people and their tools -------------------------------------------------------------------------------
+
+    /// Deploys the orders service with this environment (`[{"name": …, "value": …}]`) and waits for its roll-out.
+    pub async fn deploy(&self, name: &str, env: Value) {
+        self.create("apps/v1", "Deployment", deployment(&self.namespace, name, env))
+            .await;
+        self.rolled_out(name).await;
+    }
+
+    /// Creates any object in the story's namespace.
+    pub async fn create(&self, api_version: &str, kind: &str, mut object: Value) {
+        object["apiVersion"] = json!(api_version);
+        object["kind"] = json!(kind);
+        object["metadata"]["namespace"] = json!(self.namespace);
+        let object: DynamicObject = serde_json::from_value(object).unwrap();
+        self.api(api_version, kind)
+            .create(&PostParams::default(), &object)
+            .await
+            .unwrap();
+    }
+
+    /// A ConfigMap with this data.
+    pub async fn config(&self, name: &str, data: Value) {
+        self.create("v1", "ConfigMap", json!({"metadata": {"name": name}, "data": data}))
+            .await;
+    }
+
+    /// A Guard; `spec` is merged over [`guard_spec`].
+    pub async fn guard(&self, name: &str, spec: Value) {
+        let mut whole = guard_spec(name);
+        json_patch::merge(&mut whole, &spec);
+        self.create(
+            "modosu.dev/v1alpha1",
+            "Guard",
+            json!({"metadata": {"name": name}, "spec": whole}),
+        )
+        .await;
+    }
+
+    /// A merge patch by a person.
+    pub async fn edit(&self, api_version: &str, kind: &str, name: &str, patch: Value) {
+        let api = self.api(api_version, kind);
+        api.patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await
+            .unwrap();
+    }
+
+    /// `kubectl set env deployment/NAME KEY=VALUE`.
+    pub async fn set_env(&self, deployment: &str, key: &str, value: &str) {
+        let container =
+            self.deployment(deployment).await.data["spec"]["template"]["spec"]["containers"][0]["name"].clone();
+        let patch = json!({"spec": {"template": {"spec": {"containers": [
+            {"name": container, "env": [{"name": key, "value": value}]}]}}}});
+        let api = self.api("apps/v1", "Deployment");
+        api.patch(deployment, &PatchParams::default(), &Patch::Strategic(&patch))
+            .await
+            .unwrap();
+    }
+
+    /// `kubectl rollout restart deployment/NAME`.
+    pub async fn restart(&self, deployment: &str) {
+        let patch = json!({"spec": {"template": {"metadata": {"annotations": {
+            "kubectl.kubernetes.io/restartedAt": jiff::Timestamp::now().to_string()}}}}});
+        self.edit("apps/v1", "Deployment", deployment, patch).await;
+    }
+
+    /// `kubectl patch incident … spec.decision`.
+    pub async fn decide(&self, incident: &str, verb: &str) {
+        let patch = json!({"spec": {"decision": {"verb": verb, "by": "sam", "reason": "a story"}}});
+        self.edit("modosu.dev/v1alpha1", "Incident", incident, patch).await;
+    }
+
+    /// Makes the service bad from outside, whatever its settings.
+    pub fn misbehave(&self, name: &str, bad: Bad) {
+        match &self.place {
+            Place::Embedded(embedded) => embedded.misbehave(&self.namespace, name, bad),
+            Place::Real(real) => real.misbehave(&self.namespace, name, bad),
+        }
+    }
+
+    /// Lets it follow its settings again.
+    pub fn behave(&self, name: &str) {
+        match &self.place {
+            Place::Embedded(embedded) => embedded.world.behave(&self.namespace, name),
+            Place::Real(real) => real.behave(&self.namespace, name),
+        }
+    }
+
+    pub async fn prometheus(&self, up: bool) {
+        match &self.place {
+            Place::Embedded(embedded) if up => embedded.world.prometheus_start(),
+            Place::Embedded(embedded) => embedded.world.prometheus_stop(),
+            Place::Real(real) => real.prometheus(up).await,
+        }
+    }
+
+    // ---- the daemon -------------------------------------------------------------------------------------------
+
+    /// Starts the daemon. It watches this namespace alone.
+    pub async fn daemon(&self) {
+        match &self.place {
+            Place::Embedded(embedded) => embedded.daemon(&self.namespace),
+            Place::Real(real) => real.daemon(&self.namespace).await,
+        }
+        self.until("the daemon shows its status", 20, async || {
+            self.status().await.is_some().then_some(())
+        })
+        .await;
+    }
+
+    /// `kill -9` when it comes to that point.
+    pub fn kill_at(&self, point: Kill) {
+        match &self.place {
+            Place::Embedded(embedded) => embedded.kill_at(point),
+            Place::Real(real) => real.kill_at(point),
+        }
+    }
+
+    /// Whether the daemon was killed.
+    pub fn killed(&self) -> bool {
+        match &self.place {
+            Place::Embedded(embedded) => embedded.killed(),
+            Place::Real(real) => real.killed(),
+        }
+    }
+
+    /// `/status.json`.
+    pub async fn status(&self) -> Option<Value> {
+        match &self.place {
+            Place::Embedded(embedded) => embedded.status(),
+            Place::Real(real) => real.status().await,
+        }
+    }
+
+    /// The guard's entry in `/status.json`.
+    pub async fn shown(&self, guard: &str) -> Value {
+        let status = self.status().await.unwrap_or_default();
+        let guards = status["guards"].as_array().cloned().unwrap_or_default();
+        guards
+            .into_iter()
+            .find(|shown| shown["name"] == guard && shown["namespace"] == self.namespace)
+            .unwrap_or_default()
+    }
+
+    // ---- what is there ----------------------------------------------------------------------------------------
+
+    pub fn api(&self, api_version: &str, kind: &str) -> Api<DynamicObject> {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
+    }
+
+    pub async fn deployment(&self, name: &str) -> DynamicObject {
+        self.api("apps/v1", "Deployment").get(name).await.unwrap()
+    }
+
+    /// The value of a variable in the Deployment's first container.
+    pub async fn env(&self, deployment: &str, key: &str) -> String {
+        let object = self.deployment(deployment).await;
+        let env = object.data["spec"]["template"]["spec"]["containers"][0]["env"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let found = env.iter().find(|entry| entry["name"] == key);
+        found
+            .and_then(|entry| entry["value"].as_str())
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    pub async fn config_data(&self, name: &str) -> Value {
+        self.api("v1", "ConfigMap").get(name).await.unwrap().data["data"].clone()
+    }
+
+    pub async fn guard_now(&self, name: &str) -> Guard {
+        Api::<Guard>::namespaced(self.client.clone(), &self.namespace)
+            .get(name)
+            .await
+            .unwrap()
+    }
+
+    /// All incidents of the namespace, oldest first.
+    pub async fn incidents(&self) -> Vec<Incident> {
+        let api = Api::<Incident>::namespaced(self.client.clone(), &self.namespace);
+        let mut all = api.list(&ListParams::default()).await.unwrap().items;
+        all.sort_by_key(|incident| incident.spec.opened_at);
+        all
+    }
+
+    /// Every write that modosu carried out (answered with 2xx), dry-runs left out.
+    pub fn writes(&self) -> Vec<Written> {
+        let mut all = match &self.place {
+            Place::Embedded(embedded) => embedded.writes(),
+            Place::Real(real) => real.writes(&self.namespace),
+        };
+        all.retain(|write| (200..300).contains(&write.code));
+        all
+    }
+
+    /// How often modosu patched this Deployment's template.
+    pub fn template_patches(&self, deployment: &str) -> usize {
+        let writes = self.writes();
+        let patches = writes
+            .iter()
+            .filter(|write| write.resource == "deployments" && write.name == deployment);
+        patches
+            .filter(|write| write.body.to_string().contains("/spec/template"))
+            .count()
+    }
+
+    /// Writes to the guarded objects themselves.
+    pub fn target_writes(&self) -> usize {
+        self.writes()
+            .iter()
+            .filter(|write| ["deployments", "configmaps"].contains(&write.resource.as_str()))
+            .count()
+    }
+
+    // ---- waiting ----------------------------------------------------------------------------------------------
+
+    /// Waits until `look` finds something; fails the story after so many seconds, telling what there is.
+    pub async fn until<T>(&self, what: &str, seconds: u64, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+        let end = tokio::time::Instant::now() + Duration::from_secs(seconds);
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            if tokio::time::Instant::now() > end {
+                panic!("not within {seconds} s: {what}\n{}", self.tell().await);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    pub async fn wait(&self, seconds: u64) {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+
+    /// Rolled out as `kubectl rollout status` says.
+    pub async fn rolled_out(&self, name: &str) {
+        self.until(&format!("{name} is rolled out"), 60, async || {
+            let workload = modosu::observe::objects::Workload::read(&self.deployment(name).await);
+            workload.rollout.complete().ok()
+        })
+        .await;
+    }
+
+    /// The guard's current state is proven.
+    pub async fn proven(&self, guard: &str) {
+        self.until(&format!("{guard} is proven"), 120, async || {
+            let status = self.guard_now(guard).await.status?;
+            status.current.filter(|current| current.proven).map(|_| ())
+        })
+        .await;
+    }
+
+    /// The one incident, once it is in that state.
+    pub async fn incident_in(&self, state: &str, seconds: u64) -> Incident {
+        self.until(&format!("an incident in {state}"), seconds, async || {
+            let all = self.incidents().await;
+            all.into_iter().find(|incident| state_of(incident) == state)
+        })
+        .await
+    }
+
+    /// What there is, for a story that failed.
+    async fn tell(&self) -> String {
+        let status = self
+            .status()
+            .await
+            .map(|status| serde_json::to_string_pretty(&status).unwrap())
+            .unwrap_or_default();
+        let mut incidents = String::new();
+        for incident in self.incidents().await {
+            incidents.push_str(&serde_json::to_string_pretty(&incident.status).unwrap());
+        }
+        let log = match &self.place {
+            Place::Embedded(_) => String::new(),
+            Place::Real(real) => real.log(),
+        };
+        format!("/status.json: {status}\nincidents: {incidents}\n{log}")
+    }
+}
+
+pub fn state_of(incident: &Incident) -> String {
+    let state = incident.status.as_ref().and_then(|status| status.state);
+    state.map(|state| format!("{state:?}")).unwrap_or_default()
+}
+
+/// A guard with times that fit a story; everything else is the default.
+pub fn guard_spec(name: &str) -> Value {
+    json!({
+        "targets": [{"kind": "Deployment", "name": name}],
+        "metrics": {"preset": "prometheus-http"},
+        "baseline": {"window": "5s"},
+        "knownGoodAfter": "8s",
+        "verify": {"hold": "5s"},
+    })
+}
+
+/// The orders service as a Deployment.
+pub fn deployment(namespace: &str, name: &str, env: Value) -> Value {
+    json!({
+        "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}},
+        "spec": {
+            "replicas": 1,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {
+                    "terminationGracePeriodSeconds": 2,
+                    "automountServiceAccountToken": false,
+                    "containers": [{
+                        "name": name,
+                        "image": "orders:1.0.0",
+                        "env": env,
+                        "ports": [{"name": "http", "containerPort": 8080}],
+                        "readinessProbe": {"httpGet": {"path": "/health", "port": 8080}, "periodSeconds": 1, "failureThreshold": 2},
+                    }],
+                },
+            },
+        },
+    })
+}

@@ -1,0 +1,142 @@
+//! Real servers: the shared test cluster, the daemon as a process behind a tap on its line to the API server.
+
+use std::sync::Mutex;
+
+use kube::Client;
+use modosu_cluster::{Behaviour, Cluster, Filter, Point, Process, Program, Tap, free_port};
+use serde_json::Value;
+
+use super::{Bad, Kill, Written};
+
+pub struct Real {
+    cluster: &'static Cluster,
+    pub client: Client,
+    tap: Tap,
+    prometheus: Tap,
+    daemon: Mutex<Option<(Process, u16)>>,
+}
+
+impl Real {
+    pub async fn start(namespace: &str) -> anyhow::Result<Self> {
+        let cluster = Cluster::shared().await?;
+        let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/crds");
+        cluster.kubectl(&["apply", "--server-side", "-k", crds]).await?;
+        cluster
+            .kubectl(&[
+                "wait",
+                "--for=condition=Established",
+                "crd/guards.modosu.dev",
+                "crd/incidents.modosu.dev",
+            ])
+            .await?;
+        cluster.namespace(namespace).await?;
+        Ok(Self {
+            cluster,
+            client: cluster.client("admin").await?,
+            tap: cluster.tap(namespace, "modosu")?,
+            prometheus: cluster.prometheus_tap()?,
+            daemon: Mutex::new(None),
+        })
+    }
+
+    pub async fn daemon(&self, namespace: &str) {
+        let port = free_port().unwrap();
+        let program = Program::new(format!("modosu-{namespace}"), env!("CARGO_BIN_EXE_modosu"))
+            .args(["run"])
+            .env("KUBECONFIG", self.tap.kubeconfig())
+            .env("MODOSU__PROMETHEUS__URL", self.prometheus.url())
+            .env("MODOSU__NAMESPACES", namespace)
+            .env("MODOSU__POLL", "1s")
+            .env("MODOSU__HTTP__LISTEN", format!("127.0.0.1:{port}"));
+        let process = self.cluster.run(program).await.unwrap();
+        *self.daemon.lock().unwrap() = Some((process, port));
+    }
+
+    pub fn kill_at(&self, point: Kill) {
+        let daemon = self.daemon.lock().unwrap();
+        let (process, _) = daemon.as_ref().unwrap();
+        self.tap.kill(process, Point::After, move |seen| match point {
+            Kill::AfterIntent => seen.writes("incidents") && seen.body.to_string().contains("\"intent\""),
+            Kill::AfterPatch => seen.writes("deployments") && seen.body.to_string().contains("/spec/template"),
+        });
+    }
+
+    pub fn killed(&self) -> bool {
+        self.daemon
+            .lock()
+            .unwrap()
+            .as_ref()
+            .is_some_and(|(process, _)| process.exited().is_some())
+    }
+
+    pub async fn prometheus(&self, up: bool) {
+        self.prometheus.outage(!up);
+    }
+
+    pub async fn status(&self) -> Option<Value> {
+        let port = self.daemon.lock().unwrap().as_ref()?.1;
+        let base = format!("http://127.0.0.1:{port}");
+        let ready = reqwest::get(format!("{base}/readyz")).await.ok()?;
+        if !ready.status().is_success() {
+            return None;
+        }
+        reqwest::get(format!("{base}/status.json"))
+            .await
+            .ok()?
+            .json()
+            .await
+            .ok()
+    }
+
+    pub fn misbehave(&self, namespace: &str, name: &str, bad: Bad) {
+        let behaviour = Behaviour {
+            error_share: bad.error_share,
+            latency_ms: bad.latency_ms,
+            ..Behaviour::default()
+        };
+        self.cluster.misbehave(namespace, name, behaviour).unwrap();
+    }
+
+    pub fn behave(&self, namespace: &str, name: &str) {
+        self.cluster.behave(namespace, name).unwrap();
+    }
+
+    pub fn writes(&self, namespace: &str) -> Vec<Written> {
+        let filter = Filter {
+            user: Some("modosu"),
+            namespace: Some(namespace),
+            ..Filter::default()
+        };
+        let all = self
+            .cluster
+            .writes(filter)
+            .unwrap()
+            .into_iter()
+            .filter(|write| !write.dry_run);
+        all.map(|write| Written {
+            verb: write.verb,
+            resource: write.resource,
+            subresource: write.subresource,
+            name: write.name,
+            code: write.code,
+            body: write.request_body,
+        })
+        .collect()
+    }
+
+    pub fn log(&self) -> String {
+        self.daemon
+            .lock()
+            .unwrap()
+            .as_ref()
+            .map(|(process, _)| process.log())
+            .unwrap_or_default()
+    }
+
+    pub async fn end(&self) {
+        let daemon = self.daemon.lock().unwrap().take();
+        if let Some((process, _)) = daemon {
+            process.kill().await;
+        }
+    }
+}
