@@ -28,6 +28,7 @@ use crate::{
         incident::{IncidentSpec, IncidentState, IncidentStatus},
     },
     observe::{cluster::Proven, seen::Seen},
+    verify::{self, RollOut},
 };
 
 pub use happened::{Happened, WhyNot};
@@ -137,12 +138,19 @@ pub fn decide(input: &Input) -> Step {
     finish(input, step)
 }
 
-/// While a plan runs, the states in between are modosu's own doing, not a change.
+/// While a plan runs, the states in between are modosu's own doing, not a change. So they are after it stopped halfway,
+/// until somebody else puts something there.
 fn plan_runs(input: &Input) -> bool {
     let Some(case) = input.case else { return false };
+    if case.status.rolled_out_at.is_some() || case.status.acting_since.is_none() {
+        return false;
+    }
     match case.status.state {
-        Some(IncidentState::RollingBack) => true,
-        Some(IncidentState::Verifying) => case.status.rolled_out_at.is_none(),
+        Some(IncidentState::RollingBack | IncidentState::Verifying) => true,
+        Some(IncidentState::Escalated) => {
+            verify::wrote(case.status)
+                && verify::roll_out(case.status, &case.spec.bad.hash, input.seen, input.now) != RollOut::Foreign
+        }
         Some(_) | None => false,
     }
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::{
     decide::{Clocks, between},
     judge::policy::Policy,
-    model::incident::IncidentStatus,
+    model::incident::{IncidentStatus, JournalEntry},
     observe::seen::Seen,
 };
 
@@ -63,6 +63,12 @@ pub fn roll_out(status: &IncidentStatus, bad: &str, seen: &Seen, now: Timestamp)
     }
 }
 
+/// Whether the plan changed anything yet.
+pub fn wrote(status: &IncidentStatus) -> bool {
+    let done = |entry: &JournalEntry| entry.target.is_some() && entry.receipt.as_deref() == Some("done");
+    status.journal.iter().any(done)
+}
+
 /// No trigger and no hard fact for `hold`, on readings made after the roll-out; and the guard's own conditions hold.
 /// What is not known proves nothing: Unknown stops the clocks.
 pub fn proven(clocks: &Clocks, policy: &Policy) -> bool {
@@ -90,10 +96,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::model::{
-        guard::TargetRef,
-        incident::{JournalEntry, PlannedStep},
-    };
+    use crate::model::{guard::TargetRef, incident::PlannedStep};
 
     fn planned() -> IncidentStatus {
         let step = PlannedStep {

@@ -65,7 +65,16 @@ fn escalated(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut 
     if follow_decision(input, case, status, step) {
         return;
     }
-    if verify::proven(input.clocks, input.policy) {
+    let here = input
+        .record
+        .current
+        .as_ref()
+        .is_some_and(|current| current.hash == input.seen.hash);
+    let wrote = verify::wrote(status);
+    if wrote && !here && verify::roll_out(status, &case.spec.bad.hash, input.seen, input.now) == RollOut::Complete {
+        // What was written before modosu stopped is rolled out after all: judge that from here on.
+        enter::arrive_by_plan(input, step);
+    } else if verify::proven(input.clocks, input.policy) {
         recover(input, case, status, step);
     }
 }
@@ -132,6 +141,12 @@ fn act(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) 
     mark_rolled_back(input, case, step);
     status.state = Some(IncidentState::RollingBack);
     status.acting_since = Some(input.now);
+    if let Some(last) = status.journal.iter().map(|entry| entry.seq).max() {
+        // Not the first attempt: the plan is made anew from what is there now.
+        status.plan_from = last;
+        status.plan_hash = None;
+        status.rolled_out_at = None;
+    }
     let happened = Happened::Acting { to: goal(case) };
     status.reason = happened.to_string();
     step.happened.push(happened);
