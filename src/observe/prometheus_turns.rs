@@ -316,8 +316,11 @@ async fn a_fault_of_the_whole_server_makes_nobody_a_culprit() {
     let mut stage = Stage::new((0..1000).map(|n| format!("s{n}")));
     stage.turn().await;
     stage.script(|script| script.warn = vec!["job"]);
-    stage.turn().await;
-    assert!(stage.calls() < 150, "{} queries", stage.calls());
+    // The first tries to split; the second does so for what the first did not ask.
+    for _ in 0..2 {
+        stage.turn().await;
+        assert!(stage.calls() < 150, "{} queries", stage.calls());
+    }
     let readings = stage.turn().await;
     assert!(stage.calls() <= 10, "{} queries", stage.calls());
     assert!(matches!(
