@@ -34,6 +34,7 @@ async fn celery_to_legacy(stage: &Stage) {
         after(rolled_out),
         after(recovered)
     );
+    eprintln!("{story}");
     assert!(
         opened <= patched && patched <= rolled_out,
         "evidence, patch, pods: {story}"
