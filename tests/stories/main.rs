@@ -4,8 +4,13 @@
 //! clock is paused, so that waiting costs nothing; on real servers it is the wall's.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a story stops at the first surprise")]
 
+mod hands;
+mod kills;
+mod limits;
+mod outages;
 mod releases;
 mod stage;
+mod stuck;
 
 /// One story, two tests: `embedded::name` and `real::name`.
 #[macro_export]
