@@ -81,7 +81,9 @@ impl Real {
         let daemon = self.daemon.lock().unwrap();
         let (process, _) = daemon.as_ref().unwrap();
         self.tap.kill(process, Point::After, move |seen| match point {
-            Kill::AfterIntent => seen.writes("incidents") && seen.body.to_string().contains("\"intent\""),
+            Kill::AfterIntent => {
+                seen.is_write() && seen.resource == "incidents" && seen.body.to_string().contains("\"intent\"")
+            }
             Kill::AfterPatch => seen.writes("deployments") && seen.body.to_string().contains("/spec/template"),
         });
     }
