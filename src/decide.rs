@@ -28,6 +28,7 @@ use crate::{
         incident::{IncidentSpec, IncidentState, IncidentStatus},
     },
     observe::{cluster::Proven, seen::Seen},
+    verify::{self, RollOut},
 };
 
 pub use happened::{Happened, WhyNot};
@@ -85,6 +86,13 @@ pub struct Step {
     pub happened: Vec<Happened>,
 }
 
+impl Step {
+    /// Nothing happened and nothing is to be done.
+    pub fn is_quiet(&self) -> bool {
+        self.actions.is_empty() && self.happened.is_empty()
+    }
+}
+
 /// What the act stage is asked to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Act {
@@ -130,12 +138,19 @@ pub fn decide(input: &Input) -> Step {
     finish(input, step)
 }
 
-/// While a plan runs, the states in between are modosu's own doing, not a change.
+/// While a plan runs, the states in between are modosu's own doing, not a change. So they are after it stopped halfway,
+/// until somebody else puts something there.
 fn plan_runs(input: &Input) -> bool {
     let Some(case) = input.case else { return false };
+    if case.status.rolled_out_at.is_some() || case.status.acting_since.is_none() {
+        return false;
+    }
     match case.status.state {
-        Some(IncidentState::RollingBack) => true,
-        Some(IncidentState::Verifying) => case.status.rolled_out_at.is_none(),
+        Some(IncidentState::RollingBack | IncidentState::Verifying) => true,
+        Some(IncidentState::Escalated) => {
+            verify::wrote(case.status)
+                && verify::roll_out(case.status, &case.spec.bad.hash, input.seen, input.now) != RollOut::Foreign
+        }
         Some(_) | None => false,
     }
 }

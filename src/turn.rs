@@ -26,7 +26,7 @@ use crate::{
     observe::{
         cache::ObjectKey,
         cluster::{Cluster, ReadConfig},
-        poll::{Health, Poller},
+        poll::{Health, Poller, State},
         seen::{Followed, Seen},
     },
     report::{board::Board, events::Events, metrics::Metrics},
@@ -75,6 +75,12 @@ impl Daemon {
             .filter_map(|(key, guarded)| Some((key.clone(), guarded.policy()?)))
             .collect();
         let polled = self.poller.turn(&policies, self.clock.now()).await;
+        let outcome = if polled.health.state == State::Up {
+            "ok"
+        } else {
+            "failed"
+        };
+        (0..polled.queries).for_each(|_| self.metrics.query_done(outcome));
         self.health = Some(polled.health);
         self.guards_in(None, &polled.readings).await;
         self.metrics.turn_took(began.elapsed());

@@ -6,15 +6,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Act, Case, Happened, Input, Step, between, enter, enter::close, happened::named, open::automatic};
-use crate::model::{
-    guard::{Action, KeptState},
-    incident::{IncidentState, IncidentStatus, Timings, Verb},
+use crate::{
+    model::{
+        guard::{Action, KeptState},
+        incident::{IncidentState, IncidentStatus, Timings, Verb},
+    },
+    verify::{self, RollOut},
 };
 
 /// Healthy again for so long while people are awaited: passed.
 const PASSES_AFTER: Duration = Duration::from_secs(30 * 60);
-/// A watch may show the state before our own write for so long.
-const WATCH_LAG: Duration = Duration::from_secs(10);
 
 /// Moves the open incident on.
 pub fn progress(input: &Input, step: &mut Step) {
@@ -25,17 +26,7 @@ pub fn progress(input: &Input, step: &mut Step) {
         None => {}
         Some(IncidentState::AwaitingDecision) => awaiting(input, case, &mut status, step),
         Some(IncidentState::Escalated) => escalated(input, case, &mut status, step),
-        Some(IncidentState::Observed) => {
-            if input.clocks.quiet >= input.policy.hold {
-                end(
-                    &mut status,
-                    IncidentState::Observed,
-                    input,
-                    Happened::ObservedEnds,
-                    step,
-                );
-            }
-        }
+        Some(IncidentState::Observed) => observed(input, &mut status, step),
         Some(IncidentState::RollingBack) => rolling_back(input, case, &mut status, step),
         Some(IncidentState::Verifying) => verifying(input, case, &mut status, step),
         Some(
@@ -64,11 +55,26 @@ fn awaiting(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut S
     }
 }
 
+fn observed(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
+    if input.clocks.quiet >= input.policy.hold {
+        end(status, IncidentState::Observed, input, Happened::ObservedEnds, step);
+    }
+}
+
 fn escalated(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
     if follow_decision(input, case, status, step) {
         return;
     }
-    if input.clocks.quiet >= input.policy.hold && input.clocks.verified {
+    let here = input
+        .record
+        .current
+        .as_ref()
+        .is_some_and(|current| current.hash == input.seen.hash);
+    let wrote = verify::wrote(status);
+    if wrote && !here && verify::roll_out(status, &case.spec.bad.hash, input.seen, input.now) == RollOut::Complete {
+        // What was written before modosu stopped is rolled out after all: judge that from here on.
+        enter::arrive_by_plan(input, step);
+    } else if verify::proven(input.clocks, input.policy) {
         recover(input, case, status, step);
     }
 }
@@ -135,6 +141,12 @@ fn act(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) 
     mark_rolled_back(input, case, step);
     status.state = Some(IncidentState::RollingBack);
     status.acting_since = Some(input.now);
+    if let Some(last) = status.journal.iter().map(|entry| entry.seq).max() {
+        // Not the first attempt: the plan is made anew from what is there now.
+        status.plan_from = last;
+        status.plan_hash = None;
+        status.rolled_out_at = None;
+    }
     let happened = Happened::Acting { to: goal(case) };
     status.reason = happened.to_string();
     step.happened.push(happened);
@@ -191,68 +203,47 @@ fn verifying(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut 
     let late = input.now > deadline(input, case, status);
     if status.rolled_out_at.is_none() {
         settle_down(input, case, status, step, late);
-    } else if input.clocks.quiet >= input.policy.hold && input.clocks.verified {
+    } else if verify::proven(input.clocks, input.policy) {
         recover(input, case, status, step);
     } else if late {
         escalate(status, input, format!("{}; {}", tried(status), present(input)), step);
     }
 }
 
-/// Between the last write and the roll-out's end: is our goal there, something newer, or the bad state again?
+/// Between the last write and the roll-out's end.
 fn settle_down(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step, late: bool) {
-    let writes = || {
-        status
-            .plan
-            .iter()
-            .filter_map(|step| Some((step.target.as_deref()?, step.from.as_deref()?, step.to.as_deref()?)))
-    };
-    let seen = |target: &str| {
-        input
-            .seen
-            .parts
-            .iter()
-            .find(|(at, _)| at.to_string() == target)
-            .map(|(_, hash)| hash.as_str())
-    };
-    let last = |target: &str| writes().filter(|write| write.0 == target).last().map(|write| write.2);
-    let reached = writes().all(|(target, ..)| seen(target) == last(target));
-    let foreign = writes().any(|(target, ..)| {
-        let now = seen(target);
-        !writes().any(|write| write.0 == target && (now == Some(write.1) || now == Some(write.2)))
-    });
-    let since_write = status
-        .journal
-        .last()
-        .map_or(Duration::ZERO, |entry| between(entry.at, input.now));
-    if reached && input.seen.rolled_out.is_ok() {
-        status.rolled_out_at = Some(input.now);
-        status.reason = Happened::RolledOut.to_string();
-        enter::arrive_by_plan(input, step);
-        step.happened.push(Happened::RolledOut);
-    } else if foreign {
-        let by = named(&input.seen.hash, &input.seen.images);
-        end(
-            status,
-            IncidentState::Superseded,
-            input,
-            Happened::Superseded { by },
-            step,
-        );
-    } else if !reached && input.seen.hash == case.spec.bad.hash && since_write > WATCH_LAG {
-        escalate(
+    match verify::roll_out(status, &case.spec.bad.hash, input.seen, input.now) {
+        RollOut::Complete => {
+            status.rolled_out_at = Some(input.now);
+            status.reason = Happened::RolledOut.to_string();
+            enter::arrive_by_plan(input, step);
+            step.happened.push(Happened::RolledOut);
+        }
+        RollOut::Foreign => {
+            let by = named(&input.seen.hash, &input.seen.images);
+            end(
+                status,
+                IncidentState::Superseded,
+                input,
+                Happened::Superseded { by },
+                step,
+            );
+        }
+        RollOut::Undone => escalate(
             status,
             input,
             "somebody put the bad state back over ours".to_owned(),
             step,
-        );
-    } else if late {
-        let why = input.seen.rolled_out.clone().err().unwrap_or_default();
-        escalate(
-            status,
-            input,
-            format!("{}; not rolled out in time: {why}", tried(status)),
-            step,
-        );
+        ),
+        RollOut::Underway(why) if late => {
+            escalate(
+                status,
+                input,
+                format!("{}; not rolled out in time: {why}", tried(status)),
+                step,
+            );
+        }
+        RollOut::Underway(_) => {}
     }
 }
 

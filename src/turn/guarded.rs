@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use tracing::{Instrument, Span};
 
 use super::Shared;
 use crate::{
@@ -189,7 +190,13 @@ impl Guarded {
                 case: self.case.as_ref().map(OpenCase::case),
             });
             self.shown.verdict = Some(verdict);
-            let again = self.carry_out(shared, &policy, seen, &proven, step, now).await;
+            let span = if step.is_quiet() {
+                Span::none()
+            } else {
+                tracing::info_span!("turn", guard = self.name())
+            };
+            let carried = self.carry_out(shared, &policy, seen, &proven, step, now);
+            let again = carried.instrument(span).await;
             self.stand(&policy, clocks.blind, now);
             self.write_record(shared).await;
             if !again {

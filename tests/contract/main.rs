@@ -1,0 +1,10 @@
+//! The embedded world may only claim what the real servers do: the same calls, and the same queries over the same samples, against
+//! both.
+
+#![expect(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
+mod both;
+mod deployments;
+mod objects;
+mod things;
+mod watches;
