@@ -6,10 +6,16 @@
 
 mod config;
 mod decisions;
+mod hands;
 mod invalid;
+mod kills;
+mod limits;
+mod outages;
 mod releases;
 mod stage;
+mod stuck;
 mod triggers;
+mod trust;
 
 /// One story, two tests: `embedded::name` and `real::name`.
 #[macro_export]

@@ -10,7 +10,10 @@ use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams},
 };
-use modosu::model::{guard::Guard, incident::Incident};
+use modosu::model::{
+    guard::{Current, Guard},
+    incident::Incident,
+};
 use serde_json::{Value, json};
 
 /// Poll and scrape interval of all stories.
@@ -41,9 +44,7 @@ pub enum Kill {
 /// A write that modosu made.
 #[derive(Clone, Debug)]
 pub struct Written {
-    pub verb: String,
     pub resource: String,
-    pub subresource: String,
     pub name: String,
     pub code: u16,
     pub body: Value,
@@ -54,6 +55,10 @@ pub struct Written {
 pub struct Bad {
     pub error_share: Option<f64>,
     pub latency_ms: Option<f64>,
+    /// Its containers end, and end again after each start.
+    pub crash: Option<bool>,
+    /// What readiness probes are told.
+    pub ready: Option<bool>,
 }
 
 impl Stage {
@@ -67,6 +72,16 @@ impl Stage {
     pub async fn real(story: &str) -> Self {
         Self::with(story, |namespace| async move {
             real::Real::start(&namespace)
+                .await
+                .map(|real| Place::Real(Box::new(real)))
+        })
+        .await
+    }
+
+    /// On real servers of its own, which the story may break.
+    pub async fn real_alone(story: &str) -> Self {
+        Self::with(story, |namespace| async move {
+            real::Real::start_alone(&namespace)
                 .await
                 .map(|real| Place::Real(Box::new(real)))
         })
@@ -153,6 +168,14 @@ impl Stage {
             .unwrap();
     }
 
+    /// A release: the whole pod template as [`deployment`] makes it with this environment, changed at will.
+    pub async fn release(&self, name: &str, env: Value, change: impl FnOnce(&mut Value)) {
+        let mut template = deployment(&self.namespace, name, env)["spec"]["template"].take();
+        change(&mut template);
+        self.edit("apps/v1", "Deployment", name, json!({"spec": {"template": template}}))
+            .await;
+    }
+
     /// `kubectl rollout restart deployment/NAME`.
     pub async fn restart(&self, deployment: &str) {
         let patch = json!({"spec": {"template": {"metadata": {"annotations": {
@@ -209,6 +232,22 @@ impl Stage {
         match &self.place {
             Place::Embedded(embedded) => embedded.kill_at(point),
             Place::Real(real) => real.kill_at(point),
+        }
+    }
+
+    /// SIGTERM; gives the exit code and how long it took. For processes alone.
+    pub async fn terminate(&self) -> (Option<i32>, Duration) {
+        match &self.place {
+            Place::Embedded(_) => panic!("the embedded daemon is no process"),
+            Place::Real(real) => real.terminate().await,
+        }
+    }
+
+    /// `kill -9` now.
+    pub async fn kill(&self) {
+        match &self.place {
+            Place::Embedded(embedded) => embedded.kill(),
+            Place::Real(real) => real.kill().await,
         }
     }
 
@@ -291,6 +330,17 @@ impl Stage {
             .unwrap()
     }
 
+    /// The state that the guard says is running.
+    pub async fn current(&self, guard: &str) -> Option<Current> {
+        self.guard_now(guard).await.status?.current
+    }
+
+    /// Whether the guard remembers that state as one that must never be restored.
+    pub async fn is_bad(&self, guard: &str, hash: &str) -> bool {
+        let status = self.guard_now(guard).await.status.unwrap_or_default();
+        status.bad.iter().any(|bad| bad.hash == hash)
+    }
+
     /// All incidents of the namespace, oldest first.
     pub async fn incidents(&self) -> Vec<Incident> {
         let api = Api::<Incident>::namespaced(self.client.clone(), &self.namespace);
@@ -344,6 +394,17 @@ impl Stage {
         }
     }
 
+    /// Looks for so many seconds: it must be so all the time.
+    pub async fn always(&self, what: &str, seconds: u64, mut look: impl AsyncFnMut() -> bool) {
+        let end = tokio::time::Instant::now() + Duration::from_secs(seconds);
+        while tokio::time::Instant::now() < end {
+            if !look().await {
+                panic!("no longer so: {what}\n{}", self.tell().await);
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
     pub async fn wait(&self, seconds: u64) {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
     }
@@ -364,6 +425,15 @@ impl Stage {
             status.current.filter(|current| current.proven).map(|_| ())
         })
         .await;
+    }
+
+    /// The guard's current state is another one than `before`. Gives its hash.
+    pub async fn changed(&self, guard: &str, before: &str) -> String {
+        self.until(&format!("{guard} sees the change"), 30, async || {
+            let hash = self.current(guard).await?.hash;
+            (hash != before).then_some(hash)
+        })
+        .await
     }
 
     /// The one incident, once it is in that state.
