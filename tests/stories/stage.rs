@@ -5,6 +5,7 @@ mod real;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams},
@@ -237,6 +238,13 @@ impl Stage {
             .unwrap_or_default()
     }
 
+    /// What the guard's entry shows of one signal; `None` where its value is not known.
+    pub async fn signal(&self, guard: &str, signal: &str) -> Option<f64> {
+        let shown = self.shown(guard).await;
+        let all = shown["signals"].as_array()?;
+        all.iter().find(|one| one["name"] == signal)?["value"].as_f64()
+    }
+
     // ---- what is there ----------------------------------------------------------------------------------------
 
     pub fn api(&self, api_version: &str, kind: &str) -> Api<DynamicObject> {
@@ -261,6 +269,15 @@ impl Stage {
             .and_then(|entry| entry["value"].as_str())
             .unwrap_or_default()
             .to_owned()
+    }
+
+    /// The service's pods that are not on their way out, newest first.
+    pub async fn pods(&self, app: &str) -> Vec<DynamicObject> {
+        let mine = ListParams::default().labels(&format!("app={app}"));
+        let mut pods = self.api("v1", "Pod").list(&mine).await.unwrap().items;
+        pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
+        pods.sort_by_key(|pod| std::cmp::Reverse(pod.metadata.creation_timestamp.as_ref().map(|time| time.0)));
+        pods
     }
 
     pub async fn config_data(&self, name: &str) -> Value {
@@ -380,6 +397,16 @@ impl Stage {
 pub fn state_of(incident: &Incident) -> String {
     let state = incident.status.as_ref().and_then(|status| status.state);
     state.map(|state| format!("{state:?}")).unwrap_or_default()
+}
+
+/// When the incident's journal says that this target was written (`Deployment/orders`).
+pub fn written_at(incident: &Incident, target: &str) -> Timestamp {
+    let journal = incident.status.as_ref().map(|status| status.journal.as_slice());
+    let mut entries = journal.unwrap_or_default().iter();
+    let done =
+        entries.find(|entry| entry.target.as_deref() == Some(target) && entry.receipt.as_deref() == Some("done"));
+    done.unwrap_or_else(|| panic!("no receipt for {target}: {journal:?}"))
+        .at
 }
 
 /// A guard with times that fit a story; everything else is the default.
