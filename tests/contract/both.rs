@@ -202,7 +202,9 @@ pub fn normal(value: &Value) -> Value {
                     "message" if value.is_string() => masked(value.as_str().unwrap_or_default()).into(),
                     _ => normal(value),
                 };
-                (name.clone(), value)
+                // An owner's uid is part of a field's name.
+                let name = if name.starts_with("k:{\"uid\"") { "k:uid" } else { name };
+                (name.to_owned(), value)
             })
             .collect(),
         Value::Array(elements) => {
@@ -212,7 +214,7 @@ pub fn normal(value: &Value) -> Value {
             }
             elements.into()
         }
-        other => other.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
     }
 }
 

@@ -176,7 +176,9 @@ fn rows(answer: &Value) -> BTreeMap<String, f64> {
 }
 
 fn near(one: f64, other: f64, tolerance: f64) -> bool {
-    one.is_nan() && other.is_nan() || one == other || (one - other).abs() <= tolerance * one.abs().max(other.abs())
+    one.total_cmp(&other).is_eq()
+        || one.is_nan() && other.is_nan()
+        || (one - other).abs() <= tolerance * one.abs().max(other.abs())
 }
 
 fn counters(good: u64, bad: Option<u64>) -> String {

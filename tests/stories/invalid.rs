@@ -5,16 +5,43 @@ use serde_json::{Value, json};
 
 use crate::{stage::Stage, story};
 
+/// Guard, its condition, and what must stand in the message: place, advice, the line with its caret.
+const WRONG: [(&str, &str, [&str; 3]); 3] = [
+    (
+        "unknown-signal",
+        "success_rate < 70% or eror_rate > 5%",
+        [
+            "spec.triggers[0].condition: column 23: ",
+            "did you mean `error_rate`?",
+            "success_rate < 70% or eror_rate > 5%\n                      ^",
+        ],
+    ),
+    (
+        "bad-unit",
+        "error_rate > 250ms",
+        [
+            "spec.triggers[0].condition: column 14: ",
+            "such as `5%`",
+            "error_rate > 250ms\n             ^",
+        ],
+    ),
+    (
+        "no-condition",
+        "error_rate > > 5%",
+        [
+            "spec.triggers[0].condition: column 14: ",
+            "number",
+            "error_rate > > 5%\n             ^",
+        ],
+    ),
+];
+
 story!(wrong_guards);
 async fn wrong_guards(stage: &Stage) {
     stage
         .deploy("orders", json!([{"name": "WORKER_MODE", "value": "legacy"}]))
         .await;
-    for (name, condition) in [
-        ("unknown-signal", "success_rate < 70% or eror_rate > 5%"),
-        ("bad-unit", "error_rate > 250ms"),
-        ("no-condition", "error_rate > > 5%"),
-    ] {
+    for (name, condition, _) in WRONG {
         stage.guard(name, guarding("orders", condition)).await;
     }
     stage
@@ -23,45 +50,11 @@ async fn wrong_guards(stage: &Stage) {
     stage.guard("orders", json!({})).await;
     stage.daemon().await;
 
-    says(
-        stage,
-        "unknown-signal",
-        "InvalidGuard",
-        &[
-            "spec.triggers[0].condition: column 23: ",
-            "did you mean `error_rate`?",
-            "success_rate < 70% or eror_rate > 5%\n                      ^",
-        ],
-    )
-    .await;
-    says(
-        stage,
-        "bad-unit",
-        "InvalidGuard",
-        &[
-            "spec.triggers[0].condition: column 14: ",
-            "such as `5%`",
-            "error_rate > 250ms\n             ^",
-        ],
-    )
-    .await;
-    says(
-        stage,
-        "no-condition",
-        "InvalidGuard",
-        &[
-            "spec.triggers[0].condition: column 14: ",
-            "error_rate > > 5%\n             ^",
-        ],
-    )
-    .await;
-    says(
-        stage,
-        "missing-target",
-        "TargetMissing",
-        &["Deployment/nobody does not exist in this namespace"],
-    )
-    .await;
+    for (name, _, words) in WRONG {
+        says(stage, name, "InvalidGuard", &words).await;
+    }
+    let words = ["Deployment/nobody does not exist in this namespace"];
+    says(stage, "missing-target", "TargetMissing", &words).await;
     for wrong in ["unknown-signal", "bad-unit", "no-condition", "missing-target"] {
         let shown = stage.shown(wrong).await;
         assert_eq!(shown["state"], "NotReady", "{wrong} on the page");

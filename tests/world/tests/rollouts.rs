@@ -225,7 +225,7 @@ async fn a_config_map_is_read_when_a_container_starts_and_its_owner_is_recorded(
     };
     maps.create(&by_ann, &map).await.expect("created");
     let extra = json!({"spec": {"template": {"spec": {"containers": [{
-        "name": "orders", "image": "orders:1", "envFrom": [{"configMapRef": {"name": "settings"}}],
+        "name": "orders", "image": "orders:1", "readinessProbe": {"httpGet": {"port": 8080}}, "envFrom": [{"configMapRef": {"name": "settings"}}],
     }]}}}});
     world.create_deployment("shop", "orders", &[], &extra).expect("created");
     seconds(10).await;
