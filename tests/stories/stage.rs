@@ -389,8 +389,7 @@ impl Stage {
     /// Rolled out as `kubectl rollout status` says.
     pub async fn rolled_out(&self, name: &str) {
         self.until(&format!("{name} is rolled out"), 60, async || {
-            let workload = modosu::observe::objects::Workload::read(&self.deployment(name).await);
-            workload.rollout.complete().ok()
+            is_rolled_out(&self.deployment(name).await).then_some(())
         })
         .await;
     }
@@ -444,6 +443,17 @@ impl Stage {
 pub fn state_of(incident: &Incident) -> String {
     let state = incident.status.as_ref().and_then(|status| status.state);
     state.map(|state| format!("{state:?}")).unwrap_or_default()
+}
+
+/// As `kubectl rollout status` says; not by modosu's own words.
+fn is_rolled_out(deployment: &DynamicObject) -> bool {
+    let (data, generation) = (&deployment.data, deployment.metadata.generation);
+    let count = |name: &str| data["status"][name].as_i64().unwrap_or(0);
+    let wanted = data["spec"]["replicas"].as_i64().unwrap_or(1);
+    count("observedGeneration") >= generation.unwrap_or(0)
+        && ["updatedReplicas", "replicas", "availableReplicas"]
+            .iter()
+            .all(|name| count(name) == wanted)
 }
 
 /// A guard with times that fit a story; everything else is the default.
