@@ -190,7 +190,7 @@ impl Both {
 }
 
 /// Without what differs from run to run: versions, uids, times.
-fn normal(value: &Value) -> Value {
+pub fn normal(value: &Value) -> Value {
     match value {
         Value::Object(fields) => fields
             .iter()
@@ -234,7 +234,7 @@ fn masked(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-fn difference(real: &Value, embedded: &Value, path: &str) -> String {
+pub fn difference(real: &Value, embedded: &Value, path: &str) -> String {
     let mut lines = Vec::new();
     match (real, embedded) {
         (Value::Object(left), Value::Object(right)) => {

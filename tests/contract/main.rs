@@ -6,5 +6,7 @@
 mod both;
 mod deployments;
 mod objects;
+mod queries;
+mod rollouts;
 mod things;
 mod watches;

@@ -5,6 +5,7 @@ mod real;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams},
@@ -27,7 +28,7 @@ pub struct Stage {
 }
 
 enum Place {
-    Embedded(embedded::Embedded),
+    Embedded(Box<embedded::Embedded>),
     Real(Box<real::Real>),
 }
 
@@ -65,7 +66,9 @@ pub struct Bad {
 impl Stage {
     pub async fn embedded(story: &str) -> Self {
         Self::with(story, |namespace| async move {
-            embedded::Embedded::start(&namespace).await.map(Place::Embedded)
+            embedded::Embedded::start(&namespace)
+                .await
+                .map(|embedded| Place::Embedded(Box::new(embedded)))
         })
         .await
     }
@@ -270,6 +273,13 @@ impl Stage {
             .unwrap_or_default()
     }
 
+    /// What the guard's entry shows of one signal; `None` where its value is not known.
+    pub async fn signal(&self, guard: &str, signal: &str) -> Option<f64> {
+        let shown = self.shown(guard).await;
+        let all = shown["signals"].as_array()?;
+        all.iter().find(|one| one["name"] == signal)?["value"].as_f64()
+    }
+
     // ---- what is there ----------------------------------------------------------------------------------------
 
     pub fn api(&self, api_version: &str, kind: &str) -> Api<DynamicObject> {
@@ -294,6 +304,15 @@ impl Stage {
             .and_then(|entry| entry["value"].as_str())
             .unwrap_or_default()
             .to_owned()
+    }
+
+    /// The service's pods that are not on their way out, newest first.
+    pub async fn pods(&self, app: &str) -> Vec<DynamicObject> {
+        let mine = ListParams::default().labels(&format!("app={app}"));
+        let mut pods = self.api("v1", "Pod").list(&mine).await.unwrap().items;
+        pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
+        pods.sort_by_key(|pod| std::cmp::Reverse(pod.metadata.creation_timestamp.as_ref().map(|time| time.0)));
+        pods
     }
 
     pub async fn config_data(&self, name: &str) -> Value {
@@ -339,9 +358,9 @@ impl Stage {
     /// How often modosu patched this Deployment's template.
     pub fn template_patches(&self, deployment: &str) -> usize {
         let writes = self.writes();
-        let patches = writes
-            .iter()
-            .filter(|write| write.resource == "deployments" && write.name == deployment);
+        let patches = writes.iter().filter(|write| {
+            write.resource == "deployments" && write.subresource.is_empty() && write.name == deployment
+        });
         patches
             .filter(|write| write.body.to_string().contains("/spec/template"))
             .count()
@@ -436,7 +455,18 @@ impl Stage {
             Place::Embedded(_) => String::new(),
             Place::Real(real) => real.log(),
         };
-        format!("/status.json: {status}\nincidents: {incidents}\n{log}")
+        let mut writes = String::new();
+        for write in self.writes() {
+            let Written {
+                verb,
+                resource,
+                subresource,
+                name,
+                ..
+            } = write;
+            writes.push_str(&format!("{verb} {resource} {name} {subresource}\n"));
+        }
+        format!("/status.json: {status}\nincidents: {incidents}\nwrites:\n{writes}{log}")
     }
 }
 
@@ -454,6 +484,16 @@ fn is_rolled_out(deployment: &DynamicObject) -> bool {
         && ["updatedReplicas", "replicas", "availableReplicas"]
             .iter()
             .all(|name| count(name) == wanted)
+}
+
+/// When the incident's journal says that this target was written (`Deployment/orders`).
+pub fn written_at(incident: &Incident, target: &str) -> Timestamp {
+    let journal = incident.status.as_ref().map(|status| status.journal.as_slice());
+    let mut entries = journal.unwrap_or_default().iter();
+    let done =
+        entries.find(|entry| entry.target.as_deref() == Some(target) && entry.receipt.as_deref() == Some("done"));
+    done.unwrap_or_else(|| panic!("no receipt for {target}: {journal:?}"))
+        .at
 }
 
 /// A guard with times that fit a story; everything else is the default.

@@ -101,7 +101,8 @@ impl State {
     }
 
     fn next_at(&self) -> Option<Timestamp> {
-        self.node.next_at().into_iter().chain(self.control.next_at()).min()
+        let times = [self.node.next_at(), self.control.next_at(), self.prometheus.next_at()];
+        times.into_iter().flatten().min()
     }
 }
 
@@ -192,6 +193,7 @@ impl World {
         let now = self.now();
         self.inner
             .with(|state| state.prometheus.add_static(now, labels, Box::new(page)));
+        self.inner.wake();
     }
 
     /// Makes all pods of a service behave like this, whatever their settings say, until `behave`.

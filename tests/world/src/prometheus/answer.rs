@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use tower::Service;
 
 use super::{
-    evaluate::{Element, Evaluation, Worth},
+    evaluate::{Element, Evaluation, Run, Worth},
     parse,
-    series::Millis,
+    series::{Labels, Millis},
 };
 use crate::{
     number::{ratio, whole},
@@ -151,6 +151,10 @@ fn answer(
             let result: Vec<Value> = elements.iter().map(|one| element(one, at)).collect();
             json!({"resultType": "vector", "result": result})
         }
+        Worth::Matrix(runs) => {
+            let result: Vec<Value> = runs.iter().map(run).collect();
+            json!({"resultType": "matrix", "result": result})
+        }
     };
     let mut envelope = json!({"status": "success", "data": data});
     if !warnings.is_empty() {
@@ -168,14 +172,21 @@ fn moment(text: &str) -> Option<Millis> {
 }
 
 fn element(element: &Element, at: Millis) -> Value {
-    let name = element
-        .name
-        .iter()
-        .map(|name| ("__name__".to_owned(), Value::from(&**name)));
-    let labels = element.labels.iter();
-    let labels = labels.map(|(name, value)| (name.to_string(), Value::from(&**value)));
-    let metric: serde_json::Map<String, Value> = name.chain(labels).collect();
+    let metric = metric(element.name.as_deref(), &element.labels);
     json!({"metric": metric, "value": [seconds(at), shown(element.value)]})
+}
+
+fn run(run: &Run) -> Value {
+    let sample = |(at, value): &(Millis, f64)| json!([seconds(*at), shown(*value)]);
+    let values: Vec<Value> = run.samples.iter().map(sample).collect();
+    json!({"metric": metric(Some(&run.name), &run.labels), "values": values})
+}
+
+fn metric(name: Option<&str>, labels: &Labels) -> Value {
+    let name = name.iter().map(|name| ("__name__".to_owned(), Value::from(*name)));
+    let labels = labels.iter();
+    let labels = labels.map(|(name, value)| (name.to_string(), Value::from(&**value)));
+    name.chain(labels).collect()
 }
 
 fn seconds(at: Millis) -> Value {

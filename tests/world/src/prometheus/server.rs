@@ -51,6 +51,12 @@ impl Server {
         }
     }
 
+    /// When a scrape is due that cannot be made up for later.
+    pub(crate) fn next_at(&self) -> Option<Timestamp> {
+        let at = self.scrapes.next_at().filter(|_| !self.stopped)?;
+        Timestamp::from_millisecond(at).ok()
+    }
+
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped
     }
