@@ -28,7 +28,7 @@ pub struct Stage {
 }
 
 enum Place {
-    Embedded(embedded::Embedded),
+    Embedded(Box<embedded::Embedded>),
     Real(Box<real::Real>),
 }
 
@@ -64,7 +64,9 @@ pub struct Bad {
 impl Stage {
     pub async fn embedded(story: &str) -> Self {
         Self::with(story, |namespace| async move {
-            embedded::Embedded::start(&namespace).await.map(Place::Embedded)
+            embedded::Embedded::start(&namespace)
+                .await
+                .map(|embedded| Place::Embedded(Box::new(embedded)))
         })
         .await
     }
@@ -362,9 +364,9 @@ impl Stage {
     /// How often modosu patched this Deployment's template.
     pub fn template_patches(&self, deployment: &str) -> usize {
         let writes = self.writes();
-        let patches = writes
-            .iter()
-            .filter(|write| write.resource == "deployments" && write.name == deployment);
+        let patches = writes.iter().filter(|write| {
+            write.resource == "deployments" && write.subresource.is_empty() && write.name == deployment
+        });
         patches
             .filter(|write| write.body.to_string().contains("/spec/template"))
             .count()
@@ -412,8 +414,7 @@ impl Stage {
     /// Rolled out as `kubectl rollout status` says.
     pub async fn rolled_out(&self, name: &str) {
         self.until(&format!("{name} is rolled out"), 60, async || {
-            let workload = modosu::observe::objects::Workload::read(&self.deployment(name).await);
-            workload.rollout.complete().ok()
+            is_rolled_out(&self.deployment(name).await).then_some(())
         })
         .await;
     }
@@ -460,13 +461,35 @@ impl Stage {
             Place::Embedded(_) => String::new(),
             Place::Real(real) => real.log(),
         };
-        format!("/status.json: {status}\nincidents: {incidents}\n{log}")
+        let mut writes = String::new();
+        for write in self.writes() {
+            let Written {
+                verb,
+                resource,
+                subresource,
+                name,
+                ..
+            } = write;
+            writes.push_str(&format!("{verb} {resource} {name} {subresource}\n"));
+        }
+        format!("/status.json: {status}\nincidents: {incidents}\nwrites:\n{writes}{log}")
     }
 }
 
 pub fn state_of(incident: &Incident) -> String {
     let state = incident.status.as_ref().and_then(|status| status.state);
     state.map(|state| format!("{state:?}")).unwrap_or_default()
+}
+
+/// As `kubectl rollout status` says; not by modosu's own words.
+fn is_rolled_out(deployment: &DynamicObject) -> bool {
+    let (data, generation) = (&deployment.data, deployment.metadata.generation);
+    let count = |name: &str| data["status"][name].as_i64().unwrap_or(0);
+    let wanted = data["spec"]["replicas"].as_i64().unwrap_or(1);
+    count("observedGeneration") >= generation.unwrap_or(0)
+        && ["updatedReplicas", "replicas", "availableReplicas"]
+            .iter()
+            .all(|name| count(name) == wanted)
 }
 
 /// When the incident's journal says that this target was written (`Deployment/orders`).

@@ -9,22 +9,8 @@ use tokio::time::Instant;
 use crate::{
     stage::{Bad, Stage, deployment},
     story,
+    triggers::PLAN_A,
 };
-
-/// Plan A's triggers, byte for byte as its file has them.
-const PLAN_A: &str = r#"triggers:
-  - name: "テスト成功率低下"
-    condition: "success_rate < 70%"
-    action: "automatic_rollback"
-
-  - name: "パフォーマンス劣化"
-    condition: "response_time > baseline * 1.5"
-    action: "alert_and_manual_review"
-
-  - name: "エラー率上昇"
-    condition: "error_rate > 5%"
-    action: "automatic_rollback"
-"#;
 
 story!(a_crash_loop);
 async fn a_crash_loop(stage: &Stage) {
@@ -57,7 +43,7 @@ async fn crash_loop(stage: &Stage, spec: Value, strategy: Value) {
     stage.release("orders", never_ready, |_| {}).await;
     stage
         .until("its first crash", 40, async || {
-            pods(stage).await.iter().any(|pod| ends(pod) > 0).then_some(())
+            stage.pods("orders").await.iter().any(|pod| ends(pod) > 0).then_some(())
         })
         .await;
     let first_crash = Instant::now();
@@ -106,7 +92,12 @@ async fn crashes_of_old_pods_do_not_count(stage: &Stage) {
     stage.misbehave("orders", crash);
     stage
         .until("the old pod ended three times", 60, async || {
-            pods(stage).await.iter().any(|pod| ends(pod) >= 3).then_some(())
+            stage
+                .pods("orders")
+                .await
+                .iter()
+                .any(|pod| ends(pod) >= 3)
+                .then_some(())
         })
         .await;
     stage
@@ -115,7 +106,7 @@ async fn crashes_of_old_pods_do_not_count(stage: &Stage) {
         })
         .await;
     assert_eq!(stage.env("orders", "VERSION").await, "b");
-    let new = pods(stage).await;
+    let new = stage.pods("orders").await;
     assert!(
         new.iter().any(|pod| ends(pod) == 0),
         "the new pod is there, and did not crash"
@@ -191,27 +182,19 @@ async fn is_never_proven(stage: &Stage, a: &str, b: &str) {
 
 /// The hashes of the states that modosu keeps.
 async fn kept(stage: &Stage) -> Vec<String> {
-    let all = list(stage, "apps/v1", "ControllerRevision").await;
+    let revisions = stage.api("apps/v1", "ControllerRevision");
+    let all = revisions.list(&ListParams::default()).await.unwrap().items;
     let notes = all.into_iter().filter_map(|kept| kept.metadata.annotations);
     notes
         .filter_map(|notes| notes.get("modosu.dev/hash").cloned())
         .collect()
 }
 
-async fn pods(stage: &Stage) -> Vec<DynamicObject> {
-    list(stage, "v1", "Pod").await
-}
-
-async fn list(stage: &Stage, api_version: &str, kind: &str) -> Vec<DynamicObject> {
-    let api = stage.api(api_version, kind);
-    api.list(&ListParams::default()).await.unwrap().items
-}
-
-/// How often the pod's container has ended.
+/// How often the pod's container has ended: restarted, or lying dead.
 fn ends(pod: &DynamicObject) -> i64 {
-    modosu::observe::objects::Pod::read(pod)
-        .iter()
-        .flat_map(|pod| &pod.containers)
-        .map(|container| container.ended)
-        .sum()
+    let status = &pod.data["status"]["containerStatuses"][0];
+    let restarts = status["restartCount"].as_i64().unwrap_or(0);
+    let (now, before) = (&status["state"], &status["lastState"]);
+    let waits = now["waiting"].is_object() && before["terminated"].is_object();
+    restarts + i64::from(now["terminated"].is_object() || waits)
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{stage::Stage, story};
 
 /// The file as plan A has it.
-const PLAN_A: &str = r#"triggers:
+pub const PLAN_A: &str = r#"triggers:
   - name: "テスト成功率低下"
     condition: "success_rate < 70%"
     action: "automatic_rollback"

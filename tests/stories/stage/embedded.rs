@@ -55,6 +55,8 @@ impl Embedded {
             > = kube::Api::all(admin.clone());
             crds.create(&kube::api::PostParams::default(), &crd).await?;
         }
+        // Until they are established.
+        tokio::time::sleep(Duration::from_millis(100)).await;
         Ok(Self {
             world,
             daemons: AtomicUsize::new(0),
