@@ -190,7 +190,7 @@ impl Both {
 }
 
 /// Without what differs from run to run: versions, uids, times.
-fn normal(value: &Value) -> Value {
+pub fn normal(value: &Value) -> Value {
     match value {
         Value::Object(fields) => fields
             .iter()
@@ -202,7 +202,9 @@ fn normal(value: &Value) -> Value {
                     "message" if value.is_string() => masked(value.as_str().unwrap_or_default()).into(),
                     _ => normal(value),
                 };
-                (name.clone(), value)
+                // An owner's uid is part of a field's name.
+                let name = if name.starts_with("k:{\"uid\"") { "k:uid" } else { name };
+                (name.to_owned(), value)
             })
             .collect(),
         Value::Array(elements) => {
@@ -212,7 +214,7 @@ fn normal(value: &Value) -> Value {
             }
             elements.into()
         }
-        other => other.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
     }
 }
 
@@ -234,7 +236,7 @@ fn masked(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-fn difference(real: &Value, embedded: &Value, path: &str) -> String {
+pub fn difference(real: &Value, embedded: &Value, path: &str) -> String {
     let mut lines = Vec::new();
     match (real, embedded) {
         (Value::Object(left), Value::Object(right)) => {

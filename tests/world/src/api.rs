@@ -247,10 +247,11 @@ fn delete_all(state: &mut State, kind: &Kind, route: &Route, body: &Value) -> Re
     let names: Vec<_> = reading::selected(store, kind, route, &selection)
         .map(|object| kind.key(text(object, "/metadata/namespace"), text(object, "/metadata/name")))
         .collect();
+    let deleted = reading::list(store, &mut state.pages, kind, route)?;
     for key in names {
         state.cluster.delete(kind, &key, body, route.dry_run(body))?;
     }
-    reading::list(&state.cluster.store, &mut state.pages, kind, route).map(|list| Outcome::Object(200, list))
+    Ok(Outcome::Object(200, deleted))
 }
 
 /// The field manager: said, or "unknown" as where a client names no agent.

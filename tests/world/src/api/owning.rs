@@ -19,6 +19,8 @@ pub(crate) struct Writer {
     pub(crate) now: String,
     /// Whether the kind comes from a definition: then `spec` itself is a field like any other.
     pub(crate) custom: bool,
+    /// Whether `data` is one thing, as in a ControllerRevision.
+    pub(crate) whole_data: bool,
 }
 
 /// Fields of the metadata that nobody owns.
@@ -179,6 +181,7 @@ pub(crate) fn by(list: &str) -> By {
 #[derive(Default)]
 struct Changes {
     structure: &'static [&'static str],
+    whole_data: bool,
     set: FieldSet,
     removed: FieldSet,
 }
@@ -188,6 +191,7 @@ impl Changes {
         let structure = if writer.custom { &STRUCTURE[..1] } else { &STRUCTURE[..] };
         let mut changes = Changes {
             structure,
+            whole_data: writer.whole_data,
             ..Changes::default()
         };
         changes.compare(old, new, &mut Vec::new());
@@ -198,7 +202,7 @@ impl Changes {
         if old == new {
             return;
         }
-        match (steps(old, path), steps(new, path)) {
+        match (self.steps(old, path), self.steps(new, path)) {
             (Some(old), Some(new)) => self.compare_steps(&old, &new, path),
             _ => self.set.insert(path.clone()),
         }
@@ -222,7 +226,7 @@ impl Changes {
 
     /// The field itself and all below it.
     fn every(&mut self, value: &Value, path: &mut Path, removed: bool) {
-        let below = steps(value, path).unwrap_or_default();
+        let below = self.steps(value, path).unwrap_or_default();
         let structure = path.last().is_some_and(|step| self.structure.contains(&step.as_str()));
         if below.is_empty() || !structure {
             let set = if removed { &mut self.removed } else { &mut self.set };
@@ -236,33 +240,35 @@ impl Changes {
     }
 }
 
-/// What is below a map or a list whose elements are told apart; `None` where the value is one thing.
-fn steps(value: &Value, path: &[String]) -> Option<Map<String, Value>> {
-    if path.last().is_some_and(|step| WHOLE.contains(&step.as_str())) {
-        return None;
-    }
-    if let Some(fields) = value.as_object() {
-        let fields = fields.iter();
-        return Some(
-            fields
-                .map(|(name, value)| (format!("f:{name}"), value.clone()))
-                .collect(),
-        );
-    }
-    let elements = value.as_array()?;
-    let name = path.last()?.strip_prefix("f:")?;
-    match by(name) {
-        By::Whole => None,
-        By::Value => Some(elements.iter().map(|one| (format!("v:{one}"), Value::Null)).collect()),
-        By::Keys(keys) => {
-            let named = |one: &Value| {
-                let key: Map<String, Value> = keys
-                    .iter()
-                    .filter_map(|key| Some(((*key).to_owned(), one.get(key)?.clone())))
-                    .collect();
-                (!key.is_empty()).then(|| (format!("k:{}", Value::Object(key)), one.clone()))
-            };
-            elements.iter().map(named).collect()
+impl Changes {
+    /// What is below a map or a list whose elements are told apart; `None` where the value is one thing.
+    fn steps(&self, value: &Value, path: &[String]) -> Option<Map<String, Value>> {
+        let last = path.last().map_or("", String::as_str);
+        let is_data = self.whole_data && path.len() == 1 && last == "f:data";
+        if is_data || WHOLE.contains(&last) || last.starts_with("k:{\"uid\":") {
+            return None;
+        }
+        if let Some(fields) = value.as_object() {
+            let fields = fields.iter();
+            return Some(
+                fields
+                    .map(|(name, value)| (format!("f:{name}"), value.clone()))
+                    .collect(),
+            );
+        }
+        let elements = value.as_array()?;
+        match by(last.strip_prefix("f:")?) {
+            By::Whole => None,
+            By::Value => Some(elements.iter().map(|one| (format!("v:{one}"), Value::Null)).collect()),
+            By::Keys(keys) => elements.iter().map(|one| keyed(one, keys)).collect(),
         }
     }
+}
+
+fn keyed(element: &Value, keys: &[&str]) -> Option<(String, Value)> {
+    let present = keys
+        .iter()
+        .filter_map(|key| Some(((*key).to_owned(), element.get(key)?.clone())));
+    let key: Map<String, Value> = present.collect();
+    (!key.is_empty()).then(|| (format!("k:{}", Value::Object(key)), element.clone()))
 }

@@ -51,6 +51,7 @@ impl Cluster {
             api_version: kind.api_version(),
             now: self.now(),
             custom: kind.is_custom(),
+            whole_data: kind.plural == "controllerrevisions",
         }
     }
 

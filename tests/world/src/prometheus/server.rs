@@ -1,16 +1,23 @@
 //! Prometheus as a whole: its scrapes, its samples, and whether it runs.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use jiff::Timestamp;
 
 use super::{
+    ast::Expr,
+    parse,
     scrape::Scrapes,
     series::{Labels, Millis, Storage},
     target::{Page, Source},
 };
-use crate::{node::Node, world::WorldOptions};
+use crate::{audit::Reply, node::Node, world::WorldOptions};
 
 /// How often series without new samples are dropped.
 const SWEEP: Millis = 10 * 60 * 1000;
+
+/// Queries that are kept parsed.
+const REMEMBERED: usize = 512;
 
 /// The server.
 pub(crate) struct Server {
@@ -18,7 +25,11 @@ pub(crate) struct Server {
     pub(crate) storage: Storage,
     stopped: bool,
     swept: Millis,
+    parsed: BTreeMap<String, Arc<Expr>>,
+    hook: Option<Hook>,
 }
+
+pub(crate) type Hook = Arc<dyn Fn(&str) -> Reply + Send + Sync>;
 
 impl Server {
     pub(crate) fn new(options: &WorldOptions) -> Self {
@@ -28,6 +39,8 @@ impl Server {
             storage: Storage::default(),
             stopped: false,
             swept: 0,
+            parsed: BTreeMap::new(),
+            hook: None,
         }
     }
 
@@ -44,11 +57,39 @@ impl Server {
         }
     }
 
+    /// The query as an expression; those asked again and again are parsed once.
+    pub(crate) fn parsed(&mut self, query: &str) -> Result<Arc<Expr>, String> {
+        if let Some(expression) = self.parsed.get(query) {
+            return Ok(expression.clone());
+        }
+        let expression = Arc::new(parse::parsed(query)?);
+        if self.parsed.len() >= REMEMBERED {
+            self.parsed.clear();
+        }
+        self.parsed.insert(query.to_owned(), expression.clone());
+        Ok(expression)
+    }
+
     /// Learns which pods there are, after they changed.
     pub(crate) fn discover(&mut self, now: Timestamp, node: &Node) {
         if !self.stopped {
             self.scrapes.discover(node, now.as_millisecond());
         }
+    }
+
+    /// When a scrape is due that cannot be made up for later.
+    pub(crate) fn next_at(&self) -> Option<Timestamp> {
+        let at = self.scrapes.next_at().filter(|_| !self.stopped)?;
+        Timestamp::from_millisecond(at).ok()
+    }
+
+    pub(crate) fn hook(&mut self, hook: Option<Hook>) {
+        self.hook = hook;
+    }
+
+    /// What is to be done with this query.
+    pub(crate) fn reply(&self, query: &str) -> Reply {
+        self.hook.as_ref().map_or(Reply::GoOn, |hook| hook(query))
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
