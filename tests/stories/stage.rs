@@ -44,7 +44,9 @@ pub enum Kill {
 /// A write that modosu made.
 #[derive(Clone, Debug)]
 pub struct Written {
+    pub verb: String,
     pub resource: String,
+    pub subresource: String,
     pub name: String,
     pub code: u16,
     pub body: Value,
