@@ -6,7 +6,7 @@ use crate::{
     judge::{Status, policy::Policy},
     model::{
         guard::{BadState, Baseline, Current, GuardStatus},
-        incident::{IncidentState, IncidentStatus},
+        incident::{IncidentSpec, IncidentState, IncidentStatus},
     },
 };
 
@@ -160,13 +160,7 @@ fn held_now(input: &Input) -> Vec<String> {
         Status::Quiet | Status::NotArmed(_) | Status::Unknown(_) => false,
     });
     let mut names: Vec<String> = held.map(|trigger| trigger.name.clone()).collect();
-    let rules = |name: &str| input.policy.triggers.iter().any(|rule| rule.name == name);
-    let in_case = input
-        .case
-        .into_iter()
-        .flat_map(|case| &case.spec.triggers)
-        .map(|evidence| evidence.name.clone());
-    names.extend(in_case.filter(|name| rules(name)));
+    names.extend(input.case.into_iter().flat_map(|case| fired(case.spec, input.policy)));
     // What the left state inherited and never shook off is inherited once more.
     names.extend(
         input
@@ -178,6 +172,23 @@ fn held_now(input: &Input) -> Vec<String> {
     names.sort();
     names.dedup();
     names
+}
+
+/// The incident ends because another state came while its plan ran. Whatever the judge remembers by then (nothing, after
+/// a start), that state is not to blame for what the incident was opened for.
+pub fn pass_on(record: &mut GuardStatus, spec: &IncidentSpec, policy: &Policy) {
+    if let Some(current) = &mut record.current {
+        current.held_before.extend(fired(spec, policy));
+        current.held_before.sort();
+        current.held_before.dedup();
+    }
+}
+
+/// The triggers that the incident was opened for; hard facts are of one revision's pods and do not pass on.
+fn fired(spec: &IncidentSpec, policy: &Policy) -> Vec<String> {
+    let names = spec.triggers.iter().map(|evidence| &evidence.name);
+    let rules = |name: &&String| policy.triggers.iter().any(|rule| rule.name == **name);
+    names.filter(rules).cloned().collect()
 }
 
 /// What healthy time makes of the current state: proof, baseline, forgiveness of inherited triggers.

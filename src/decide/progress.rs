@@ -220,6 +220,7 @@ fn settle_down(input: &Input, case: Case, status: &mut IncidentStatus, step: &mu
             step.happened.push(Happened::RolledOut);
         }
         RollOut::Foreign => {
+            enter::pass_on(&mut step.record, case.spec, input.policy);
             let by = named(&input.seen.hash, &input.seen.images);
             end(
                 status,

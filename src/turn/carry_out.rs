@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     act::{ApiError, record, run, snapshot},
-    decide::{Act, Happened, Step, WhyNot, open, plan},
+    decide::{Act, Happened, Step, WhyNot, enter, open, plan},
     judge::policy::Policy,
     model::{
         guard::IncidentRef,
@@ -200,6 +200,7 @@ impl Guarded {
         };
         let state = if matches!(happened, Happened::Superseded { .. }) {
             self.record.incident = None;
+            enter::pass_on(&mut self.record, &case.spec, policy);
             case.status.closed_at = Some(now);
             IncidentState::Superseded
         } else {
