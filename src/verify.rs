@@ -44,10 +44,12 @@ pub fn roll_out(status: &IncidentStatus, bad: &str, seen: &Seen, now: Timestamp)
             .find(|write| write.target == target)
             .map(|write| write.to)
     };
+    // A ConfigMap that the present template does not use is not seen at all, which tells nothing.
     let known = |target: &str, hash: Option<&str>| {
-        writes
-            .iter()
-            .any(|write| write.target == target && (hash == Some(write.from) || hash == Some(write.to)))
+        hash.is_none_or(|hash| {
+            let mut of_target = writes.iter().filter(|write| write.target == target);
+            of_target.any(|write| hash == write.from || hash == write.to)
+        })
     };
     let settled = writes.iter().all(|write| holds(write.target) == goal(write.target));
     let since_write = status
@@ -63,10 +65,15 @@ pub fn roll_out(status: &IncidentStatus, bad: &str, seen: &Seen, now: Timestamp)
     }
 }
 
-/// Whether the plan changed anything yet.
-pub fn wrote(status: &IncidentStatus) -> bool {
-    let done = |entry: &JournalEntry| entry.target.is_some() && entry.receipt.as_deref() == Some("done");
-    status.journal.iter().any(done)
+/// Whether anything was changed, or may have been: an intent that has no receipt.
+pub fn may_have_written(status: &IncidentStatus) -> bool {
+    let receipt = |seq: u32| {
+        let mut of_step = status.journal.iter().filter(|entry| entry.seq == seq);
+        of_step.find_map(|entry| entry.receipt.as_deref())
+    };
+    let intent = |entry: &&JournalEntry| entry.target.is_some() && entry.intent.is_some();
+    let mut intents = status.journal.iter().filter(intent);
+    intents.any(|intent| receipt(intent.seq).is_none_or(|word| word == "done"))
 }
 
 /// No trigger and no hard fact for `hold`, on readings made after the roll-out; and the guard's own conditions hold.

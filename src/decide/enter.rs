@@ -1,12 +1,12 @@
 //! Pure. Entering a state, and what healthy time makes of it: proven, with a baseline.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use super::{Act, Happened, Input, Step, between, happened::named};
+use super::{Act, Case, Happened, Input, Step, between, happened::named};
 use crate::{
     judge::{Status, policy::Policy},
     model::{
-        guard::{BadState, Baseline, Current, GuardStatus},
-        incident::{IncidentSpec, IncidentState, IncidentStatus},
+        guard::{Action, BadState, Baseline, Current, GuardStatus},
+        incident::{IncidentState, IncidentStatus},
     },
 };
 
@@ -53,11 +53,16 @@ pub fn enter(input: &Input, step: &mut Step) -> bool {
     true
 }
 
-/// Going to `input.seen` as the goal of modosu's own plan: never a change of its own.
-pub fn arrive_by_plan(input: &Input, step: &mut Step) {
-    arrive(input, step, Vec::new());
-    if let Some(current) = &mut step.record.current {
+/// Going to `input.seen` as the goal of modosu's own plan: never a change of its own. What else somebody changed on the
+/// way is one.
+pub fn arrive_by_plan(input: &Input, case: Case, step: &mut Step) {
+    let planned = |name: &str| case.status.plan.iter().any(|planned| planned.step == name);
+    let to = case.spec.restore_to.as_ref().map(|to| to.hash.as_str());
+    let as_planned = !planned("restore") || planned("setEnv") || to == Some(input.seen.hash.as_str());
+    arrive(input, step, held_now(input));
+    if let Some(current) = step.record.current.as_mut().filter(|_| as_planned) {
         current.change = false;
+        current.held_before.clear();
     }
 }
 
@@ -76,15 +81,13 @@ fn arrive(input: &Input, step: &mut Step, held_before: Vec<String>) {
         held_before: if known { Vec::new() } else { held_before },
     });
     step.actions.push(Act::Begin { since: input.now });
-    let snapshot = input.proven.iter().find(|state| state.hash == input.seen.hash);
-    step.actions.extend(snapshot.map(|state| Act::Touch {
-        name: state.name.clone(),
-    }));
 }
 
 /// What leaving a state means for it, and for the incident that was open.
 fn leave(input: &Input, left: &Current, step: &mut Step) {
-    let case = input.case.filter(|case| case.spec.bad.hash == left.hash);
+    // An eye that is kept on something is no verdict on the state.
+    let hurts = |case: &Case| case.spec.bad.hash == left.hash && case.status.action != Some(Action::Monitor);
+    let case = input.case.filter(hurts);
     let younger = left.change && between(left.since, input.now) < input.policy.watch_for;
     if case.is_some() || (known(input) && younger) {
         mark_bad(
@@ -97,7 +100,7 @@ fn leave(input: &Input, left: &Current, step: &mut Step) {
     }
     if let (Some(case), Some(status)) = (input.case, step.case.as_mut()) {
         let to = case.spec.restore_to.as_ref().map(|state| state.hash.as_str());
-        let by_hand = to == Some(input.seen.hash.as_str()) && status.state != Some(IncidentState::Verifying);
+        let by_hand = to == Some(input.seen.hash.as_str());
         let (state, happened) = if by_hand {
             (IncidentState::RecoveredByHand, Happened::RecoveredByHand)
         } else {
@@ -146,49 +149,47 @@ pub fn mark_bad(
         incident,
         rolled_back: false,
     });
-    let surplus = record.bad.len().saturating_sub(KEPT_BAD);
-    record.bad.drain(..surplus);
+    if record.bad.len() > KEPT_BAD {
+        // A mark is needed as long as the state could be restored.
+        let proven = |bad: &BadState| input.proven.iter().any(|state| state.hash == bad.hash);
+        let oldest = record.bad.iter().position(|bad| !proven(bad)).unwrap_or(0);
+        record.bad.remove(oldest);
+    }
 }
 
 /// So many bad states are remembered, so that a status stays small.
 const KEPT_BAD: usize = 50;
 
-/// The triggers that hold right now: a state that comes now is not to blame for them.
+/// What holds right now, or did when it was last known: a state that comes now is not to blame for it. Hard facts are of
+/// the objects themselves, so that only those count which hold now.
 fn held_now(input: &Input) -> Vec<String> {
     let held = input.verdict.triggers.iter().filter(|trigger| match trigger.status {
         Status::Suspect { .. } | Status::Firing { .. } => true,
-        Status::Quiet | Status::NotArmed(_) | Status::Unknown(_) => false,
+        Status::Unknown(_) => !trigger.held.is_zero(),
+        Status::Quiet | Status::NotArmed(_) => false,
     });
     let mut names: Vec<String> = held.map(|trigger| trigger.name.clone()).collect();
-    names.extend(input.case.into_iter().flat_map(|case| fired(case.spec, input.policy)));
+    let facts = input.verdict.firing.iter().filter(|finding| finding.hard_fact);
+    names.extend(facts.map(|finding| finding.name.clone()));
+    let rules = |name: &str| input.policy.triggers.iter().any(|rule| rule.name == name);
+    let in_case = input
+        .case
+        .into_iter()
+        .flat_map(|case| &case.spec.triggers)
+        .map(|evidence| evidence.name.clone());
+    names.extend(in_case.filter(|name| rules(name)));
     // What the left state inherited and never shook off is inherited once more.
     names.extend(
         input
             .record
             .current
             .iter()
-            .flat_map(|current| current.held_before.clone()),
+            .flat_map(|current| current.held_before.clone())
+            .filter(|name| rules(name)),
     );
     names.sort();
     names.dedup();
     names
-}
-
-/// The incident ends because another state came while its plan ran. Whatever the judge remembers by then (nothing, after
-/// a start), that state is not to blame for what the incident was opened for.
-pub fn pass_on(record: &mut GuardStatus, spec: &IncidentSpec, policy: &Policy) {
-    if let Some(current) = &mut record.current {
-        current.held_before.extend(fired(spec, policy));
-        current.held_before.sort();
-        current.held_before.dedup();
-    }
-}
-
-/// The triggers that the incident was opened for; hard facts are of one revision's pods and do not pass on.
-fn fired(spec: &IncidentSpec, policy: &Policy) -> Vec<String> {
-    let names = spec.triggers.iter().map(|evidence| &evidence.name);
-    let rules = |name: &&String| policy.triggers.iter().any(|rule| rule.name == **name);
-    names.filter(rules).cloned().collect()
 }
 
 /// What healthy time makes of the current state: proof, baseline, forgiveness of inherited triggers.
@@ -201,8 +202,12 @@ pub fn settle(input: &Input, step: &mut Step) {
     current
         .held_before
         .retain(|name| input.clocks.quiet_by.get(name).is_none_or(|quiet| *quiet < hold));
-    let snapshot_exists = input.proven.iter().any(|state| state.hash == current.hash);
-    if !current.proven && snapshot_exists {
+    let snapshot = input.proven.iter().find(|state| state.hash == current.hash);
+    let stale = snapshot.filter(|state| state.last_running < current.since);
+    step.actions.extend(stale.map(|state| Act::Touch {
+        name: state.name.clone(),
+    }));
+    if !current.proven && snapshot.is_some() {
         current.proven = true;
         step.happened.push(Happened::Proven {
             hash: named(&current.hash, &current.images),

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Act, Case, Happened, Input, Step, between, enter, enter::close, happened::named, open::automatic};
+use super::{Act, Case, Happened, Input, Step, WhyNot, between, enter, enter::close, happened::named, open::automatic};
 use crate::{
     model::{
-        guard::{Action, KeptState},
+        guard::{Action, KeptState, Mode},
         incident::{IncidentState, IncidentStatus, Timings, Verb},
     },
     verify::{self, RollOut},
@@ -26,7 +26,7 @@ pub fn progress(input: &Input, step: &mut Step) {
         None => {}
         Some(IncidentState::AwaitingDecision) => awaiting(input, case, &mut status, step),
         Some(IncidentState::Escalated) => escalated(input, case, &mut status, step),
-        Some(IncidentState::Observed) => observed(input, &mut status, step),
+        Some(IncidentState::Observed) => observed(input, case, &mut status, step),
         Some(IncidentState::RollingBack) => rolling_back(input, case, &mut status, step),
         Some(IncidentState::Verifying) => verifying(input, case, &mut status, step),
         Some(
@@ -45,7 +45,8 @@ fn awaiting(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut S
     if follow_decision(input, case, status, step) {
         return;
     }
-    if automatic(input).is_ok() && status.action != Some(Action::AutomaticRollback) {
+    let joined = status.action != Some(Action::AutomaticRollback);
+    if joined && automatic(input).is_ok() && cannot_roll_back(input, case).is_none() {
         raise(input, status, step);
         act(input, case, status, step);
     } else if input.clocks.quiet >= PASSES_AFTER {
@@ -55,9 +56,28 @@ fn awaiting(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut S
     }
 }
 
-fn observed(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
+fn observed(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
     if input.clocks.quiet >= input.policy.hold {
         end(status, IncidentState::Observed, input, Happened::ObservedEnds, step);
+        return;
+    }
+    raise(input, status, step);
+    if status.action == Some(Action::Monitor) || input.policy.mode.min(input.cap) == Mode::Observe {
+        return;
+    }
+    // More than an eye is needed now.
+    let automatic = match (automatic(input), cannot_roll_back(input, case)) {
+        (Ok(()), Some(because)) => Err(WhyNot::NoPlan(because)),
+        (allowed, _) => allowed,
+    };
+    match automatic {
+        Ok(()) => act(input, case, status, step),
+        Err(why) => {
+            let happened = Happened::PeopleDecide { why };
+            status.state = Some(IncidentState::AwaitingDecision);
+            status.reason = happened.to_string();
+            step.happened.push(happened);
+        }
     }
 }
 
@@ -70,10 +90,11 @@ fn escalated(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut 
         .current
         .as_ref()
         .is_some_and(|current| current.hash == input.seen.hash);
-    let wrote = verify::wrote(status);
+    let wrote = verify::may_have_written(status) && status.rolled_out_at.is_none();
     if wrote && !here && verify::roll_out(status, &case.spec.bad.hash, input.seen, input.now) == RollOut::Complete {
         // What was written before modosu stopped is rolled out after all: judge that from here on.
-        enter::arrive_by_plan(input, step);
+        status.rolled_out_at = Some(input.now);
+        enter::arrive_by_plan(input, case, step);
     } else if verify::proven(input.clocks, input.policy) {
         recover(input, case, status, step);
     }
@@ -115,8 +136,11 @@ fn cannot_roll_back(input: &Input, case: Case) -> Option<String> {
     let Some(to) = &case.spec.restore_to else {
         return restores.then(|| "there is no proven state to go back to".to_owned());
     };
-    let bad = input.record.bad.iter().any(|bad| bad.hash == to.hash);
-    bad.then(|| format!("{} is marked bad meanwhile", to.hash))
+    if input.record.bad.iter().any(|bad| bad.hash == to.hash) {
+        return restores.then(|| format!("{} is marked bad meanwhile", to.hash));
+    }
+    let kept = input.proven.iter().any(|state| state.hash == to.hash);
+    (restores && !kept).then(|| format!("the proven state {} is kept no more", to.hash))
 }
 
 /// A worse finding joined: grade and action only ever rise.
@@ -125,9 +149,14 @@ fn raise(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
     let Some(worst) = input.verdict.firing.iter().max_by_key(|finding| finding.rank) else {
         return;
     };
-    status.action = status.action.max(Some(worst.action));
+    status.action = status.action.max(input.verdict.action());
     if Some(worst.rank) > rank(&status.grade) {
         status.grade.clone_from(&worst.grade);
+        let rules = crate::model::grade::find(input.policy.scheme, &worst.grade);
+        status.decider = rules.map(|grade| grade.decider.to_owned());
+        status.respond_by = rules
+            .and_then(|grade| grade.respond_within())
+            .map(|within| input.now + within);
         let grade = worst.grade.clone();
         step.happened.push(Happened::Raised {
             grade,
@@ -177,13 +206,28 @@ fn goal(case: Case) -> String {
 }
 
 /// The plan's deadline: `within` from the first bad reading, without the time spent waiting for people.
-fn deadline(input: &Input, case: Case, status: &IncidentStatus) -> Timestamp {
+fn deadline(within: Duration, case: Case, status: &IncidentStatus) -> Timestamp {
     let acting = status.acting_since.unwrap_or(case.spec.opened_at);
     let waited = between(case.spec.opened_at, acting);
-    case.spec.first_bad_at + input.policy.within + waited
+    case.spec.first_bad_at + within + waited
+}
+
+/// A guard whose targets cannot be seen decides nothing; what it was doing is still not done at the deadline.
+pub fn overdue(case: Case, within: Duration, now: Timestamp, why: &str) -> Option<Happened> {
+    let acts = match case.status.state {
+        Some(IncidentState::RollingBack | IncidentState::Verifying) => true,
+        Some(_) | None => false,
+    };
+    (acts && now > deadline(within, case, case.status)).then(|| Happened::Escalated {
+        because: format!("{}; {why}", tried(case.status)),
+    })
 }
 
 fn rolling_back(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
+    if let Some(because) = cannot_roll_back(input, case) {
+        escalate(status, input, because, step);
+        return;
+    }
     if !step
         .record
         .bad
@@ -192,7 +236,7 @@ fn rolling_back(input: &Input, case: Case, status: &mut IncidentStatus, step: &m
     {
         mark_rolled_back(input, case, step);
     }
-    if input.now > deadline(input, case, status) {
+    if input.now > deadline(input.policy.within, case, status) {
         escalate(status, input, tried(status), step);
     } else {
         step.actions.push(Act::Run);
@@ -200,7 +244,7 @@ fn rolling_back(input: &Input, case: Case, status: &mut IncidentStatus, step: &m
 }
 
 fn verifying(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
-    let late = input.now > deadline(input, case, status);
+    let late = input.now > deadline(input.policy.within, case, status);
     if status.rolled_out_at.is_none() {
         settle_down(input, case, status, step, late);
     } else if verify::proven(input.clocks, input.policy) {
@@ -216,20 +260,13 @@ fn settle_down(input: &Input, case: Case, status: &mut IncidentStatus, step: &mu
         RollOut::Complete => {
             status.rolled_out_at = Some(input.now);
             status.reason = Happened::RolledOut.to_string();
-            enter::arrive_by_plan(input, step);
+            // The cooldown begins where the rollback ends.
+            mark_rolled_back(input, case, step);
+            enter::arrive_by_plan(input, case, step);
             step.happened.push(Happened::RolledOut);
         }
-        RollOut::Foreign => {
-            enter::pass_on(&mut step.record, case.spec, input.policy);
-            let by = named(&input.seen.hash, &input.seen.images);
-            end(
-                status,
-                IncidentState::Superseded,
-                input,
-                Happened::Superseded { by },
-                step,
-            );
-        }
+        // Entered as a state of its own before it comes to this.
+        RollOut::Foreign => {}
         RollOut::Undone => escalate(
             status,
             input,
@@ -249,6 +286,13 @@ fn settle_down(input: &Input, case: Case, status: &mut IncidentStatus, step: &mu
 }
 
 fn recover(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
+    if !verify::may_have_written(status) {
+        // Well again with nothing put back: it was marked before what could not be written.
+        let own = |incident: &Option<String>| incident.as_deref() == Some(case.name);
+        step.record
+            .bad
+            .retain(|bad| bad.hash != case.spec.bad.hash || !own(&bad.incident));
+    }
     let after = whole_seconds(between(case.spec.first_bad_at, input.now));
     status.recovered_at = Some(input.now);
     status.timings = Some(timings(input, case, status));
