@@ -75,18 +75,15 @@ pub fn patch_params() -> PatchParams {
 }
 
 fn classify(why: kube::Error) -> ApiError {
-    match why {
-        kube::Error::Api(status) => {
-            let text = status.message.clone();
-            match status.code {
-                404 => ApiError::NotFound(text),
-                409 if status.reason == "AlreadyExists" => ApiError::Exists(text),
-                409 => ApiError::Invalid(text),
-                422 => ApiError::Invalid(text),
-                400 | 401 | 403 | 405 | 413 | 415 => ApiError::Refused(text),
-                code => ApiError::Unsure(format!("{code}: {text}")),
-            }
-        }
-        other => ApiError::Unsure(other.to_string()),
+    let kube::Error::Api(status) = why else {
+        return ApiError::Unsure(why.to_string());
+    };
+    let text = status.message.clone();
+    match status.code {
+        404 => ApiError::NotFound(text),
+        409 if status.reason == "AlreadyExists" => ApiError::Exists(text),
+        409 | 422 => ApiError::Invalid(text),
+        400 | 401 | 403 | 405 | 413 | 415 => ApiError::Refused(text),
+        code => ApiError::Unsure(format!("{code}: {text}")),
     }
 }

@@ -12,11 +12,7 @@ use crate::{
     clock::Clock,
     config::Settings,
     model::preset::Preset,
-    observe::{
-        cluster::Cluster,
-        poll::Poller,
-        prometheus::{self, Prometheus},
-    },
+    observe::{cluster::Cluster, poll::Poller, prometheus::Prometheus},
     report::{board::Board, events::Events, http, metrics::Metrics, view::StatusView},
     turn::Daemon,
 };
@@ -24,7 +20,7 @@ use crate::{
 /// Changes that come together are looked at together.
 const TOGETHER: Duration = Duration::from_millis(20);
 /// A turn in flight may finish for so long when the daemon is told to stop.
-const GRACE: Duration = Duration::from_secs(4);
+const GRACE: Duration = Duration::from_millis(2500);
 
 /// What the daemon is made of; a story puts an embedded world in the place of servers.
 pub struct Parts {
@@ -48,7 +44,7 @@ pub async fn run(settings: Settings, client: Client, stop: CancellationToken) ->
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen}"))?;
-    let prometheus = Prometheus::http(&prometheus_settings(&settings))?;
+    let prometheus = Prometheus::http(&settings.prometheus)?;
     let address = listener.local_addr()?;
     tracing::info!(%address, "modosu {} shows its status at http://{address}/status", env!("CARGO_PKG_VERSION"));
     let running = start(
@@ -83,7 +79,8 @@ pub fn start(parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
     ));
     let (events, teller) = Events::new(client.clone(), None);
     let cluster = Cluster::watch(&client, &namespaces(&settings), &stop);
-    let presets = presets(&settings)?;
+    let mut presets = Preset::shipped();
+    presets.extend(settings.presets.clone());
     let daemon = Daemon {
         presets,
         api: Api {
@@ -139,34 +136,9 @@ async fn turns(mut daemon: Daemon, stop: CancellationToken) {
     }
 }
 
-fn prometheus_settings(settings: &Settings) -> prometheus::Settings {
-    let given = settings.prometheus.clone();
-    prometheus::Settings {
-        url: given.url,
-        timeout: given.timeout,
-        bearer_token_file: given.bearer_token_file,
-        basic_auth: given.basic_auth.map(|basic| prometheus::BasicAuth {
-            username: basic.username,
-            password_file: basic.password_file,
-        }),
-        headers: given.headers,
-        ca: given.ca,
-    }
-}
-
 fn namespaces(settings: &Settings) -> Vec<String> {
     settings
         .guard
         .as_ref()
         .map_or_else(|| settings.namespaces.clone(), |guard| vec![guard.namespace.clone()])
-}
-
-/// The shipped presets and the owner's own.
-fn presets(settings: &Settings) -> anyhow::Result<BTreeMap<String, Preset>> {
-    let mut presets = Preset::shipped();
-    for (name, own) in &settings.presets {
-        let preset = serde_json::from_value(own.clone()).with_context(|| format!("preset `{name}` in the settings"))?;
-        presets.insert(name.clone(), preset);
-    }
-    Ok(presets)
 }

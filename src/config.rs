@@ -4,12 +4,13 @@
 //! be right ([`mistake`]). The text becomes a tree with positions ([`source`]), the `config` crate lays the sources
 //! over each other, and a value that cannot be read is noted, taken out, and the rest read again ([`load`]).
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
     model::{guard::Mode, preset::Preset, units::Length},
+    observe::prometheus,
     telemetry::TelemetrySettings,
 };
 
@@ -32,7 +33,7 @@ pub const DEFAULT_FILE: &str = "config/modosu.yaml";
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Settings {
-    pub prometheus: Prometheus,
+    pub prometheus: prometheus::Settings,
     /// How often Prometheus is asked.
     pub poll: Length,
     /// Caps every guard's mode.
@@ -43,34 +44,9 @@ pub struct Settings {
     /// Sidecar: watch only this guard.
     pub guard: Option<GuardName>,
     pub http: Http,
-    /// Own presets by name, in the form of those in `config/presets/`; each reads as a [`Preset`].
-    #[serde(deserialize_with = "presets")]
-    pub presets: BTreeMap<String, serde_json::Value>,
+    /// Own presets by name, in the form of those in `config/presets/`.
+    pub presets: BTreeMap<String, Preset>,
     pub telemetry: TelemetrySettings,
-}
-
-/// How Prometheus, or what answers like it, is reached.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Prometheus {
-    /// With the path in front of `/api/v1`, where there is one.
-    pub url: String,
-    pub timeout: Length,
-    /// Read again before it is used, so that a rotated token works.
-    pub bearer_token_file: Option<PathBuf>,
-    pub basic_auth: Option<BasicAuth>,
-    /// Sent with every query, such as `X-Scope-OrgID`.
-    pub headers: BTreeMap<String, String>,
-    /// PEM certificates trusted beside the system's.
-    pub ca: Option<PathBuf>,
-}
-
-/// A user name, and the file that holds the password.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct BasicAuth {
-    pub username: String,
-    pub password_file: PathBuf,
 }
 
 /// modosu's own pages and metrics.
@@ -92,7 +68,7 @@ pub struct GuardName {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            prometheus: Prometheus::default(),
+            prometheus: prometheus::Settings::default(),
             poll: Length::seconds(5),
             mode: Mode::Enforce,
             namespaces: Vec::new(),
@@ -100,19 +76,6 @@ impl Default for Settings {
             http: Http::default(),
             presets: BTreeMap::new(),
             telemetry: TelemetrySettings::default(),
-        }
-    }
-}
-
-impl Default for Prometheus {
-    fn default() -> Self {
-        Self {
-            url: "http://prometheus:9090".to_owned(),
-            timeout: Length::seconds(5),
-            bearer_token_file: None,
-            basic_auth: None,
-            headers: BTreeMap::new(),
-            ca: None,
         }
     }
 }
@@ -183,12 +146,4 @@ fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Er
             .map(str::to_owned)
             .collect(),
     })
-}
-
-/// Presets as JSON, after they were read as what they are.
-fn presets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, serde_json::Value>, D::Error> {
-    BTreeMap::<String, Preset>::deserialize(deserializer)?
-        .into_iter()
-        .map(|(name, preset)| Ok((name, serde_json::to_value(preset).map_err(D::Error::custom)?)))
-        .collect()
 }

@@ -16,6 +16,8 @@ pub mod plan;
 pub mod progress;
 /// What is shown of a guard: its state and conditions.
 pub mod standing;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -28,6 +30,7 @@ use crate::{
         incident::{IncidentSpec, IncidentState, IncidentStatus},
     },
     observe::{cluster::Proven, seen::Seen},
+    verify::{self, RollOut},
 };
 
 pub use happened::{Happened, WhyNot};
@@ -56,7 +59,7 @@ pub struct Clocks {
     pub requests: Option<u64>,
     /// No trigger held and no hard fact, for so long.
     pub quiet: Duration,
-    /// By trigger: false for so long.
+    /// By trigger and hard fact: false for so long.
     pub quiet_by: BTreeMap<String, Duration>,
     /// What the healthy time gives as a baseline.
     pub baseline: Option<BTreeMap<String, f64>>,
@@ -85,6 +88,13 @@ pub struct Step {
     pub happened: Vec<Happened>,
 }
 
+impl Step {
+    /// Nothing happened and nothing is to be done.
+    pub fn is_quiet(&self) -> bool {
+        self.actions.is_empty() && self.happened.is_empty()
+    }
+}
+
 /// What the act stage is asked to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Act {
@@ -107,12 +117,26 @@ pub enum Act {
 
 /// One decision for one guard.
 pub fn decide(input: &Input) -> Step {
+    // Never what was there when the last decision was made.
+    let record = GuardStatus {
+        restore_to: restore_to(input.record, input.proven),
+        ..input.record.clone()
+    };
+    let input = &Input {
+        record: &record,
+        ..*input
+    };
     let mut step = Step {
-        record: input.record.clone(),
+        record: record.clone(),
         case: input.case.map(|case| case.status.clone()),
         actions: Vec::new(),
         happened: Vec::new(),
     };
+    if input.case.is_some_and(|case| case.status.closed_at.is_some()) {
+        // Its end is not written yet: nothing follows before it is.
+        step.record.incident = None;
+        return finish(input, step);
+    }
     if plan_runs(input) {
         progress::progress(input, &mut step);
         return finish(input, step);
@@ -130,14 +154,17 @@ pub fn decide(input: &Input) -> Step {
     finish(input, step)
 }
 
-/// While a plan runs, the states in between are modosu's own doing, not a change.
+/// Once a plan may have written, the states in between are modosu's own doing, not a change. So they are after it stopped
+/// halfway, until somebody else puts something there.
 fn plan_runs(input: &Input) -> bool {
     let Some(case) = input.case else { return false };
-    match case.status.state {
-        Some(IncidentState::RollingBack) => true,
-        Some(IncidentState::Verifying) => case.status.rolled_out_at.is_none(),
+    let acts = match case.status.state {
+        Some(IncidentState::RollingBack | IncidentState::Verifying | IncidentState::Escalated) => true,
         Some(_) | None => false,
-    }
+    };
+    acts && case.status.rolled_out_at.is_none()
+        && verify::may_have_written(case.status)
+        && verify::roll_out(case.status, &case.spec.bad.hash, input.seen, input.now) != RollOut::Foreign
 }
 
 fn finish(input: &Input, mut step: Step) -> Step {

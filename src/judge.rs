@@ -139,16 +139,16 @@ fn view<'a>(policy: &'a Policy, memory: &'a Memory, context: &Context<'_>) -> Vi
 }
 
 fn hard_facts(policy: &Policy, memory: &mut Memory, context: &Context<'_>) -> Vec<Finding> {
-    let facts = [
-        ("crash_looping", &context.facts.crash_looping),
-        ("progress_deadline_exceeded", &context.facts.progress_deadline_exceeded),
-    ];
+    let said = [&context.facts.crash_looping, &context.facts.progress_deadline_exceeded];
+    let clocks = memory.facts.iter_mut().zip(&mut memory.no_facts);
     let mut findings = Vec::new();
-    for ((name, sentence), since) in facts.into_iter().zip(&mut memory.facts) {
+    for ((name, sentence), (since, not_since)) in memory::FACTS.into_iter().zip(said).zip(clocks) {
         let (Some(sentence), Some(action)) = (sentence, policy.hard_facts) else {
             *since = None;
+            not_since.get_or_insert(context.now);
             continue;
         };
+        *not_since = None;
         let since = *since.get_or_insert(context.now);
         let grade = grade::default_for(policy.scheme, action);
         let evidence = Evidence {

@@ -16,6 +16,7 @@ use std::{
 };
 
 use futures::{FutureExt, StreamExt, stream};
+use jiff::Timestamp;
 
 use crate::{
     act::Api,
@@ -26,7 +27,7 @@ use crate::{
     observe::{
         cache::ObjectKey,
         cluster::{Cluster, ReadConfig},
-        poll::{Health, Poller},
+        poll::{Health, Poller, State},
         seen::{Followed, Seen},
     },
     report::{board::Board, events::Events, metrics::Metrics},
@@ -75,6 +76,12 @@ impl Daemon {
             .filter_map(|(key, guarded)| Some((key.clone(), guarded.policy()?)))
             .collect();
         let polled = self.poller.turn(&policies, self.clock.now()).await;
+        let outcome = if polled.health.state == State::Up {
+            "ok"
+        } else {
+            "failed"
+        };
+        (0..polled.queries).for_each(|_| self.metrics.query_done(outcome));
         self.health = Some(polled.health);
         self.guards_in(None, &polled.readings).await;
         self.metrics.turn_took(began.elapsed());
@@ -148,13 +155,14 @@ impl Daemon {
     /// The targets of the guards in these namespaces, as they are now.
     async fn see(&mut self, namespaces: Option<&BTreeSet<String>>) -> BTreeMap<ObjectKey, guarded::Look> {
         let mut looks = BTreeMap::new();
+        let now = self.clock.now();
         for (key, guarded) in &self.guards {
             if namespaces.is_some_and(|touched| !touched.contains(&key.0)) {
                 continue;
             }
             let spec = &guarded.guard().spec;
             let followed = Followed::find(&key.0, spec, &self.cluster);
-            let look = match configs(&mut self.cluster, &self.api, &key.0, &followed).await {
+            let look = match configs(&mut self.cluster, &self.api, &key.0, &followed, now).await {
                 Ok(configs) => Seen::assemble(&key.0, spec, &followed, &configs, &self.cluster).map_err(Into::into),
                 Err(why) => Err(guarded::Blind::Unreadable(why.to_string())),
             };
@@ -170,11 +178,12 @@ async fn configs(
     api: &Api,
     namespace: &str,
     followed: &Followed,
+    now: Timestamp,
 ) -> Result<BTreeMap<String, ReadConfig>, crate::act::ApiError> {
     let mut read = BTreeMap::new();
-    for name in &followed.own {
+    for name in followed.names() {
         let key = (namespace.to_owned(), name.clone());
-        let config = api.ask(None, cluster.config(&api.client, &key)).await?;
+        let config = api.ask(None, cluster.config(&api.client, &key, now)).await?;
         read.extend(config.map(|config| (name.clone(), config)));
     }
     Ok(read)

@@ -1,1 +1,168 @@
-//! Stub.
+//! Pure. Did what was done help? First the roll-out of what was written, then proof on readings made after it.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::{
+    decide::{Clocks, between},
+    judge::policy::Policy,
+    model::incident::{IncidentStatus, JournalEntry},
+    observe::seen::Seen,
+};
+
+/// A watch may show the state before our own write for so long.
+const WATCH_LAG: Duration = Duration::from_secs(10);
+
+/// How what was written stands in the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RollOut {
+    /// Every target holds what the plan put there, and every workload is rolled out.
+    Complete,
+    /// On its way, and what is missing.
+    Underway(String),
+    /// A target holds something that is neither what was judged nor what the plan put there.
+    Foreign,
+    /// The state that hurts is there again, although it was written over.
+    Undone,
+}
+
+/// Compares the plan's goals with what the watches show.
+pub fn roll_out(status: &IncidentStatus, bad: &str, seen: &Seen, now: Timestamp) -> RollOut {
+    let writes: Vec<Write> = status.plan.iter().filter_map(Write::of).collect();
+    let holds = |target: &str| {
+        seen.parts
+            .iter()
+            .find(|(at, _)| at.to_string() == target)
+            .map(|(_, hash)| hash.as_str())
+    };
+    let goal = |target: &str| {
+        writes
+            .iter()
+            .rev()
+            .find(|write| write.target == target)
+            .map(|write| write.to)
+    };
+    // A ConfigMap that the present template does not use is not seen at all, which tells nothing.
+    let known = |target: &str, hash: Option<&str>| {
+        hash.is_none_or(|hash| {
+            let mut of_target = writes.iter().filter(|write| write.target == target);
+            of_target.any(|write| hash == write.from || hash == write.to)
+        })
+    };
+    let settled = writes.iter().all(|write| holds(write.target) == goal(write.target));
+    let since_write = status
+        .journal
+        .last()
+        .map_or(Duration::ZERO, |entry| between(entry.at, now));
+    match (&seen.rolled_out, settled) {
+        (Ok(()), true) => RollOut::Complete,
+        (Err(why), true) => RollOut::Underway(why.clone()),
+        (_, false) if writes.iter().any(|write| !known(write.target, holds(write.target))) => RollOut::Foreign,
+        (_, false) if seen.hash == bad && since_write > WATCH_LAG => RollOut::Undone,
+        (_, false) => RollOut::Underway("what was written is not seen yet".into()),
+    }
+}
+
+/// Whether anything was changed, or may have been: an intent that has no receipt.
+pub fn may_have_written(status: &IncidentStatus) -> bool {
+    let receipt = |seq: u32| {
+        let mut of_step = status.journal.iter().filter(|entry| entry.seq == seq);
+        of_step.find_map(|entry| entry.receipt.as_deref())
+    };
+    let intent = |entry: &&JournalEntry| entry.target.is_some() && entry.intent.is_some();
+    let mut intents = status.journal.iter().filter(intent);
+    intents.any(|intent| receipt(intent.seq).is_none_or(|word| word == "done"))
+}
+
+/// No trigger and no hard fact for `hold`, on readings made after the roll-out; and the guard's own conditions hold.
+/// What is not known proves nothing: Unknown stops the clocks.
+pub fn proven(clocks: &Clocks, policy: &Policy) -> bool {
+    clocks.quiet >= policy.hold && clocks.verified
+}
+
+struct Write<'a> {
+    target: &'a str,
+    from: &'a str,
+    to: &'a str,
+}
+
+impl<'a> Write<'a> {
+    fn of(step: &'a crate::model::incident::PlannedStep) -> Option<Self> {
+        Some(Self {
+            target: step.target.as_deref()?,
+            from: step.from.as_deref()?,
+            to: step.to.as_deref()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::{guard::TargetRef, incident::PlannedStep};
+
+    fn planned() -> IncidentStatus {
+        let step = PlannedStep {
+            step: "restore".into(),
+            target: Some("Deployment/orders".into()),
+            from: Some("bad".into()),
+            to: Some("good".into()),
+            ..PlannedStep::default()
+        };
+        let at = Timestamp::UNIX_EPOCH;
+        let receipt = JournalEntry {
+            seq: 1,
+            at,
+            intent: None,
+            receipt: None,
+            target: None,
+            resource_version: None,
+            note: None,
+        };
+        IncidentStatus {
+            plan: vec![step],
+            journal: vec![receipt],
+            ..IncidentStatus::default()
+        }
+    }
+
+    fn seen(holds: &str, rolled_out: Result<(), String>) -> Seen {
+        let target: TargetRef = "Deployment/orders".parse().unwrap();
+        Seen {
+            hash: format!("state-{holds}"),
+            images: Vec::new(),
+            parts: BTreeMap::from([(target, holds.to_owned())]),
+            rolled_out,
+            facts: crate::judge::Facts::default(),
+            shared: Vec::new(),
+        }
+    }
+
+    fn after(seconds: i64, seen: &Seen) -> RollOut {
+        roll_out(&planned(), "state-bad", seen, Timestamp::from_second(seconds).unwrap())
+    }
+
+    #[test]
+    fn a_roll_out_is_complete_when_its_goal_runs() {
+        assert_eq!(after(1, &seen("good", Ok(()))), RollOut::Complete);
+        assert_eq!(
+            after(1, &seen("good", Err("1 of 2".into()))),
+            RollOut::Underway("1 of 2".into())
+        );
+    }
+
+    #[test]
+    fn the_bad_state_is_a_late_watch_at_first_and_somebodys_deed_later() {
+        assert!(matches!(after(1, &seen("bad", Ok(()))), RollOut::Underway(_)));
+        assert_eq!(after(11, &seen("bad", Ok(()))), RollOut::Undone);
+    }
+
+    #[test]
+    fn anything_else_is_foreign_at_once() {
+        assert_eq!(after(1, &seen("newer", Ok(()))), RollOut::Foreign);
+    }
+}

@@ -260,7 +260,7 @@ fn own_presets_are_read_as_presets() {
     triggers: [{name: slow, condition: slow > 2s, action: monitor, certainty: off}]
 ";
     let settings = load(file, &[], &Flags::default()).unwrap();
-    let preset: Preset = serde_json::from_value(settings.presets["worker"].clone()).unwrap();
+    let preset: &Preset = &settings.presets["worker"];
     let q = preset.signals["slow"].quantile.as_ref().unwrap().q;
     assert!((q - 0.95).abs() < 1e-12, "{q}");
     let wrong = file

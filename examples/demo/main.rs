@@ -34,6 +34,7 @@ use modosu::{
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    sync::watch,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -108,7 +109,9 @@ async fn play(arguments: Arguments, terminal: &Terminal) -> anyhow::Result<()> {
     terminal.plain(&format!(
         "\n  live status page   http://{address}/status\n  Ctrl-C ends it\n"
     ));
+    let (hero, told_about) = watch::channel(services::ORDERS);
     let scene = Scene {
+        hero,
         terminal: terminal.clone(),
         admin: place.client("admin").await?,
         board: running.board.clone(),
@@ -119,6 +122,7 @@ async fn play(arguments: Arguments, terminal: &Terminal) -> anyhow::Result<()> {
         terminal.clone(),
         scene.admin.clone(),
         scene.board.clone(),
+        told_about,
     ));
     let told = tokio::select! {
         told = tell(&scene, arguments.once) => told,

@@ -9,22 +9,33 @@ use kube::{
     runtime::{WatchStreamExt, watcher},
 };
 use modosu::{
-    model::guard::State,
-    report::{board::Board, view::GuardView},
+    model::{
+        guard::State,
+        incident::{Incident, IncidentState},
+    },
+    report::{board::Board, view::GuardView, words},
 };
+use tokio::sync::watch;
 
 use crate::{
     services::NAMESPACE,
     terminal::{Mood, Terminal},
 };
 
+/// Who the story is about: the guard of that name.
+pub type Hero = watch::Receiver<&'static str>;
+
 /// Until it is dropped.
-pub async fn narrate(terminal: Terminal, admin: Client, board: Board) {
-    tokio::join!(events(&terminal, admin), page(&terminal, board));
+pub async fn narrate(terminal: Terminal, admin: Client, board: Board, hero: Hero) {
+    tokio::join!(
+        events(&terminal, admin.clone(), &hero),
+        deeds(&terminal, admin, &hero),
+        page(&terminal, board, &hero)
+    );
 }
 
-/// Every Event about a guard, as `kubectl get events -w` shows them.
-async fn events(terminal: &Terminal, admin: Client) {
+/// Every Event about the guard, as `kubectl get events -w` shows them.
+async fn events(terminal: &Terminal, admin: Client, hero: &Hero) {
     let api: Api<Event> = Api::namespaced(admin, NAMESPACE);
     let watched = watcher(api, watcher::Config::default())
         .default_backoff()
@@ -40,6 +51,9 @@ async fn events(terminal: &Terminal, admin: Client) {
             continue;
         }
         let guard = about.name.unwrap_or_default();
+        if guard != *hero.borrow() {
+            continue;
+        }
         let note = event.note.unwrap_or_default();
         // The link to the incident is told where it helps.
         let note = note.split(" [incident ").next().unwrap_or_default();
@@ -57,13 +71,44 @@ fn mood(reason: Option<&str>) -> Mood {
     }
 }
 
+/// What the open incident says: that modosu acts by itself (what people decide has an Event), and its journal.
+async fn deeds(terminal: &Terminal, admin: Client, hero: &Hero) {
+    let api: Api<Incident> = Api::namespaced(admin, NAMESPACE);
+    let watched = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .applied_objects();
+    let mut watched = watched.into_stream().boxed();
+    let mut told: BTreeMap<Option<String>, (bool, usize)> = BTreeMap::new();
+    while let Some(incident) = watched.next().await {
+        let Ok(incident) = incident else { continue };
+        let Some(status) = &incident.status else { continue };
+        let (acts, lines) = told.entry(incident.metadata.name.clone()).or_default();
+        if incident.spec.guard != *hero.borrow() {
+            continue;
+        }
+        if let Some(to) = &incident.spec.restore_to
+            && status.state == Some(IncidentState::RollingBack)
+            && status.decided.is_none()
+            && !std::mem::replace(acts, true)
+        {
+            terminal.line("modosu", Mood::Deed, &words::back(&incident.spec.guard, to));
+        }
+        for entry in status.journal.iter().skip(*lines) {
+            if let (Some(receipt), Some(target)) = (&entry.receipt, &entry.target) {
+                terminal.line("modosu", Mood::Deed, &format!("{target} is put back: {receipt}"));
+            }
+        }
+        *lines = status.journal.len();
+    }
+}
+
 /// A suspicion is on the page only: it comes and goes with readings.
-async fn page(terminal: &Terminal, board: Board) {
+async fn page(terminal: &Terminal, board: Board, hero: &Hero) {
     let mut shown = board.follow();
     let mut states: BTreeMap<String, State> = BTreeMap::new();
     while shown.changed().await.is_ok() {
         let now = shown.borrow_and_update().clone();
-        for guard in &now.status.guards {
+        for guard in now.status.guards.iter().filter(|guard| guard.name == *hero.borrow()) {
             let before = states.insert(guard.name.clone(), guard.state);
             if guard.state == State::Suspect && before != Some(State::Suspect) {
                 let why = suspicion(guard);

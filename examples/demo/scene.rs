@@ -17,7 +17,10 @@ use modosu::{
     report::board::Board,
 };
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 
 use crate::{
     services::{self, NAMESPACE},
@@ -31,6 +34,8 @@ pub struct Scene {
     pub terminal: Terminal,
     pub admin: Client,
     pub board: Board,
+    /// Who the narrator tells about.
+    pub hero: watch::Sender<&'static str>,
     /// `http://127.0.0.1:9191`
     pub pages: String,
     /// How a person would call kubectl here.
@@ -142,21 +147,28 @@ impl Scene {
         }
     }
 
-    /// The service's own numbers, as the status page shows them.
-    pub async fn numbers(&self, guard: &str) {
-        let known = self.until("its numbers are known", 20, async || {
-            let shown = self.board.shown();
-            let view = shown.status.guard(NAMESPACE, guard)?;
-            let said = |name: &str| {
-                let signal = view.signals.iter().find(|signal| signal.name == name)?;
-                Some(words::number(signal.value?, Dimension::Of(signal.unit)))
-            };
-            let (rate, errors, time) = (said("request_rate")?, said("error_rate")?, said("response_time")?);
-            Some(format!("{rate} requests, {errors} errors, 95 % answered within {time}"))
-        });
-        if let Ok(numbers) = known.await {
-            self.terminal.line(guard, Mood::Plain, &numbers);
-        }
+    /// A story begins, about this guard.
+    pub fn begins(&self, title: &str, guard: &'static str) {
+        self.terminal.heading(title);
+        self.hero.send_replace(guard);
+    }
+
+    /// The service's own numbers, as the status page shows them, once all of these are known.
+    pub async fn numbers(&self, guard: &str, signals: &[&str]) -> anyhow::Result<()> {
+        let numbers = self
+            .until(&format!("{signals:?} of {guard} are known"), 120, async || {
+                let shown = self.board.shown();
+                let view = shown.status.guard(NAMESPACE, guard)?;
+                let said = signals.iter().map(|name| {
+                    let signal = view.signals.iter().find(|signal| signal.name == *name)?;
+                    let value = words::number(signal.value?, Dimension::Of(signal.unit));
+                    Some(format!("{} {value}", name.replace('_', " ")))
+                });
+                said.collect::<Option<Vec<_>>>()
+            })
+            .await?;
+        self.terminal.line(guard, Mood::Plain, &numbers.join(", "));
+        Ok(())
     }
 
     /// Nothing for a while.

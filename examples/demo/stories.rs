@@ -18,15 +18,21 @@ use crate::{
 
 /// From the breach to the end of an incident, at most.
 const BOUND: u64 = 60;
+/// Before somebody does something.
+const BREATH: Duration = Duration::from_secs(2);
+/// The numbers that matter where requests fail, and where they are slow.
+const TRAFFIC: [&str; 2] = ["request_rate", "error_rate"];
+const SPEED: [&str; 2] = ["request_rate", "response_time"];
 /// How long the demo waits for a person to decide before it plays one.
 const THINKING: Duration = Duration::from_secs(15);
 
 /// A release breaks the service: put back by itself.
 pub async fn bad_release(scene: &Scene, round: u32) -> anyhow::Result<()> {
-    scene.terminal.heading("A release breaks the service");
+    scene.begins("A release breaks the service", ORDERS);
     scene.proven(ORDERS).await?;
-    scene.numbers(ORDERS).await;
+    scene.numbers(ORDERS, &TRAFFIC).await?;
 
+    scene.rest(BREATH).await;
     let (image, began) = (format!("orders:1.{round}.0"), scene.now());
     scene.terminal.line(
         "you",
@@ -39,19 +45,18 @@ pub async fn bad_release(scene: &Scene, round: u32) -> anyhow::Result<()> {
     let deployment = scene.object("apps/v1", "Deployment", ORDERS).await?;
     let env = &deployment["spec"]["template"]["spec"]["containers"][0]["env"];
     ensure!(env[0]["value"] == "legacy", "WORKER_MODE is not back: {env}");
-    scene.numbers(ORDERS).await;
+    scene.numbers(ORDERS, &TRAFFIC).await?;
     end(scene, &incident);
     Ok(())
 }
 
 /// A release makes the service slow: people are asked, and decide.
 pub async fn slow_release(scene: &Scene, round: u32) -> anyhow::Result<()> {
-    scene
-        .terminal
-        .heading("A release makes the service slow: people decide");
+    scene.begins("A release makes the service slow: people decide", CHECKOUT);
     scene.proven(CHECKOUT).await?;
-    scene.numbers(CHECKOUT).await;
+    scene.numbers(CHECKOUT, &SPEED).await?;
 
+    scene.rest(BREATH).await;
     let (image, began) = (format!("orders:2.{round}.0"), scene.now());
     scene.terminal.line(
         "you",
@@ -86,17 +91,18 @@ pub async fn slow_release(scene: &Scene, round: u32) -> anyhow::Result<()> {
         scene.merge("modosu.dev/v1alpha1", "Incident", &name, &decision).await?;
     }
     let incident = scene.incident(CHECKOUT, began, IncidentState::Recovered, BOUND).await?;
-    scene.numbers(CHECKOUT).await;
+    scene.numbers(CHECKOUT, &SPEED).await?;
     end(scene, &incident);
     Ok(())
 }
 
 /// The Deployment is untouched, its settings hurt: they are put back, and the pods run with them.
 pub async fn bad_settings(scene: &Scene, round: u32) -> anyhow::Result<()> {
-    scene.terminal.heading("A ConfigMap hurts, the Deployment is untouched");
+    scene.begins("A ConfigMap hurts, the Deployment is untouched", PRICING);
     scene.proven(PRICING).await?;
-    scene.numbers(PRICING).await;
+    scene.numbers(PRICING, &TRAFFIC).await?;
 
+    scene.rest(BREATH).await;
     let (share, began) = (format!("0.{}", 400 + round % 100), scene.now());
     let data = json!({"data": {"ERROR_SHARE": share}});
     let edit = "edit the ConfigMap, and restart the pods: they read it when they start";
@@ -119,7 +125,7 @@ pub async fn bad_settings(scene: &Scene, round: u32) -> anyhow::Result<()> {
         "the ConfigMap is not back: {}",
         settings["data"]
     );
-    scene.numbers(PRICING).await;
+    scene.numbers(PRICING, &TRAFFIC).await?;
     end(scene, &incident);
     Ok(())
 }
@@ -128,11 +134,6 @@ pub async fn bad_settings(scene: &Scene, round: u32) -> anyhow::Result<()> {
 fn end(scene: &Scene, incident: &Incident) {
     let status = incident.status.clone().unwrap_or_default();
     let mut told: Vec<String> = Vec::new();
-    for entry in &status.journal {
-        if let (Some("done"), Some(target)) = (entry.receipt.as_deref(), &entry.target) {
-            told.push(format!("put back {target}"));
-        }
-    }
     let since = |from, to| format!("{:.0} s", between(from, to).as_secs_f64());
     let bad = incident.spec.first_bad_at;
     if let (Some(out), Some(proven)) = (status.rolled_out_at, status.recovered_at) {

@@ -63,9 +63,17 @@ where
         .map(|_| ())
 }
 
+/// Whether the incident is there no more; another one of its name is not it.
+pub async fn is_gone(api: &Api, namespace: &str, at: &IncidentRef) -> Result<bool, ApiError> {
+    let incidents: KubeApi<Incident> = KubeApi::namespaced(api.client.clone(), namespace);
+    let found = api.ask(None, incidents.get_opt(&at.name)).await?;
+    Ok(found.and_then(|incident| incident.metadata.uid).as_ref() != Some(&at.uid))
+}
+
 /// Creates the incident under the first free name `<guard>-<hash>[-n]`. Its evidence stands before anything is done,
-/// and outlives its guard: no owner reference.
-pub async fn open(api: &Api, guard: &Guard, spec: &IncidentSpec) -> Result<IncidentRef, ApiError> {
+/// and outlives its guard: no owner reference. One that was created for the same case right before the daemon was killed,
+/// so that nothing but its evidence is there, is taken up again.
+pub async fn open(api: &Api, guard: &Guard, spec: IncidentSpec) -> Result<(IncidentRef, IncidentSpec), ApiError> {
     let namespace = guard.metadata.namespace.clone().unwrap_or_default();
     let incidents: KubeApi<Incident> = KubeApi::namespaced(api.client.clone(), &namespace);
     let params = PostParams {
@@ -79,16 +87,28 @@ pub async fn open(api: &Api, guard: &Guard, spec: &IncidentSpec) -> Result<Incid
         incident.metadata.namespace = Some(namespace.clone());
         match api.ask(Some("incident"), incidents.create(&params, &incident)).await {
             Ok(created) => {
-                return Ok(IncidentRef {
-                    name,
-                    uid: created.metadata.uid.unwrap_or_default(),
-                });
+                let uid = created.metadata.uid.unwrap_or_default();
+                return Ok((IncidentRef { name, uid }, spec));
             }
-            Err(ApiError::Exists(_)) => {}
+            Err(ApiError::Exists(_)) => {
+                let there = api.ask(None, incidents.get_opt(&name)).await?;
+                if let Some(there) = there.filter(|there| is_left_over(there, &spec)) {
+                    let uid = there.metadata.uid.unwrap_or_default();
+                    return Ok((IncidentRef { name, uid }, there.spec));
+                }
+            }
             Err(why) => return Err(why),
         }
     }
     Err(ApiError::Refused(format!(
         "{NAMES} incidents of this state exist already: delete old ones"
     )))
+}
+
+fn is_left_over(there: &Incident, spec: &IncidentSpec) -> bool {
+    let untouched = there.status.as_ref().is_none_or(|status| status.state.is_none());
+    let same = there.spec.guard == spec.guard && there.spec.bad == spec.bad && there.spec.restore_to == spec.restore_to;
+    let begun = spec.bad.since.is_none_or(|since| there.spec.first_bad_at >= since);
+    let times = there.spec.first_bad_at <= there.spec.opened_at && there.spec.opened_at <= spec.opened_at;
+    untouched && same && begun && times && there.spec.decision.is_none()
 }

@@ -13,10 +13,11 @@ use crate::{
     decide::{between, plan},
     judge::policy::Policy,
     model::{
-        content::Contents,
+        content::{Content, Contents},
         guard::{IncidentRef, OnFailure, TargetKind, TargetRef},
         incident::{IncidentSpec, IncidentStatus, JournalEntry, PlannedStep},
     },
+    observe::seen::{Seen, Writable},
 };
 
 /// A real refusal shows in so many attempts, each on what was just read.
@@ -30,6 +31,16 @@ pub struct Run<'a> {
     pub policy: &'a Policy,
     pub at: &'a IncidentRef,
     pub spec: &'a IncidentSpec,
+    pub writable: &'a Writable,
+}
+
+/// A plan made from what is there now.
+pub enum Resolved {
+    Plan(Vec<PlannedStep>),
+    /// There is none, and why.
+    Impossible(String),
+    /// What is there is not what was judged: the watch will show it.
+    Changed,
 }
 
 /// How far the plan got.
@@ -42,7 +53,7 @@ pub enum Progress {
     /// Somebody changed what was judged: nothing more is written.
     Superseded(String),
     Failed(String),
-    /// The plan made now is not the recorded one: judged again.
+    /// The plan made now is not the recorded one.
     NotAsRecorded,
 }
 
@@ -54,24 +65,30 @@ enum StepEnd {
 }
 
 impl Run<'_> {
-    /// Makes the plan from what is there now.
-    pub async fn resolve(
-        &self,
-        targets: impl IntoIterator<Item = &TargetRef> + Send,
-    ) -> Result<Result<Vec<PlannedStep>, String>, ApiError> {
-        let snapshot = self.snapshot().await?;
-        let mut wanted: Vec<TargetRef> = targets.into_iter().cloned().collect();
+    /// Makes the plan from what is there now, if that is what was judged. Pods that restart are marked with `restored_at`.
+    pub async fn resolve(&self, seen: &Seen, restored_at: Timestamp) -> Result<Resolved, ApiError> {
+        let mut snapshot = self.snapshot().await?;
+        if let Some(contents) = &mut snapshot {
+            contents.retain(|target, _| self.writable.holds(target));
+        }
+        let mut wanted: Vec<TargetRef> = seen.parts.keys().cloned().collect();
         wanted.extend(snapshot.iter().flat_map(Contents::keys).cloned());
         wanted.sort();
         wanted.dedup();
         let (current, uids) = target::read_all(self.api, self.namespace, &wanted).await?;
-        Ok(plan::resolve(&plan::Sources {
+        let as_judged =
+            |(target, hash): (&TargetRef, &String)| current.get(target).map(Content::hash).as_ref() == Some(hash);
+        if !seen.parts.iter().all(as_judged) {
+            return Ok(Resolved::Changed);
+        }
+        let plan = plan::resolve(&plan::Sources {
             steps: &self.policy.steps,
             current: &current,
             uids: &uids,
             snapshot: snapshot.as_ref(),
-            restored_at: &self.spec.opened_at.to_string(),
-        }))
+            restored_at: &restored_at.to_string(),
+        });
+        Ok(plan.map_or_else(Resolved::Impossible, Resolved::Plan))
     }
 
     /// Carries the plan on as far as it goes now. `status` is written before and after each action.
@@ -79,12 +96,15 @@ impl Run<'_> {
         let snapshot = self.snapshot().await?;
         for (index, planned) in status.plan.clone().iter().enumerate() {
             let seq = status.plan_from + u32::try_from(index).unwrap_or(u32::MAX) + 1;
-            if status
-                .journal
-                .iter()
-                .any(|entry| entry.seq == seq && entry.receipt.is_some())
-            {
-                continue;
+            if let Some(entry) = status.journal.iter().find(|e| e.seq == seq && e.receipt.is_some()) {
+                let why = entry.note.clone().unwrap_or_default();
+                match entry.receipt.as_deref() {
+                    Some("changed") => return Ok(Progress::Superseded(why)),
+                    Some("failed") if self.on_failure(planned) == OnFailure::Escalate => {
+                        return Ok(failed(planned, &why));
+                    }
+                    Some(_) | None => continue,
+                }
             }
             let end = match planned.target.as_deref().map(str::parse::<TargetRef>) {
                 None => self.wait_ready(seq, status).await?,
@@ -103,11 +123,7 @@ impl Run<'_> {
                     self.receipt(seq, planned, "failed", Some(why.clone()), None, status)
                         .await?;
                     if self.on_failure(planned) == OnFailure::Escalate {
-                        return Ok(Progress::Failed(format!(
-                            "{} {}: {why}",
-                            planned.step,
-                            planned.target.as_deref().unwrap_or("")
-                        )));
+                        return Ok(failed(planned, &why));
                     }
                 }
             }
@@ -277,6 +293,11 @@ impl Run<'_> {
             _ => step.restore.is_some(),
         })
     }
+}
+
+fn failed(planned: &PlannedStep, why: &str) -> Progress {
+    let target = planned.target.as_deref().unwrap_or_default();
+    Progress::Failed(format!("{} {target}: {why}", planned.step))
 }
 
 /// What stands there, if it is neither what was judged nor what the step makes of it.

@@ -49,7 +49,7 @@ pub fn check(arguments: &CheckArguments) -> anyhow::Result<String> {
 fn presets(settings: &Settings) -> anyhow::Result<BTreeMap<String, Preset>> {
     let mut presets = Preset::shipped();
     for (name, own) in &settings.presets {
-        presets.insert(name.clone(), serde_json::from_value(own.clone())?);
+        presets.insert(name.clone(), own.clone());
     }
     Ok(presets)
 }

@@ -1,11 +1,11 @@
 //! Pure. Entering a state, and what healthy time makes of it: proven, with a baseline.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use super::{Act, Happened, Input, Step, between, happened::named};
+use super::{Act, Case, Happened, Input, Step, between, happened::named};
 use crate::{
     judge::{Status, policy::Policy},
     model::{
-        guard::{BadState, Baseline, Current, GuardStatus},
+        guard::{Action, BadState, Baseline, Current, GuardStatus},
         incident::{IncidentState, IncidentStatus},
     },
 };
@@ -53,11 +53,16 @@ pub fn enter(input: &Input, step: &mut Step) -> bool {
     true
 }
 
-/// Going to `input.seen` as the goal of modosu's own plan: never a change of its own.
-pub fn arrive_by_plan(input: &Input, step: &mut Step) {
-    arrive(input, step, Vec::new());
-    if let Some(current) = &mut step.record.current {
+/// Going to `input.seen` as the goal of modosu's own plan: never a change of its own. What else somebody changed on the
+/// way is one.
+pub fn arrive_by_plan(input: &Input, case: Case, step: &mut Step) {
+    let planned = |name: &str| case.status.plan.iter().any(|planned| planned.step == name);
+    let to = case.spec.restore_to.as_ref().map(|to| to.hash.as_str());
+    let as_planned = !planned("restore") || planned("setEnv") || to == Some(input.seen.hash.as_str());
+    arrive(input, step, held_now(input));
+    if let Some(current) = step.record.current.as_mut().filter(|_| as_planned) {
         current.change = false;
+        current.held_before.clear();
     }
 }
 
@@ -76,15 +81,13 @@ fn arrive(input: &Input, step: &mut Step, held_before: Vec<String>) {
         held_before: if known { Vec::new() } else { held_before },
     });
     step.actions.push(Act::Begin { since: input.now });
-    let snapshot = input.proven.iter().find(|state| state.hash == input.seen.hash);
-    step.actions.extend(snapshot.map(|state| Act::Touch {
-        name: state.name.clone(),
-    }));
 }
 
 /// What leaving a state means for it, and for the incident that was open.
 fn leave(input: &Input, left: &Current, step: &mut Step) {
-    let case = input.case.filter(|case| case.spec.bad.hash == left.hash);
+    // An eye that is kept on something is no verdict on the state.
+    let hurts = |case: &Case| case.spec.bad.hash == left.hash && case.status.action != Some(Action::Monitor);
+    let case = input.case.filter(hurts);
     let younger = left.change && between(left.since, input.now) < input.policy.watch_for;
     if case.is_some() || (known(input) && younger) {
         mark_bad(
@@ -97,7 +100,7 @@ fn leave(input: &Input, left: &Current, step: &mut Step) {
     }
     if let (Some(case), Some(status)) = (input.case, step.case.as_mut()) {
         let to = case.spec.restore_to.as_ref().map(|state| state.hash.as_str());
-        let by_hand = to == Some(input.seen.hash.as_str()) && status.state != Some(IncidentState::Verifying);
+        let by_hand = to == Some(input.seen.hash.as_str());
         let (state, happened) = if by_hand {
             (IncidentState::RecoveredByHand, Happened::RecoveredByHand)
         } else {
@@ -146,20 +149,28 @@ pub fn mark_bad(
         incident,
         rolled_back: false,
     });
-    let surplus = record.bad.len().saturating_sub(KEPT_BAD);
-    record.bad.drain(..surplus);
+    if record.bad.len() > KEPT_BAD {
+        // A mark is needed as long as the state could be restored.
+        let proven = |bad: &BadState| input.proven.iter().any(|state| state.hash == bad.hash);
+        let oldest = record.bad.iter().position(|bad| !proven(bad)).unwrap_or(0);
+        record.bad.remove(oldest);
+    }
 }
 
 /// So many bad states are remembered, so that a status stays small.
 const KEPT_BAD: usize = 50;
 
-/// The triggers that hold right now: a state that comes now is not to blame for them.
+/// What holds right now, or did when it was last known: a state that comes now is not to blame for it. Hard facts are of
+/// the objects themselves, so that only those count which hold now.
 fn held_now(input: &Input) -> Vec<String> {
     let held = input.verdict.triggers.iter().filter(|trigger| match trigger.status {
         Status::Suspect { .. } | Status::Firing { .. } => true,
-        Status::Quiet | Status::NotArmed(_) | Status::Unknown(_) => false,
+        Status::Unknown(_) => !trigger.held.is_zero(),
+        Status::Quiet | Status::NotArmed(_) => false,
     });
     let mut names: Vec<String> = held.map(|trigger| trigger.name.clone()).collect();
+    let facts = input.verdict.firing.iter().filter(|finding| finding.hard_fact);
+    names.extend(facts.map(|finding| finding.name.clone()));
     let rules = |name: &str| input.policy.triggers.iter().any(|rule| rule.name == name);
     let in_case = input
         .case
@@ -173,7 +184,8 @@ fn held_now(input: &Input) -> Vec<String> {
             .record
             .current
             .iter()
-            .flat_map(|current| current.held_before.clone()),
+            .flat_map(|current| current.held_before.clone())
+            .filter(|name| rules(name)),
     );
     names.sort();
     names.dedup();
@@ -190,8 +202,12 @@ pub fn settle(input: &Input, step: &mut Step) {
     current
         .held_before
         .retain(|name| input.clocks.quiet_by.get(name).is_none_or(|quiet| *quiet < hold));
-    let snapshot_exists = input.proven.iter().any(|state| state.hash == current.hash);
-    if !current.proven && snapshot_exists {
+    let snapshot = input.proven.iter().find(|state| state.hash == current.hash);
+    let stale = snapshot.filter(|state| state.last_running < current.since);
+    step.actions.extend(stale.map(|state| Act::Touch {
+        name: state.name.clone(),
+    }));
+    if !current.proven && snapshot.is_some() {
         current.proven = true;
         step.happened.push(Happened::Proven {
             hash: named(&current.hash, &current.images),
@@ -216,17 +232,11 @@ fn healthy_enough(input: &Input) -> bool {
     input.seen.rolled_out.is_ok() && answered && input.clocks.healthy >= input.policy.known_good_after
 }
 
-/// Outside probation a state is compared with its own healthy time; the very first one too, having nothing before it.
+/// Takes the baseline where one is wanted.
 fn take_baseline(input: &Input, step: &mut Step) {
     let Some(current) = &step.record.current else { return };
-    let first = input.record.restore_to.is_none() && step.record.baseline.is_none();
-    let own = step
-        .record
-        .baseline
-        .as_ref()
-        .is_some_and(|baseline| baseline.hash == current.hash);
-    let steady = current.proven && !on_probation(current, input.policy, input.now);
-    if let Some(values) = input.clocks.baseline.as_ref().filter(|_| first || (steady && !own)) {
+    let values = input.clocks.baseline.as_ref();
+    if let Some(values) = values.filter(|_| wants_baseline(&step.record, input.policy, input.now)) {
         let hash = current.hash.clone();
         step.happened.push(Happened::BaselineTaken {
             of: named(&hash, &current.images),
@@ -237,6 +247,16 @@ fn take_baseline(input: &Input, step: &mut Step) {
             values: values.clone(),
         });
     }
+}
+
+/// Outside probation a state is compared with its own healthy time; the very first one too, having nothing before it.
+pub fn wants_baseline(record: &GuardStatus, policy: &Policy, now: jiff::Timestamp) -> bool {
+    let Some(current) = &record.current else { return false };
+    let first = record.restore_to.is_none() && record.baseline.is_none();
+    let baseline = record.baseline.as_ref();
+    let own = baseline.is_some_and(|baseline| baseline.hash == current.hash);
+    let steady = current.proven && !on_probation(current, policy, now);
+    first || (steady && !own)
 }
 
 /// Whether a breach may still be blamed on the change that brought this state.

@@ -43,6 +43,10 @@ pub enum Happened {
         sentence: String,
         why: Option<WhyNot>,
     },
+    /// What was only observed so far needs people.
+    PeopleDecide {
+        why: WhyNot,
+    },
     /// A worse trigger joined while people were awaited.
     Raised {
         grade: String,
@@ -96,8 +100,6 @@ pub enum WhyNot {
     NothingToPutBack,
     /// The plan cannot be made.
     NoPlan(String),
-    /// The state changed between judging and planning.
-    JudgedAgain,
 }
 
 impl Happened {
@@ -111,6 +113,7 @@ impl Happened {
             Self::Proven { .. } => "Proven",
             Self::BaselineTaken { .. } => "BaselineTaken",
             Self::Opened { .. } => "IncidentOpened",
+            Self::PeopleDecide { .. } => "PeopleDecide",
             Self::Raised { .. } => "IncidentRaised",
             Self::Decided(_) => "Decided",
             Self::Acting { .. } => "RollingBack",
@@ -131,6 +134,7 @@ impl Happened {
         match self {
             Self::MarkedBad { .. }
             | Self::Opened { .. }
+            | Self::PeopleDecide { .. }
             | Self::Raised { .. }
             | Self::Acting { .. }
             | Self::Escalated { .. }
@@ -176,6 +180,7 @@ impl fmt::Display for Happened {
                 why: Some(why),
                 ..
             } => write!(f, "{sentence}; people decide: {why}"),
+            Self::PeopleDecide { why } => write!(f, "people decide: {why}"),
             Self::Raised { grade, sentence } => write!(f, "now {grade}: {sentence}"),
             Self::Decided(decision) => {
                 let by = decision.by.as_deref().unwrap_or("somebody");
@@ -224,7 +229,6 @@ impl fmt::Display for WhyNot {
                 f.write_str("there is nothing to put back: what runs is what the plan would put there")
             }
             Self::NoPlan(why) => write!(f, "no plan can be made: {why}"),
-            Self::JudgedAgain => f.write_str("the state changed after it was judged"),
         }
     }
 }

@@ -78,7 +78,7 @@ fn draft(input: &Input) -> Draft {
         decision: None,
     };
     let respond_by = rules
-        .and_then(|grade| grade.decide_within.or(grade.done_within))
+        .and_then(|grade| grade.respond_within())
         .map(|within| input.now + within);
     Draft {
         spec,

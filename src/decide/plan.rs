@@ -78,9 +78,10 @@ pub fn goal(
         "setEnv" => {
             let current = current.ok_or("the object is gone")?;
             let mut content = current.clone();
-            for set in steps.iter().filter_map(|step| step.set_env.as_ref()) {
+            let of_target = |set: &&SetEnv| set.target.parse::<TargetRef>().as_ref() == Ok(target);
+            for set in steps.iter().filter_map(|step| step.set_env.as_ref()).filter(of_target) {
                 let candidate = with_env(current, set)?;
-                if set.target.parse::<TargetRef>().as_ref() == Ok(target) && Some(candidate.hash()) == planned.to {
+                if Some(candidate.hash()) == planned.to {
                     content = candidate;
                 }
             }

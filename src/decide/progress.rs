@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Act, Case, Happened, Input, Step, between, enter, enter::close, happened::named, open::automatic};
-use crate::model::{
-    guard::{Action, KeptState},
-    incident::{IncidentState, IncidentStatus, Timings, Verb},
+use super::{Act, Case, Happened, Input, Step, WhyNot, between, enter, enter::close, happened::named, open::automatic};
+use crate::{
+    model::{
+        guard::{Action, KeptState, Mode},
+        incident::{IncidentState, IncidentStatus, Timings, Verb},
+    },
+    verify::{self, RollOut},
 };
 
 /// Healthy again for so long while people are awaited: passed.
 const PASSES_AFTER: Duration = Duration::from_secs(30 * 60);
-/// A watch may show the state before our own write for so long.
-const WATCH_LAG: Duration = Duration::from_secs(10);
 
 /// Moves the open incident on.
 pub fn progress(input: &Input, step: &mut Step) {
@@ -25,17 +26,7 @@ pub fn progress(input: &Input, step: &mut Step) {
         None => {}
         Some(IncidentState::AwaitingDecision) => awaiting(input, case, &mut status, step),
         Some(IncidentState::Escalated) => escalated(input, case, &mut status, step),
-        Some(IncidentState::Observed) => {
-            if input.clocks.quiet >= input.policy.hold {
-                end(
-                    &mut status,
-                    IncidentState::Observed,
-                    input,
-                    Happened::ObservedEnds,
-                    step,
-                );
-            }
-        }
+        Some(IncidentState::Observed) => observed(input, case, &mut status, step),
         Some(IncidentState::RollingBack) => rolling_back(input, case, &mut status, step),
         Some(IncidentState::Verifying) => verifying(input, case, &mut status, step),
         Some(
@@ -54,7 +45,8 @@ fn awaiting(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut S
     if follow_decision(input, case, status, step) {
         return;
     }
-    if automatic(input).is_ok() && status.action != Some(Action::AutomaticRollback) {
+    let joined = status.action != Some(Action::AutomaticRollback);
+    if joined && automatic(input).is_ok() && cannot_roll_back(input, case).is_none() {
         raise(input, status, step);
         act(input, case, status, step);
     } else if input.clocks.quiet >= PASSES_AFTER {
@@ -64,11 +56,46 @@ fn awaiting(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut S
     }
 }
 
+fn observed(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
+    if input.clocks.quiet >= input.policy.hold {
+        end(status, IncidentState::Observed, input, Happened::ObservedEnds, step);
+        return;
+    }
+    raise(input, status, step);
+    if status.action == Some(Action::Monitor) || input.policy.mode.min(input.cap) == Mode::Observe {
+        return;
+    }
+    // More than an eye is needed now.
+    let automatic = match (automatic(input), cannot_roll_back(input, case)) {
+        (Ok(()), Some(because)) => Err(WhyNot::NoPlan(because)),
+        (allowed, _) => allowed,
+    };
+    match automatic {
+        Ok(()) => act(input, case, status, step),
+        Err(why) => {
+            let happened = Happened::PeopleDecide { why };
+            status.state = Some(IncidentState::AwaitingDecision);
+            status.reason = happened.to_string();
+            step.happened.push(happened);
+        }
+    }
+}
+
 fn escalated(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
     if follow_decision(input, case, status, step) {
         return;
     }
-    if input.clocks.quiet >= input.policy.hold && input.clocks.verified {
+    let here = input
+        .record
+        .current
+        .as_ref()
+        .is_some_and(|current| current.hash == input.seen.hash);
+    let wrote = verify::may_have_written(status) && status.rolled_out_at.is_none();
+    if wrote && !here && verify::roll_out(status, &case.spec.bad.hash, input.seen, input.now) == RollOut::Complete {
+        // What was written before modosu stopped is rolled out after all: judge that from here on.
+        status.rolled_out_at = Some(input.now);
+        enter::arrive_by_plan(input, case, step);
+    } else if verify::proven(input.clocks, input.policy) {
         recover(input, case, status, step);
     }
 }
@@ -109,8 +136,11 @@ fn cannot_roll_back(input: &Input, case: Case) -> Option<String> {
     let Some(to) = &case.spec.restore_to else {
         return restores.then(|| "there is no proven state to go back to".to_owned());
     };
-    let bad = input.record.bad.iter().any(|bad| bad.hash == to.hash);
-    bad.then(|| format!("{} is marked bad meanwhile", to.hash))
+    if input.record.bad.iter().any(|bad| bad.hash == to.hash) {
+        return restores.then(|| format!("{} is marked bad meanwhile", to.hash));
+    }
+    let kept = input.proven.iter().any(|state| state.hash == to.hash);
+    (restores && !kept).then(|| format!("the proven state {} is kept no more", to.hash))
 }
 
 /// A worse finding joined: grade and action only ever rise.
@@ -119,9 +149,14 @@ fn raise(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
     let Some(worst) = input.verdict.firing.iter().max_by_key(|finding| finding.rank) else {
         return;
     };
-    status.action = status.action.max(Some(worst.action));
+    status.action = status.action.max(input.verdict.action());
     if Some(worst.rank) > rank(&status.grade) {
         status.grade.clone_from(&worst.grade);
+        let rules = crate::model::grade::find(input.policy.scheme, &worst.grade);
+        status.decider = rules.map(|grade| grade.decider.to_owned());
+        status.respond_by = rules
+            .and_then(|grade| grade.respond_within())
+            .map(|within| input.now + within);
         let grade = worst.grade.clone();
         step.happened.push(Happened::Raised {
             grade,
@@ -135,6 +170,12 @@ fn act(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) 
     mark_rolled_back(input, case, step);
     status.state = Some(IncidentState::RollingBack);
     status.acting_since = Some(input.now);
+    if let Some(last) = status.journal.iter().map(|entry| entry.seq).max() {
+        // Not the first attempt: the plan is made anew from what is there now.
+        status.plan_from = last;
+        status.plan_hash = None;
+        status.rolled_out_at = None;
+    }
     let happened = Happened::Acting { to: goal(case) };
     status.reason = happened.to_string();
     step.happened.push(happened);
@@ -165,13 +206,28 @@ fn goal(case: Case) -> String {
 }
 
 /// The plan's deadline: `within` from the first bad reading, without the time spent waiting for people.
-fn deadline(input: &Input, case: Case, status: &IncidentStatus) -> Timestamp {
+fn deadline(within: Duration, case: Case, status: &IncidentStatus) -> Timestamp {
     let acting = status.acting_since.unwrap_or(case.spec.opened_at);
     let waited = between(case.spec.opened_at, acting);
-    case.spec.first_bad_at + input.policy.within + waited
+    case.spec.first_bad_at + within + waited
+}
+
+/// A guard whose targets cannot be seen decides nothing; what it was doing is still not done at the deadline.
+pub fn overdue(case: Case, within: Duration, now: Timestamp, why: &str) -> Option<Happened> {
+    let acts = match case.status.state {
+        Some(IncidentState::RollingBack | IncidentState::Verifying) => true,
+        Some(_) | None => false,
+    };
+    (acts && now > deadline(within, case, case.status)).then(|| Happened::Escalated {
+        because: format!("{}; {why}", tried(case.status)),
+    })
 }
 
 fn rolling_back(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
+    if let Some(because) = cannot_roll_back(input, case) {
+        escalate(status, input, because, step);
+        return;
+    }
     if !step
         .record
         .bad
@@ -180,7 +236,7 @@ fn rolling_back(input: &Input, case: Case, status: &mut IncidentStatus, step: &m
     {
         mark_rolled_back(input, case, step);
     }
-    if input.now > deadline(input, case, status) {
+    if input.now > deadline(input.policy.within, case, status) {
         escalate(status, input, tried(status), step);
     } else {
         step.actions.push(Act::Run);
@@ -188,75 +244,55 @@ fn rolling_back(input: &Input, case: Case, status: &mut IncidentStatus, step: &m
 }
 
 fn verifying(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
-    let late = input.now > deadline(input, case, status);
+    let late = input.now > deadline(input.policy.within, case, status);
     if status.rolled_out_at.is_none() {
         settle_down(input, case, status, step, late);
-    } else if input.clocks.quiet >= input.policy.hold && input.clocks.verified {
+    } else if verify::proven(input.clocks, input.policy) {
         recover(input, case, status, step);
     } else if late {
         escalate(status, input, format!("{}; {}", tried(status), present(input)), step);
     }
 }
 
-/// Between the last write and the roll-out's end: is our goal there, something newer, or the bad state again?
+/// Between the last write and the roll-out's end.
 fn settle_down(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step, late: bool) {
-    let writes = || {
-        status
-            .plan
-            .iter()
-            .filter_map(|step| Some((step.target.as_deref()?, step.from.as_deref()?, step.to.as_deref()?)))
-    };
-    let seen = |target: &str| {
-        input
-            .seen
-            .parts
-            .iter()
-            .find(|(at, _)| at.to_string() == target)
-            .map(|(_, hash)| hash.as_str())
-    };
-    let last = |target: &str| writes().filter(|write| write.0 == target).last().map(|write| write.2);
-    let reached = writes().all(|(target, ..)| seen(target) == last(target));
-    let foreign = writes().any(|(target, ..)| {
-        let now = seen(target);
-        !writes().any(|write| write.0 == target && (now == Some(write.1) || now == Some(write.2)))
-    });
-    let since_write = status
-        .journal
-        .last()
-        .map_or(Duration::ZERO, |entry| between(entry.at, input.now));
-    if reached && input.seen.rolled_out.is_ok() {
-        status.rolled_out_at = Some(input.now);
-        status.reason = Happened::RolledOut.to_string();
-        enter::arrive_by_plan(input, step);
-        step.happened.push(Happened::RolledOut);
-    } else if foreign {
-        let by = named(&input.seen.hash, &input.seen.images);
-        end(
-            status,
-            IncidentState::Superseded,
-            input,
-            Happened::Superseded { by },
-            step,
-        );
-    } else if !reached && input.seen.hash == case.spec.bad.hash && since_write > WATCH_LAG {
-        escalate(
+    match verify::roll_out(status, &case.spec.bad.hash, input.seen, input.now) {
+        RollOut::Complete => {
+            status.rolled_out_at = Some(input.now);
+            status.reason = Happened::RolledOut.to_string();
+            // The cooldown begins where the rollback ends.
+            mark_rolled_back(input, case, step);
+            enter::arrive_by_plan(input, case, step);
+            step.happened.push(Happened::RolledOut);
+        }
+        // Entered as a state of its own before it comes to this.
+        RollOut::Foreign => {}
+        RollOut::Undone => escalate(
             status,
             input,
             "somebody put the bad state back over ours".to_owned(),
             step,
-        );
-    } else if late {
-        let why = input.seen.rolled_out.clone().err().unwrap_or_default();
-        escalate(
-            status,
-            input,
-            format!("{}; not rolled out in time: {why}", tried(status)),
-            step,
-        );
+        ),
+        RollOut::Underway(why) if late => {
+            escalate(
+                status,
+                input,
+                format!("{}; not rolled out in time: {why}", tried(status)),
+                step,
+            );
+        }
+        RollOut::Underway(_) => {}
     }
 }
 
 fn recover(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
+    if !verify::may_have_written(status) {
+        // Well again with nothing put back: it was marked before what could not be written.
+        let own = |incident: &Option<String>| incident.as_deref() == Some(case.name);
+        step.record
+            .bad
+            .retain(|bad| bad.hash != case.spec.bad.hash || !own(&bad.incident));
+    }
     let after = whole_seconds(between(case.spec.first_bad_at, input.now));
     status.recovered_at = Some(input.now);
     status.timings = Some(timings(input, case, status));

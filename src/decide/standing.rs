@@ -97,12 +97,15 @@ pub fn watching(verdict: &Verdict, blind: Duration, case: Option<&IncidentStatus
         message: String::new(),
     };
     let metrics = match &verdict.overall {
-        Overall::Unknown { because } if blind >= BLIND_AFTER => News {
-            kind: "MetricsAvailable",
-            holds: false,
-            reason: "Unknown".into(),
-            message: because.to_string(),
-        },
+        Overall::Unknown { because } if blind >= BLIND_AFTER => {
+            let (reason, message) = because.lasting();
+            News {
+                kind: "MetricsAvailable",
+                holds: false,
+                reason: reason.into(),
+                message: message.into(),
+            }
+        }
         Overall::Unknown { .. } | Overall::Healthy | Overall::Breached => News {
             kind: "MetricsAvailable",
             holds: true,

@@ -56,7 +56,6 @@ impl Collected {
         values: impl Iterator<Item = Option<f64>>,
     ) {
         let step_length = MINUTE.max(self.window / STEPS);
-        let cells: Vec<Cell> = cells.collect();
         let values = values.map(|value| value.map_or((0.0, 0.0), |v| (v, 1.0)));
         match self.steps.back_mut() {
             Some(step) if step.length + length <= step_length => {
@@ -68,10 +67,11 @@ impl Collected {
                 for (sum, value) in step.values.iter_mut().zip(values) {
                     *sum = (sum.0 + value.0, sum.1 + value.1);
                 }
+                return;
             }
             Some(_) | None => self.steps.push_back(Step {
                 length,
-                cells,
+                cells: cells.collect(),
                 values: values.collect(),
             }),
         }

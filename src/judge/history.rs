@@ -12,14 +12,14 @@ use jiff::Timestamp;
 
 use super::share::Count;
 
-/// No window reaches farther back.
-pub const LONGEST: Duration = Duration::from_secs(3600);
+/// No window reaches farther back: an hour, in milliseconds.
+const LONGEST: i64 = 3_600_000;
 /// Steps kept one by one.
 const FINE: usize = 64;
 /// Steps that are always kept one by one, however short the window.
 const FEWEST: usize = 4;
 /// Older steps are merged into this.
-const MERGED: Duration = Duration::from_secs(60);
+const MERGED: i64 = 60_000;
 
 /// What one step counted of one column.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -29,17 +29,18 @@ pub struct Cell {
     pub seconds: f64,
 }
 
+/// In milliseconds since 1970: a window is walked several times a turn, and whole numbers subtract fast.
 #[derive(Clone, Copy, Debug)]
 struct Step {
-    begin: Timestamp,
-    end: Timestamp,
+    begin: i64,
+    end: i64,
 }
 
 /// The ring.
 #[derive(Clone, Debug)]
 pub struct History {
     columns: usize,
-    window: Duration,
+    window: i64,
     /// Windows grow until they hold so many.
     needed: f64,
     steps: VecDeque<Step>,
@@ -49,7 +50,8 @@ pub struct History {
     merged: usize,
     /// Counted by readings without new data, and since when.
     pending: Vec<Cell>,
-    pending_since: Option<Timestamp>,
+    pending_since: Option<i64>,
+    newest: Option<Timestamp>,
 }
 
 /// The length from one time to a later one; zero if it is not later.
@@ -69,13 +71,16 @@ impl History {
     pub fn new(columns: usize, window: Duration, needed: f64) -> Self {
         Self {
             columns,
-            window,
+            window: i64::try_from(window.as_millis())
+                .unwrap_or(i64::MAX / 4)
+                .min(i64::MAX / 4),
             needed,
             steps: VecDeque::new(),
             cells: VecDeque::new(),
             merged: 0,
             pending: vec![Cell::default(); columns],
             pending_since: None,
+            newest: None,
         }
     }
 
@@ -84,6 +89,7 @@ impl History {
         self.steps.clear();
         self.cells.clear();
         self.merged = 0;
+        self.newest = None;
         self.forget_pending();
     }
 
@@ -97,20 +103,22 @@ impl History {
         for (pending, cell) in self.pending.iter_mut().zip(cells) {
             pending.add(cell);
         }
-        let begin = *self.pending_since.get_or_insert(begin);
+        let begin = *self.pending_since.get_or_insert(begin.as_millisecond());
         if !fresh {
             return;
         }
+        self.newest = Some(end);
+        let end = end.as_millisecond();
         self.steps.push_back(Step { begin, end });
         self.cells.extend(self.pending.iter().copied());
         self.forget_pending();
         self.age(end);
     }
 
-    fn age(&mut self, now: Timestamp) {
+    fn age(&mut self, now: i64) {
         while self.steps.len() - self.merged > FEWEST
             && let Some(oldest) = self.steps.get(self.merged).copied()
-            && (between(oldest.end, now) >= self.window || self.steps.len() - self.merged > FINE)
+            && (now - oldest.end >= self.window || self.steps.len() - self.merged > FINE)
         {
             self.merge(oldest);
         }
@@ -125,7 +133,7 @@ impl History {
     fn merge(&mut self, oldest: Step) {
         let into = self.merged.checked_sub(1);
         match into.and_then(|place| self.steps.get_mut(place)) {
-            Some(minute) if between(minute.begin, oldest.end) <= MERGED => {
+            Some(minute) if oldest.end - minute.begin <= MERGED => {
                 minute.end = oldest.end;
                 self.steps.remove(self.merged);
                 let (to, from) = ((self.merged - 1) * self.columns, self.merged * self.columns);
@@ -140,10 +148,10 @@ impl History {
         }
     }
 
-    fn too_old(&self, now: Timestamp) -> bool {
+    fn too_old(&self, now: i64) -> bool {
         self.steps
             .front()
-            .is_some_and(|oldest| between(oldest.begin, now) > LONGEST && between(oldest.end, now) >= self.window)
+            .is_some_and(|oldest| now - oldest.begin > LONGEST && now - oldest.end >= self.window)
     }
 
     /// Whether the window and every grown window stays the same without the oldest step.
@@ -152,7 +160,7 @@ impl History {
             .steps
             .get(1)
             .zip(self.steps.back())
-            .is_some_and(|(second, last)| between(second.begin, last.end) >= self.window);
+            .is_some_and(|(second, last)| last.end - second.begin >= self.window);
         covered
             && (0..self.columns).all(|column| {
                 let held: f64 = self
@@ -166,20 +174,23 @@ impl History {
 
     /// One column's steps, newest first.
     fn column(&self, column: usize) -> impl Iterator<Item = (Step, Cell)> {
-        let cells = self.cells.iter().skip(column).step_by(self.columns.max(1)).rev();
-        self.steps.iter().rev().copied().zip(cells.copied())
+        let places = (0..self.steps.len()).rev();
+        places.filter_map(move |place| {
+            let cell = self.cells.get(place * self.columns + column)?;
+            Some((*self.steps.get(place)?, *cell))
+        })
     }
 
     /// The end of the newest step.
     pub fn newest(&self) -> Option<Timestamp> {
-        self.steps.back().map(|step| step.end)
+        self.newest
     }
 
     /// How long the newest step is.
     pub fn newest_length(&self) -> Duration {
-        self.steps
-            .back()
-            .map_or(Duration::ZERO, |step| between(step.begin, step.end))
+        self.steps.back().map_or(Duration::ZERO, |step| {
+            Duration::from_millis(u64::try_from(step.end - step.begin).unwrap_or(0))
+        })
     }
 
     /// The newest step's cells.
@@ -198,19 +209,19 @@ impl History {
     /// The sums over the newest 1, 2, 4, 8 … steps that lie within the window, each given to `see`, and at last over the
     /// window itself, which is the answer: it grows until it holds `needed`, at most over an hour.
     pub fn window(&self, column: usize, needed: f64, mut see: impl FnMut(Cell)) -> Cell {
-        let Some(newest) = self.newest() else {
+        let Some(newest) = self.steps.back().map(|step| step.end) else {
             return Cell::default();
         };
         let mut sum = Cell::default();
         let mut next = 1;
         for (place, (step, cell)) in self.column(column).enumerate() {
-            let covered = between(step.end, newest);
+            let covered = newest - step.end;
             // A step that lies more than half outside the window belongs to the time before it.
-            let half = between(step.begin, step.end) / 2;
+            let half = (step.end - step.begin) / 2;
             if covered + half >= self.window && place > 0 && sum.count.all >= needed {
                 break;
             }
-            if place > 0 && between(step.begin, newest) > LONGEST.max(self.window + half) {
+            if place > 0 && newest - step.begin > LONGEST.max(self.window + half) {
                 break;
             }
             if place == next {

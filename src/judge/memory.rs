@@ -19,6 +19,9 @@ use super::{
 };
 use crate::model::reading::{Because, Measured, Reading};
 
+/// The hard facts by name.
+pub const FACTS: [&str; 2] = ["crash_looping", "progress_deadline_exceeded"];
+
 /// What the judge remembers of one guard. It is bounded, and small.
 #[derive(Clone, Debug)]
 pub struct Memory {
@@ -28,6 +31,8 @@ pub struct Memory {
     pub(super) holds: Vec<Hold>,
     /// Since when each hard fact holds.
     pub(super) facts: [Option<Timestamp>; 2],
+    /// Since when each hard fact does not hold; they need no readings.
+    pub(super) no_facts: [Option<Timestamp>; 2],
     pub(super) healthy: Clock,
     pub(super) all_quiet: Clock,
     /// Used again every turn.
@@ -136,6 +141,7 @@ impl Memory {
                 })
                 .collect(),
             facts: [None; 2],
+            no_facts: [None; 2],
             healthy: Clock::default(),
             all_quiet: Clock::default(),
             baselines: Vec::new(),
@@ -175,6 +181,12 @@ impl Memory {
             .map(|hold| hold.quiet.total())
     }
 
+    /// How long each hard fact has not held.
+    pub fn facts_quiet_for(&self, now: Timestamp) -> impl Iterator<Item = (&'static str, Duration)> {
+        let since = FACTS.into_iter().zip(self.no_facts);
+        since.filter_map(move |(name, since)| Some((name, between(since?, now))))
+    }
+
     /// How long no trigger and no hard fact held, in readings with new data. Unknown stops the clock.
     pub const fn all_quiet_for(&self) -> Duration {
         self.all_quiet.total()
@@ -206,6 +218,7 @@ impl Memory {
             hold.quiet.reset();
         }
         self.facts = [None; 2];
+        self.no_facts = [None; 2];
         self.healthy.reset();
         self.all_quiet.reset();
         self.answered = 0.0;

@@ -42,7 +42,8 @@ impl Count {
     /// is not beyond it.
     pub fn surely(self, relation: Relation, limit: f64, error: f64) -> bool {
         let plain = self.share().is_some_and(|share| relation.holds(share, limit));
-        plain && limit.is_finite() && self.chance(relation, limit) < error
+        // Chernoff's bound is never below the chance, so where it is small enough nothing dearer is needed.
+        plain && limit.is_finite() && (self.at_most(relation, limit) < error || self.chance(relation, limit) < error)
     }
 
     /// How likely a share as far out, or farther, would be if the true share were the limit.
@@ -60,6 +61,20 @@ impl Count {
         }
         // P(X ≥ some) for X ~ Binomial(all, limit) = I_limit(some, all − some + 1).
         checked_beta_reg(side.some, side.all - side.some + 1.0, limit).unwrap_or(1.0)
+    }
+
+    /// No less than the chance of a share as far out, cheaply.
+    fn at_most(self, relation: Relation, limit: f64) -> f64 {
+        let (side, limit) = if relation.upward() {
+            (self, limit)
+        } else {
+            (self.others(), 1.0 - limit)
+        };
+        if limit > 0.0 && limit < 1.0 {
+            chernoff(side, limit)
+        } else {
+            1.0
+        }
     }
 
     /// The exact bound: at least this (`upward`), or at most this, with that error.

@@ -25,6 +25,13 @@ pub struct Grade {
     pub response: &'static str,
 }
 
+impl Grade {
+    /// The first of its clocks to run out for people.
+    pub fn respond_within(&self) -> Option<Duration> {
+        self.decide_within.or(self.done_within)
+    }
+}
+
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;

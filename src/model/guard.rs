@@ -5,13 +5,22 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::units::{Certainty, Length};
+
+/// What need not be written.
+mod defaults;
+/// What modosu says of a guard.
+mod status;
+
+use defaults::{
+    a_day, a_minute, an_hour, fifteen_minutes, five_minutes_maybe, restore_then_wait, ten_minutes, ten_seconds, twenty,
+    two_hours, yes,
+};
+pub use status::{BadState, Baseline, Current, EffectiveMode, GuardStatus, IncidentRef, KeptState, RestoreTo, State};
 
 /// What is watched, and how it is put back when it hurts.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -322,135 +331,6 @@ pub struct Verify {
     pub hold: Length,
 }
 
-/// What modosu says of a guard; written when something changes, never every turn.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct GuardStatus {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<State>,
-    #[serde(default)]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
-    pub conditions: Vec<Condition>,
-    /// What is running now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub current: Option<Current>,
-    /// Where a rollback would go now: the newest proven state that is not the current one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub restore_to: Option<RestoreTo>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub baseline: Option<Baseline>,
-    /// States that were rolled back from, or left while they hurt; never restored.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub bad: Vec<BadState>,
-    /// States that people decided to keep: only reported.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub kept: Vec<KeptState>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub effective_mode: Option<EffectiveMode>,
-    /// The open incident; only incidents whose UID modosu wrote here are its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub incident: Option<IncidentRef>,
-}
-
-/// Where a guard stands. Unknown is a verdict, not a state: the state stays.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
-    NotReady,
-    Steady,
-    Probation,
-    Suspect,
-    AwaitingDecision,
-    RollingBack,
-    Verifying,
-    Frozen,
-    Escalated,
-}
-
-/// The state that is running now.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Current {
-    pub hash: String,
-    /// When modosu first saw it.
-    pub since: Timestamp,
-    pub proven: bool,
-    /// It was not already proven when it came.
-    #[serde(default)]
-    pub change: bool,
-    #[serde(default)]
-    pub images: Vec<String>,
-    /// Triggers that already held when it came: they lead to people, never to automatic action.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub held_before: Vec<String>,
-}
-
-/// A proven state that can be restored.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct RestoreTo {
-    /// The ControllerRevision that holds it.
-    pub name: String,
-    pub hash: String,
-    pub proven_at: Timestamp,
-    #[serde(default)]
-    pub images: Vec<String>,
-}
-
-/// What signals are compared with, in the signals' own units.
-///
-/// Signals stand beside `takenAt` and `hash` under their own names. A structural schema has no words for that (named
-/// and free properties exclude each other), so that this one object of the status keeps what it is given.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
-pub struct Baseline {
-    pub taken_at: Timestamp,
-    /// The state whose healthy time it is.
-    pub hash: String,
-    /// Signal name to value.
-    #[serde(flatten)]
-    #[schemars(skip)]
-    pub values: BTreeMap<String, f64>,
-}
-
-/// A state that must never be restored.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct BadState {
-    pub hash: String,
-    pub at: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub incident: Option<String>,
-    /// modosu put it back itself (otherwise a person left it).
-    #[serde(default)]
-    pub rolled_back: bool,
-}
-
-/// A state that people decided to keep running.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
-pub struct KeptState {
-    pub hash: String,
-    pub at: Timestamp,
-    pub incident: String,
-}
-
-/// The mode in force, and why it differs from what the guard asks for.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
-pub struct EffectiveMode {
-    pub mode: Mode,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub because: Option<String>,
-}
-
-/// An incident of this guard that modosu itself opened.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
-pub struct IncidentRef {
-    pub name: String,
-    pub uid: String,
-}
-
 impl std::fmt::Display for TargetRef {
     /// `Deployment/orders`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -476,91 +356,9 @@ impl std::str::FromStr for TargetRef {
     }
 }
 
-impl Default for BaselinePolicy {
-    fn default() -> Self {
-        Self { window: an_hour() }
-    }
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Self {
-            preset: None,
-            matching: BTreeMap::new(),
-            window: a_minute(),
-            signals: BTreeMap::new(),
-        }
-    }
-}
-
-impl Default for Rollback {
-    fn default() -> Self {
-        Self {
-            within: fifteen_minutes(),
-            steps: restore_then_wait(),
-        }
-    }
-}
-
-impl Default for Verify {
-    fn default() -> Self {
-        Self {
-            conditions: Vec::new(),
-            hold: a_minute(),
-        }
-    }
-}
-
 impl Step {
     /// How long the step may take.
     pub fn timeout(&self) -> Length {
         self.timeout.unwrap_or(Length::minutes(5))
     }
-}
-
-fn yes() -> bool {
-    true
-}
-fn twenty() -> u32 {
-    20
-}
-fn ten_seconds() -> Length {
-    Length::seconds(10)
-}
-fn a_minute() -> Length {
-    Length::minutes(1)
-}
-fn five_minutes_maybe() -> Option<Length> {
-    Some(Length::minutes(5))
-}
-fn ten_minutes() -> Length {
-    Length::minutes(10)
-}
-fn fifteen_minutes() -> Length {
-    Length::minutes(15)
-}
-fn an_hour() -> Length {
-    Length::hours(1)
-}
-fn two_hours() -> Length {
-    Length::hours(2)
-}
-fn a_day() -> Length {
-    Length::hours(24)
-}
-fn restore_then_wait() -> Vec<Step> {
-    let step = Step {
-        timeout: five_minutes_maybe(),
-        ..Step::default()
-    };
-    vec![
-        Step {
-            restore: Some(Empty {}),
-            ..step.clone()
-        },
-        Step {
-            wait_ready: Some(Empty {}),
-            ..step
-        },
-    ]
 }

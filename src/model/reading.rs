@@ -60,6 +60,25 @@ pub enum Because {
     NoBaseline,
 }
 
+impl Because {
+    /// In a word and in a sentence that stay the same from turn to turn: for a status, which is written when something
+    /// changes.
+    pub const fn lasting(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::NoAnswer(_) => ("NoAnswer", "Prometheus did not answer"),
+            Self::Refused(_) => ("Refused", "Prometheus refused the query"),
+            Self::Partial(_) => ("Partial", "Prometheus warns that the answer is not whole"),
+            Self::NoData => ("NoData", "Prometheus has no such series for this guard"),
+            Self::NotANumber => ("NotANumber", "the value is not a finite number"),
+            Self::Stale { .. } => ("Stale", "the newest sample is too old"),
+            Self::TooFewRequests { .. } => ("TooFewRequests", "too few requests since the change"),
+            Self::BeforeChange => ("BeforeChange", "the window still reaches back before the change"),
+            Self::WarmingUp => ("WarmingUp", "nothing was read yet"),
+            Self::NoBaseline => ("NoBaseline", "there is no baseline yet"),
+        }
+    }
+}
+
 impl fmt::Display for Because {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let short = |d: &Duration| {

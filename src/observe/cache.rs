@@ -80,10 +80,16 @@ impl<T: PartialEq> Cache<T> {
 
     /// All objects of a namespace.
     pub fn of_namespace(&self, namespace: &str) -> Vec<(String, Arc<T>)> {
+        self.matching(namespace, |_| true)
+    }
+
+    /// The objects of a namespace that are wanted.
+    pub fn matching(&self, namespace: &str, wanted: impl Fn(&T) -> bool) -> Vec<(String, Arc<T>)> {
         let inner = lock(&self.inner);
         let from = (namespace.to_owned(), String::new());
         let objects = inner.objects.range(from..).take_while(|((ns, _), _)| ns == namespace);
         objects
+            .filter(|(_, object)| wanted(object))
             .map(|((_, name), object)| (name.clone(), object.clone()))
             .collect()
     }

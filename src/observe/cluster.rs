@@ -189,7 +189,12 @@ impl Cluster {
     }
 
     /// The content hash of a ConfigMap, read again when its version changed. `Ok(None)`: there is no such ConfigMap.
-    pub async fn config(&mut self, client: &Client, key: &ObjectKey) -> kube::Result<Option<ReadConfig>> {
+    pub async fn config(
+        &mut self,
+        client: &Client,
+        key: &ObjectKey,
+        now: Timestamp,
+    ) -> kube::Result<Option<ReadConfig>> {
         let Some(version) = self.configs.get(&key.0, &key.1) else {
             self.read.remove(key);
             return Ok(None);
@@ -204,12 +209,22 @@ impl Cluster {
         let Some(object) = api.get_opt(&key.1).await? else {
             return Ok(None);
         };
+        let hash = Content::of(TargetKind::ConfigMap, &object.data).hash();
+        let uid = object.uid().unwrap_or_default();
+        let before = self.read.get(key).filter(|before| before.uid == uid);
+        let changed = match before {
+            // A new label is no new content.
+            Some(before) if before.hash == hash => before.changed,
+            Some(_) => data_changed(&object).or(Some(now)),
+            None => data_changed(&object).or(object.metadata.creation_timestamp.as_ref().map(|time| time.0)),
+        };
+        // The watch's version, so that a newer one that was read early is not read again for ever.
+        let version = version.version.clone();
         let read = ReadConfig {
-            uid: object.uid().unwrap_or_default(),
-            // The watch's version, so that a newer one that was read early is not read again for ever.
-            version: version.version.clone(),
-            hash: Content::of(TargetKind::ConfigMap, &object.data).hash(),
-            changed: data_changed(&object),
+            uid,
+            version,
+            hash,
+            changed,
         };
         self.read.insert(key.clone(), read.clone());
         Ok(Some(read))
@@ -242,7 +257,8 @@ impl Proven {
     }
 }
 
-/// When the fields `data` or `binaryData` were last written, as the API server's field managers tell.
+/// When the fields `data` or `binaryData` were last written, as the API server's field managers tell, if they do:
+/// where nobody owns a field, they stay silent.
 fn data_changed(object: &DynamicObject) -> Option<Timestamp> {
     let writes_data =
         |fields: &serde_json::Value| fields.get("f:data").is_some() || fields.get("f:binaryData").is_some();
@@ -250,10 +266,7 @@ fn data_changed(object: &DynamicObject) -> Option<Timestamp> {
     let times = entries
         .filter(|e| e.fields_v1.as_ref().is_some_and(|f| writes_data(&f.0)))
         .filter_map(|e| e.time.as_ref());
-    times
-        .map(|time| time.0)
-        .max()
-        .or(object.metadata.creation_timestamp.as_ref().map(|time| time.0))
+    times.map(|time| time.0).max()
 }
 
 /// Managed fields and the last applied configuration are of no use to a guard, and large.

@@ -1,7 +1,7 @@
 //! Pure. The cluster's objects, trimmed to what modosu judges by. Contents are kept as hashes only.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::DynamicObject;
 use serde_json::Value;
 
@@ -63,6 +63,8 @@ pub struct Pod {
     pub config: Vec<ConfigUse>,
     /// The owner's name, for words.
     pub owner_name: String,
+    /// A ReplicaSet owns it: whose that is tells another watch, maybe later.
+    pub replicated: bool,
 }
 
 /// How often a container ended, and how last.
@@ -130,24 +132,18 @@ impl Workload {
                 paused: data.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or(false),
                 deadline_exceeded: exceeded,
             },
-            owner: object
-                .metadata
-                .owner_references
-                .iter()
-                .flatten()
-                .find(|o| o.controller == Some(true))
-                .map(|owner| format!("{}/{}", owner.kind, owner.name)),
+            owner: controller(&object.metadata).map(|owner| format!("{}/{}", owner.kind, owner.name)),
         }
     }
 }
 
 impl Revision {
-    /// Reads a ReplicaSet's metadata.
+    /// Reads a ReplicaSet's metadata. One that nobody owns is known as nobody's.
     pub fn read(metadata: &ObjectMeta) -> Option<Self> {
-        let owner = controller(metadata)?;
+        let owner = controller(metadata).map(|owner| owner.uid.clone());
         Some(Self {
             uid: metadata.uid.clone()?,
-            owner: owner.0,
+            owner: owner.unwrap_or_default(),
             revision: revision(metadata),
         })
     }
@@ -156,7 +152,7 @@ impl Revision {
 impl Pod {
     /// Reads a pod that some controller owns.
     pub fn read(object: &DynamicObject) -> Option<Self> {
-        let (owner, owner_name) = controller(&object.metadata)?;
+        let owner = controller(&object.metadata)?;
         let data = &object.data;
         let conditions = data.pointer("/status/conditions").and_then(Value::as_array);
         let ready = conditions
@@ -165,8 +161,9 @@ impl Pod {
             .any(|c| text(c, "type") == Some("Ready") && text(c, "status") == Some("True"));
         let statuses = ["/status/initContainerStatuses", "/status/containerStatuses"].map(|at| data.pointer(at));
         Some(Self {
-            owner,
-            owner_name,
+            owner: owner.uid.clone(),
+            owner_name: owner.name.clone(),
+            replicated: owner.kind == "ReplicaSet",
             created: object.metadata.creation_timestamp.as_ref().map(|t| t.0),
             ready,
             leaving: object.metadata.deletion_timestamp.is_some(),
@@ -203,13 +200,9 @@ fn container(status: &Value) -> Container {
     }
 }
 
-fn controller(metadata: &ObjectMeta) -> Option<(String, String)> {
-    let owner = metadata
-        .owner_references
-        .iter()
-        .flatten()
-        .find(|owner| owner.controller == Some(true))?;
-    Some((owner.uid.clone(), owner.name.clone()))
+fn controller(metadata: &ObjectMeta) -> Option<&OwnerReference> {
+    let mut owners = metadata.owner_references.iter().flatten();
+    owners.find(|owner| owner.controller == Some(true))
 }
 
 fn revision(metadata: &ObjectMeta) -> Option<String> {

@@ -205,21 +205,17 @@ impl<K: Ord + Clone> Poller<K> {
     }
 
     async fn learn(&mut self, guards: &BTreeMap<K, Arc<Policy>>, clock: Moment, deadline: Instant) {
-        if !self.learned.is_due(guards.keys(), clock) {
-            return;
-        }
+        let due = self.learned.due(guards.keys(), clock);
         let rows = |policy: &Policy| -> (Names, Values) { policy.matching.clone().into_iter().unzip() };
         let asked = guards
             .values()
-            .flat_map(|policy| Learned::<K>::queries(policy).map(|form| (form, rows(policy))))
+            .flat_map(|policy| due.queries(policy).map(|form| (form, rows(policy))))
             .collect();
         let answers = self.ask(asked, clock, deadline).await;
-        let answered = |form: &Form| matches!(form, Form::ScrapeDuration);
-        let durations = answers
-            .iter()
-            .filter(|((form, _), _)| answered(form))
-            .flat_map(|(_, numbers)| numbers.values());
-        self.learned.begin(clock, durations.into_iter().all(Result::is_ok));
+        let lengths = || answers.iter().filter(|((form, _), _)| *form == Form::ScrapeDuration);
+        let answered =
+            lengths().next().is_some() && lengths().flat_map(|(_, numbers)| numbers.values()).all(Result::is_ok);
+        self.learned.begin(due, clock, answered);
         for (guard, policy) in guards {
             self.learned.learn(guard, policy, &answers);
         }
@@ -242,12 +238,14 @@ impl<K: Ord + Clone> Poller<K> {
         let running: Vec<_> = running.map(FutureExt::boxed).collect();
         let done: Vec<(Batch, Asked)> = stream::iter(running).buffered(AT_ONCE).collect().await;
         let mut answers = Answers::new();
+        let mut known: BTreeMap<(Form, Names), Memory> = BTreeMap::new();
         for (batch, asked) in done {
             self.queries += asked.queries;
-            self.memories
-                .insert((batch.form.kind(), batch.names.clone()), asked.memory);
+            let kind = (batch.form.kind(), batch.names.clone());
+            known.entry(kind).or_default().join(asked.memory);
             answers.insert((batch.form, batch.names), asked.numbers);
         }
+        self.memories.extend(known);
         self.memories.retain(|_, memory| !memory.is_empty());
         answers
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 use axum::body::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use prometheus_http_query::Client;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tower::{BoxError, Service, ServiceExt, util::BoxCloneSyncService};
 use url::{Url, form_urlencoded};
@@ -20,7 +20,7 @@ use crate::model::units::Length;
 const BODY_LIMIT: usize = 64 << 20;
 
 /// Where Prometheus is and how one gets in.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Settings {
     /// With the path prefix, if there is one: `https://mimir/prometheus`.
@@ -37,7 +37,7 @@ pub struct Settings {
 }
 
 /// Name and password, the password from a file that is read again for every query.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BasicAuth {
     pub username: String,

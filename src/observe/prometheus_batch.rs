@@ -84,9 +84,7 @@ impl Memory {
 impl Batch {
     /// Asks for all rows, evaluated at `at`, with what is known from earlier; whatever has no answer at `deadline` has none.
     pub async fn ask(&self, prometheus: &Prometheus, mut memory: Memory, at: Moment, deadline: Instant) -> Asked {
-        memory
-            .culprits
-            .retain(|values, culprit| culprit.until > at && self.rows.contains(values));
+        memory.culprits.retain(|_, culprit| culprit.until > at);
         memory.whole_until = memory.whole_until.filter(|until| *until > at);
         let mut asking = Asking {
             batch: self,
@@ -136,7 +134,10 @@ impl<'a> Asking<'a> {
                 continue;
             }
             culprit.asked = self.at;
-            if let Err(failure) = self.once(&[values]).await {
+            if let Err(failure) = self
+                .once(&[values], &self.batch.form.text(&self.batch.names, [values]))
+                .await
+            {
                 culprit.failure = failure.clone();
                 self.numbers.insert(values.clone(), Err(failure));
             }
@@ -149,11 +150,14 @@ impl<'a> Asking<'a> {
         let mut parts = vec![sound];
         self.successes = 0;
         while let Some(part) = parts.pop().filter(|part| !part.is_empty()) {
-            if part.len() > 1 && self.batch.form.text(&self.batch.names, part.iter().copied()).len() > TEXT_LIMIT {
+            let text = self.batch.form.text(&self.batch.names, part.iter().copied());
+            if part.len() > 1 && text.len() > TEXT_LIMIT {
                 halve(&part, &mut parts);
                 continue;
             }
-            let Err(failure) = self.once(&part).await else { continue };
+            let Err(failure) = self.once(&part, &text).await else {
+                continue;
+            };
             failures += 1;
             let hopeless = self.successes == 0 && failures >= HOPELESS;
             if hopeless {
@@ -193,13 +197,12 @@ impl<'a> Asking<'a> {
     }
 
     /// One query; its rows' numbers are noted where it succeeds.
-    async fn once(&mut self, part: &[&Values]) -> Result<(), Failure> {
+    async fn once(&mut self, part: &[&Values], text: &str) -> Result<(), Failure> {
         if Instant::now() >= self.deadline {
             return Err(self.too_late());
         }
-        let text = self.batch.form.text(&self.batch.names, part.iter().copied());
         self.queries += 1;
-        let answer = match timeout_at(self.deadline, self.prometheus.query(&text, Some(self.at))).await {
+        let answer = match timeout_at(self.deadline, self.prometheus.query(text, Some(self.at))).await {
             Ok(answer) => answer?,
             Err(_) => return Err(self.too_late()),
         };

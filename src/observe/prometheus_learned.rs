@@ -8,53 +8,92 @@ use super::{
 };
 use crate::judge::policy::Policy;
 
-/// How often it is asked for.
+/// How often scrapes' lengths are asked for: a target that is slower than all before must hold the readings back soon.
+const DURATIONS: Duration = Duration::from_secs(5);
+/// How often intervals are asked for.
 const AGAIN: Duration = Duration::from_secs(60);
-/// A scrape is stamped when it starts and stored when it ends; this beyond the slowest one.
+/// How often, while a guard's series are young and their samples too few to tell.
+const SOON: Duration = Duration::from_secs(10);
+/// A scrape is stamped when it starts and stored when it ends. Readings stay behind by the slowest one, times this and
+/// longer by the margin: what a scrape that is slower still brings is not counted, once.
+const SLOWER: f64 = 1.25;
 const MARGIN: Duration = Duration::from_millis(100);
 /// No scrape that takes longer holds the others up.
 const LONGEST_SCRAPE: Duration = Duration::from_secs(30);
 /// Until it is known.
 const USUAL_INTERVAL: Duration = Duration::from_secs(30);
-/// The window of `Form::Samples`.
-const SAMPLES_OVER: Duration = Duration::from_secs(120);
+/// Samples are counted over the long one, and over the short one, where a series that is young has enough of them.
+const LONG: Duration = Duration::from_secs(120);
+const SHORT: Duration = Duration::from_secs(20);
+/// The fewest that tell something in the short one.
+const ENOUGH: f64 = 3.0;
 /// Measured intervals are rounded up to these, so that guards that are scraped alike share their queries.
 const INTERVALS: [u64; 12] = [1, 2, 3, 5, 10, 15, 20, 30, 45, 60, 90, 120];
 
 /// What was learned, by guard.
 #[derive(Debug)]
 pub struct Learned<K> {
-    intervals: BTreeMap<K, Option<Duration>>,
+    known: BTreeMap<K, Known>,
     lag: Duration,
+    /// When intervals and scrapes' lengths were asked for.
     at: Option<Moment>,
+    lengths_at: Option<Moment>,
+}
+
+/// What is to be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    intervals: bool,
+    lengths: bool,
+}
+
+impl Due {
+    /// The queries that a guard's part comes from.
+    pub fn queries(self, policy: &Policy) -> impl Iterator<Item = Form> {
+        let samples = |selector: String| {
+            [LONG, SHORT].map(|over| Form::Samples {
+                selector: selector.clone(),
+                over,
+            })
+        };
+        let intervals = heartbeat(policy).filter(|_| self.intervals).map(samples);
+        let lengths = self.lengths.then_some(Form::ScrapeDuration);
+        intervals.into_iter().flatten().chain(lengths)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    interval: Option<Duration>,
+    /// Since when there is an interval.
+    since: Option<Moment>,
 }
 
 impl<K> Default for Learned<K> {
     fn default() -> Self {
         Self {
-            intervals: BTreeMap::new(),
+            known: BTreeMap::new(),
             lag: MARGIN,
             at: None,
+            lengths_at: None,
         }
     }
 }
 
 impl<K: Ord + Clone> Learned<K> {
-    /// Whether it is time to ask: at first, every minute, and for a new guard.
-    pub fn is_due<'a>(&self, mut guards: impl Iterator<Item = &'a K>, at: Moment) -> bool
+    /// Which are to be asked now. Intervals: at first, every minute, and sooner for a new guard.
+    pub fn due<'a>(&self, mut guards: impl Iterator<Item = &'a K>, at: Moment) -> Due
     where
         K: 'a,
     {
-        let old = self.at.is_none_or(|asked| at.since(asked) >= AGAIN || asked > at);
-        old || guards.any(|guard| !self.intervals.contains_key(guard))
-    }
-
-    /// The queries that a guard's part comes from.
-    pub fn queries(policy: &Policy) -> impl Iterator<Item = Form> {
-        heartbeat(policy)
-            .map(|selector| Form::Samples { selector })
-            .into_iter()
-            .chain([Form::ScrapeDuration])
+        let passed = |asked: Option<Moment>, pause| asked.is_none_or(|asked| asked > at || at.since(asked) >= pause);
+        let young = |known: &Known| known.since.is_some_and(|since| at.since(since) < LONG + SHORT);
+        let pause = if self.known.values().any(young) { SOON } else { AGAIN };
+        let intervals = passed(self.at, pause) || guards.any(|guard| !self.known.contains_key(guard));
+        Due {
+            intervals,
+            lengths: intervals || passed(self.lengths_at, DURATIONS),
+        }
     }
 
     /// Takes the answers in. What got no answer stays as it was.
@@ -68,28 +107,31 @@ impl<K: Ord + Clone> Learned<K> {
                 .ok()
                 .copied()
         };
-        let samples = heartbeat(policy).and_then(|selector| number(Form::Samples { selector }));
-        let interval = samples
-            .filter(|samples| *samples >= 1.0)
-            .map(|samples| rounded(SAMPLES_OVER.div_f64(samples)));
-        let known = self.intervals.entry(guard.clone()).or_default();
-        *known = interval.or(*known);
+        let samples = |over| heartbeat(policy).and_then(|selector| number(Form::Samples { selector, over }));
+        let long = samples(LONG).filter(|n| *n >= 1.0).map(|n| LONG.div_f64(n));
+        let short = samples(SHORT).filter(|n| *n >= ENOUGH).map(|n| SHORT.div_f64(n));
+        let known = self.known.entry(guard.clone()).or_default();
+        if let Some(interval) = [long, short].into_iter().flatten().min() {
+            known.interval = Some(rounded(interval));
+            known.since = known.since.or(self.at);
+        }
         let scrape = number(Form::ScrapeDuration).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        self.lag = self
-            .lag
-            .max(up_to_grid(scrape.unwrap_or_default().min(LONGEST_SCRAPE)) + MARGIN);
+        let slowest = scrape.unwrap_or_default().mul_f64(SLOWER).min(LONGEST_SCRAPE);
+        self.lag = self.lag.max(up_to_grid(slowest) + MARGIN);
     }
 
     /// Begins a new round at `at`; `answered`: the scrapes' lengths are known anew.
-    pub fn begin(&mut self, at: Moment, answered: bool) {
-        self.at = Some(at);
+    pub fn begin(&mut self, due: Due, at: Moment, answered: bool) {
+        if due.intervals {
+            self.at = Some(at);
+        }
         if answered {
-            self.lag = MARGIN;
+            (self.lag, self.lengths_at) = (MARGIN, Some(at));
         }
     }
 
     pub fn retain(&mut self, keep: impl Fn(&K) -> bool) {
-        self.intervals.retain(|guard, _| keep(guard));
+        self.known.retain(|guard, _| keep(guard));
     }
 
     /// How far readings stay behind Prometheus' now.
@@ -99,18 +141,16 @@ impl<K: Ord + Clone> Learned<K> {
 
     /// A guard's scrape interval.
     pub fn interval(&self, guard: &K) -> Duration {
-        self.intervals.get(guard).copied().flatten().unwrap_or(USUAL_INTERVAL)
+        self.known
+            .get(guard)
+            .and_then(|known| known.interval)
+            .unwrap_or(USUAL_INTERVAL)
     }
 
     /// After how long every target of a job was met: two of the longest intervals.
     pub fn settled(&self) -> Duration {
-        self.intervals
-            .values()
-            .flatten()
-            .max()
-            .copied()
-            .unwrap_or(USUAL_INTERVAL)
-            .saturating_mul(2)
+        let longest = self.known.values().filter_map(|known| known.interval).max();
+        longest.unwrap_or(USUAL_INTERVAL).saturating_mul(2)
     }
 }
 
@@ -121,7 +161,7 @@ fn rounded(interval: Duration) -> Duration {
         .iter()
         .map(|seconds| Duration::from_secs(*seconds))
         .find(|step| *step >= nearly)
-        .unwrap_or(SAMPLES_OVER)
+        .unwrap_or(LONG)
 }
 
 fn up_to_grid(length: Duration) -> Duration {
@@ -138,7 +178,7 @@ mod tests {
 
     #[test]
     fn intervals_are_rounded_to_what_people_set() {
-        let every = |samples: f64| rounded(SAMPLES_OVER.div_f64(samples)).as_secs();
+        let every = |samples: f64| rounded(LONG.div_f64(samples)).as_secs();
         assert_eq!(
             (
                 every(120.0),

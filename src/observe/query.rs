@@ -6,7 +6,8 @@
 //! ```text
 //! time()
 //! max by (L) (max_over_time(scrape_duration_seconds{M}[10m]))
-//! max by (L) (count_over_time(X[2m]))
+//! max by (L) (count_over_time(X[120s]))
+//! max by (L) (count_over_time(X[20s]))
 //! max by (L) (timestamp(X))
 //! histogram_quantile(0.95, sum by (L, le) (rate(H_bucket{M}[60s])))
 //! sum by (L) (clamp_min(X - ((last_over_time(X[5m] offset 5000ms) <= X * 2) or (X * 0 and on (L, job, instance) (
@@ -93,8 +94,8 @@ impl fmt::Display for Moment {
 pub enum Form {
     /// How long the slowest scrape of ten minutes took, in seconds.
     ScrapeDuration,
-    /// How many samples the fullest series got in two minutes.
-    Samples { selector: String },
+    /// How many samples the fullest series got in that time.
+    Samples { selector: String, over: Duration },
     /// The time of the newest sample, in seconds.
     Newest { selector: String },
     /// What the counters grew in the `over` before the evaluation. `settled`: a job's targets are all met by then.
@@ -144,7 +145,13 @@ impl Form {
                 "max by ({by}) (max_over_time({}[10m]))",
                 with("scrape_duration_seconds")
             ),
-            Self::Samples { selector } => format!("max by ({by}) (count_over_time({}[2m]))", with(selector)),
+            Self::Samples { selector, over } => {
+                format!(
+                    "max by ({by}) (count_over_time({}[{}s]))",
+                    with(selector),
+                    over.as_secs()
+                )
+            }
             Self::Newest { selector } => format!("max by ({by}) (timestamp({}))", with(selector)),
             Self::Growth {
                 selector,
@@ -259,7 +266,10 @@ fn quoted(text: &str) -> String {
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
-        if r"\.+*?()|[]{}^$".contains(c) {
+        if matches!(
+            c,
+            '\\' | '.' | '+' | '*' | '?' | '(' | ')' | '|' | '[' | ']' | '{' | '}' | '^' | '$'
+        ) {
             escaped.push('\\');
         }
         escaped.push(c);

@@ -39,14 +39,48 @@ pub enum NotSeen {
     Owned { target: TargetRef, by: String },
 }
 
-/// The ConfigMaps that a guard's state consists of, besides those it names; and those shared with others.
+/// The ConfigMaps that a guard's state consists of: its own, and those shared with others, by whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Followed {
     pub own: BTreeSet<String>,
     pub shared: BTreeMap<String, String>,
 }
 
+/// What a plan of a guard may write: its targets, and the ConfigMaps that it follows and nobody else uses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Writable {
+    targets: BTreeSet<TargetRef>,
+    follows: bool,
+    others: BTreeMap<String, String>,
+}
+
+impl Writable {
+    /// As of now.
+    pub fn of(namespace: &str, spec: &GuardSpec, cluster: &Cluster) -> Self {
+        Self {
+            targets: spec.targets.iter().cloned().collect(),
+            follows: spec.follow_config,
+            others: if spec.follow_config {
+                others(namespace, spec, cluster)
+            } else {
+                BTreeMap::new()
+            },
+        }
+    }
+
+    /// Whether this object may be written.
+    pub fn holds(&self, target: &TargetRef) -> bool {
+        let followed = self.follows && target.kind == TargetKind::ConfigMap && !self.others.contains_key(&target.name);
+        followed || self.targets.contains(target)
+    }
+}
+
 impl Followed {
+    /// All of them.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.own.iter().chain(self.shared.keys())
+    }
+
     /// Which ConfigMaps of the namespace belong to this guard alone.
     pub fn find(namespace: &str, spec: &GuardSpec, cluster: &Cluster) -> Self {
         let named = |kind| {
@@ -62,39 +96,25 @@ impl Followed {
         if !spec.follow_config {
             return followed;
         }
-        let guarded: BTreeSet<String> = named(TargetKind::Deployment).collect();
-        let workloads = cluster.workloads.of_namespace(namespace);
-        let pods = cluster.pods.of_namespace(namespace);
-        let mine: BTreeSet<String> = workloads
-            .iter()
-            .filter(|(name, _)| guarded.contains(name))
-            .map(|(_, w)| w.uid.clone())
+        let workloads: Vec<_> = named(TargetKind::Deployment)
+            .filter_map(|name| cluster.workloads.get(namespace, &name))
             .collect();
-        let my_revisions: BTreeSet<String> = cluster
-            .revisions
-            .of_namespace(namespace)
+        let used: BTreeSet<&str> = workloads
             .iter()
-            .filter(|(_, revision)| mine.contains(&revision.owner))
-            .map(|(_, revision)| revision.uid.clone())
+            .flat_map(|workload| &workload.config)
+            .map(|used| used.name.as_str())
             .collect();
-        let mut others: BTreeMap<&str, &str> = BTreeMap::new();
-        for (name, workload) in workloads.iter().filter(|(name, _)| !guarded.contains(name)) {
-            others.extend(workload.config.iter().map(|used| (used.name.as_str(), name.as_str())));
+        if used.is_empty() {
+            return followed;
         }
-        for (_, pod) in pods.iter().filter(|(_, pod)| !my_revisions.contains(&pod.owner)) {
-            for used in &pod.config {
-                others.entry(&used.name).or_insert(&pod.owner_name);
-            }
-        }
-        for (_, workload) in workloads.iter().filter(|(name, _)| guarded.contains(name)) {
-            for used in &workload.config {
-                match others.get(used.name.as_str()) {
-                    Some(by) if !followed.own.contains(&used.name) => {
-                        followed.shared.insert(used.name.clone(), (*by).to_owned());
-                    }
-                    Some(_) | None => {
-                        followed.own.insert(used.name.clone());
-                    }
+        let others = others(namespace, spec, cluster);
+        for name in used {
+            match others.get(name) {
+                Some(by) if !followed.own.contains(name) => {
+                    followed.shared.insert(name.to_owned(), by.clone());
+                }
+                Some(_) | None => {
+                    followed.own.insert(name.to_owned());
                 }
             }
         }
@@ -102,8 +122,47 @@ impl Followed {
     }
 }
 
+/// The ConfigMaps that others than this guard's workloads use, and who does.
+fn others(namespace: &str, spec: &GuardSpec, cluster: &Cluster) -> BTreeMap<String, String> {
+    let guards = |name: &str| {
+        let mut targets = spec.targets.iter();
+        targets.any(|target| target.kind == TargetKind::Deployment && target.name == name)
+    };
+    let workloads = cluster.workloads.of_namespace(namespace);
+    let mine: BTreeSet<&str> = workloads
+        .iter()
+        .filter(|(name, _)| guards(name))
+        .map(|(_, workload)| workload.uid.as_str())
+        .collect();
+    let revisions = cluster.revisions.of_namespace(namespace);
+    let owners: BTreeMap<&str, &str> = revisions
+        .iter()
+        .map(|(_, revision)| (revision.uid.as_str(), revision.owner.as_str()))
+        .collect();
+    // The watch of pods may be ahead of the watch of ReplicaSets: a pod of a new one may be anybody's, also this guard's.
+    let foreign = |pod: &Pod| match owners.get(pod.owner.as_str()) {
+        Some(owner) => !mine.contains(owner),
+        None => !pod.replicated,
+    };
+    let mut others = BTreeMap::new();
+    for (name, workload) in workloads.iter().filter(|(name, _)| !guards(name)) {
+        others.extend(workload.config.iter().map(|used| (used.name.clone(), name.clone())));
+    }
+    for (_, pod) in cluster.pods.of_namespace(namespace) {
+        if !pod.leaving && foreign(&pod) {
+            for used in &pod.config {
+                others
+                    .entry(used.name.clone())
+                    .or_insert_with(|| pod.owner_name.clone());
+            }
+        }
+    }
+    others
+}
+
 impl Seen {
-    /// Puts a guard's targets together. `configs` holds the content of the ConfigMaps in `followed.own` that exist.
+    /// Puts a guard's targets together. `configs` holds the content of the followed ConfigMaps that exist. Shared ones
+    /// belong to the state too: they change what runs, though a rollback leaves them alone.
     pub fn assemble(
         namespace: &str,
         spec: &GuardSpec,
@@ -141,7 +200,7 @@ impl Seen {
                 }
             }
         }
-        for name in &followed.own {
+        for name in followed.names() {
             let target = TargetRef {
                 kind: TargetKind::ConfigMap,
                 name: name.clone(),
@@ -169,14 +228,15 @@ fn newest_pods(namespace: &str, workload: &Workload, cluster: &Cluster) -> Vec<(
     if workload.rollout.observed < workload.rollout.generation || workload.revision.is_none() {
         return Vec::new();
     }
-    let revisions = cluster.revisions.of_namespace(namespace);
-    let newest = revisions
-        .iter()
-        .find(|(_, r)| r.owner == workload.uid && r.revision == workload.revision);
-    let Some((_, newest)) = newest else { return Vec::new() };
-    let mut pods = cluster.pods.of_namespace(namespace);
-    pods.retain(|(_, pod)| pod.owner == newest.uid && !pod.leaving);
-    pods
+    let newest = cluster.revisions.matching(namespace, |revision| {
+        revision.owner == workload.uid && revision.revision == workload.revision
+    });
+    let Some((_, newest)) = newest.first() else {
+        return Vec::new();
+    };
+    cluster
+        .pods
+        .matching(namespace, |pod| pod.owner == newest.uid && !pod.leaving)
 }
 
 /// A pod that read its settings at its start must be younger than they are. API times are whole seconds.

@@ -15,7 +15,10 @@ use crate::{
         guard::IncidentRef,
         incident::{IncidentState, IncidentStatus},
     },
-    observe::{cluster::Proven, seen::Seen},
+    observe::{
+        cluster::Proven,
+        seen::{Seen, Writable},
+    },
 };
 
 impl Guarded {
@@ -49,10 +52,8 @@ impl Guarded {
                 Act::Prove { .. } => self.prove(shared, seen, proven, now).await,
                 Act::Touch { name } => {
                     let namespace = self.guard.namespace().unwrap_or_default();
-                    self.note(
-                        snapshot::touch(shared.api, &namespace, &name, now).await,
-                        "mark the state as running",
-                    );
+                    let touched = snapshot::touch(shared.api, &namespace, &name, now).await;
+                    self.note(touched, "mark the state as running");
                 }
                 Act::Open(draft) => again |= self.open(shared, policy, seen, *draft, now).await,
                 Act::Run => runs = true,
@@ -62,7 +63,7 @@ impl Guarded {
             return false;
         }
         if runs && self.write_record(shared).await {
-            again |= self.run(shared, policy, seen, now).await;
+            again |= self.run(shared, policy, seen).await;
         }
         again
     }
@@ -78,10 +79,8 @@ impl Guarded {
             self.record.restore_to.as_ref().map(|to| to.hash.as_str()),
         ];
         let needed: Vec<&str> = needed.into_iter().flatten().collect();
-        self.note(
-            snapshot::collect(shared.api, &namespace, proven, &needed).await,
-            "collect old states",
-        );
+        let collected = snapshot::collect(shared.api, &namespace, proven, &needed).await;
+        self.note(collected, "collect old states");
     }
 
     /// Makes the plan, writes the evidence, then the guard's reference to it, then its status.
@@ -99,6 +98,7 @@ impl Guarded {
             uid: String::new(),
         };
         let namespace = self.guard.namespace().unwrap_or_default();
+        let writable = Writable::of(&namespace, &self.guard.spec, shared.cluster);
         let runner = run::Run {
             api: shared.api,
             clock: shared.clock,
@@ -106,26 +106,24 @@ impl Guarded {
             policy,
             at: &nobody,
             spec: &draft.spec,
+            writable: &writable,
         };
-        let planned = match runner.resolve(seen.parts.keys()).await {
-            Ok(planned) => planned,
-            Err(ApiError::Refused(why)) => Err(why),
-            Err(why) => {
-                tracing::warn!(guard = self.name(), "{}: cannot make a plan yet: {why}", self.name());
-                return false;
-            }
+        let planned = match runner.resolve(seen, draft.spec.opened_at).await {
+            Err(ApiError::Refused(why)) => Ok(run::Resolved::Impossible(why)),
+            planned => planned,
         };
-        let (steps, obstacle) = match planned {
-            Ok(steps) if steps.is_empty() => (steps, Some(WhyNot::NothingToPutBack)),
-            Ok(steps) => (steps, None),
-            Err(why) => (Vec::new(), Some(WhyNot::NoPlan(why))),
+        let (steps, obstacle) = match self.note(planned, "make a plan") {
+            Some(run::Resolved::Plan(steps)) if steps.is_empty() => (steps, Some(WhyNot::NothingToPutBack)),
+            Some(run::Resolved::Plan(steps)) => (steps, None),
+            Some(run::Resolved::Impossible(why)) => (Vec::new(), Some(WhyNot::NoPlan(why))),
+            Some(run::Resolved::Changed) | None => return false,
         };
         if let Some(obstacle) = obstacle.filter(|_| draft.state == IncidentState::RollingBack) {
             draft.state = IncidentState::AwaitingDecision;
             draft.why = Some(obstacle);
         }
-        let opened = record::open(shared.api, &self.guard, &draft.spec).await;
-        let Some(at) = self.note(opened, "open an incident") else {
+        let opened = record::open(shared.api, &self.guard, draft.spec.clone()).await;
+        let Some((at, spec)) = self.note(opened, "open an incident") else {
             return false;
         };
         let happened = open::opened(&draft);
@@ -147,18 +145,19 @@ impl Guarded {
         self.record.incident = Some(at.clone());
         self.case = Some(OpenCase {
             at,
-            spec: draft.spec,
+            spec,
             status,
             written: IncidentStatus::default(),
+            watched: false,
         });
         self.tell(shared, &happened);
         self.write_record(shared).await
     }
 
     /// Carries the plan on.
-    async fn run(&mut self, shared: &Shared<'_>, policy: &Policy, seen: &Seen, now: Timestamp) -> bool {
-        let name = self.name();
+    async fn run(&mut self, shared: &Shared<'_>, policy: &Policy, seen: &Seen) -> bool {
         let namespace = self.guard.namespace().unwrap_or_default();
+        let writable = Writable::of(&namespace, &self.guard.spec, shared.cluster);
         let Some(case) = &mut self.case else { return false };
         let runner = run::Run {
             api: shared.api,
@@ -167,6 +166,7 @@ impl Guarded {
             policy,
             at: &case.at,
             spec: &case.spec,
+            writable: &writable,
         };
         let progress = match begin(&runner, &mut case.status, seen).await {
             Ok(None) => runner.advance(&mut case.status).await,
@@ -175,16 +175,10 @@ impl Guarded {
         };
         // What the journal holds was written on the way.
         case.written.journal.clone_from(&case.status.journal);
-        let happened = match progress {
-            Ok(run::Progress::Waiting(why)) => {
+        let because = match progress {
+            // Nothing more is written; the watch will show what came, and that is entered as a state of its own.
+            Ok(run::Progress::Waiting(why) | run::Progress::Superseded(why)) => {
                 self.shown.waits_for = Some(why);
-                return false;
-            }
-            Err(why @ ApiError::Refused(_)) => Happened::Escalated {
-                because: why.to_string(),
-            },
-            Err(why) => {
-                tracing::warn!(guard = name, incident = case.at.name, "{name}: the plan waits: {why}");
                 return false;
             }
             Ok(run::Progress::Done) => {
@@ -192,27 +186,23 @@ impl Guarded {
                 case.status.reason = "everything is put back, waiting for the roll-out and for proof".into();
                 return self.write_case(shared).await;
             }
-            Ok(run::Progress::Superseded(by)) => Happened::Superseded { by },
-            Ok(run::Progress::Failed(why)) => Happened::Escalated { because: why },
-            Ok(run::Progress::NotAsRecorded) => Happened::Escalated {
-                because: "the plan made now is not the one that was recorded".into(),
-            },
+            Ok(run::Progress::Failed(why)) => why,
+            Err(why @ ApiError::Refused(_)) => why.to_string(),
+            Ok(run::Progress::NotAsRecorded) => "the plan made now is not the one that was recorded".into(),
+            Err(why) => {
+                self.note::<()>(Err(why), "carry its plan on");
+                return false;
+            }
         };
-        let state = if matches!(happened, Happened::Superseded { .. }) {
-            self.record.incident = None;
-            case.status.closed_at = Some(now);
-            IncidentState::Superseded
-        } else {
-            IncidentState::Escalated
-        };
-        case.status.state = Some(state);
+        let happened = Happened::Escalated { because };
+        case.status.state = Some(IncidentState::Escalated);
         case.status.reason = happened.to_string();
         self.tell(shared, &happened);
         self.write_case(shared).await
     }
 
     /// Writes the open incident's status where it changed; a closed one is let go. Gives whether it is written.
-    async fn write_case(&mut self, shared: &Shared<'_>) -> bool {
+    pub(super) async fn write_case(&mut self, shared: &Shared<'_>) -> bool {
         let Some(case) = &mut self.case else { return true };
         // A new incident's reference stands in the guard's record before anything else of it.
         if self.written.incident.as_ref() != Some(&case.at) && self.record.incident.is_some() {
@@ -220,21 +210,18 @@ impl Guarded {
         }
         if case.status != case.written {
             let namespace = self.guard.namespace().unwrap_or_default();
-            let written = record::incident_status(shared.api, &namespace, &case.at, &case.status).await;
-            match written {
-                Ok(()) => case.written = case.status.clone(),
-                Err(ApiError::NotFound(_) | ApiError::Invalid(_)) => {
-                    tracing::warn!(
-                        incident = case.at.name,
-                        "incident {} was deleted: it is let go",
-                        case.at.name
-                    );
-                    self.record.incident = None;
-                }
-                Err(why) => {
-                    tracing::warn!(incident = case.at.name, "cannot write incident {}: {why}", case.at.name);
-                    return false;
-                }
+            let at = case.at.clone();
+            let written = record::incident_status(shared.api, &namespace, &at, &case.status).await;
+            if written.is_ok() {
+                case.written = case.status.clone();
+            } else if matches!(written, Err(ApiError::NotFound(_) | ApiError::Invalid(_)))
+                && record::is_gone(shared.api, &namespace, &at).await.unwrap_or(false)
+            {
+                self.let_go();
+                return true;
+            }
+            if self.note(written, "write its incident").is_none() {
+                return false;
             }
         }
         if self.record.incident.is_none() {
@@ -244,25 +231,42 @@ impl Guarded {
         true
     }
 
-    /// Writes the guard's record where it changed. Gives whether it is written.
+    /// The open incident was deleted: nothing more can be recorded of it.
+    pub(super) fn let_go(&mut self) {
+        if let Some(case) = self.case.take() {
+            let name = &case.at.name;
+            tracing::warn!(incident = name, "incident {name} was deleted: it is let go");
+        }
+        self.record.incident = None;
+    }
+
+    /// Writes the guard's record where it changed. Gives whether it is written. An incident stays in it until its end is
+    /// written, so that a killed daemon finds it again.
     pub(super) async fn write_record(&mut self, shared: &Shared<'_>) -> bool {
-        if self.record == self.written {
+        let mut next = self.record.clone();
+        if let Some(case) = &self.case {
+            next.incident = Some(case.at.clone());
+        }
+        if next == self.written {
             return true;
         }
-        let written = record::guard_status(shared.api, &self.guard, &self.record).await;
+        let written = record::guard_status(shared.api, &self.guard, &next).await;
         if self.note(written, "write its status").is_none() {
             return false;
         }
-        self.written = self.record.clone();
+        self.written = next;
         true
     }
 
-    /// One line where a write failed; it is tried again next turn.
-    fn note<T>(&self, written: Result<T, ApiError>, what: &str) -> Option<T> {
+    /// One line when something begins to fail, and one when it works again; it is tried again next turn.
+    fn note<T>(&mut self, done: Result<T, ApiError>, what: &'static str) -> Option<T> {
         let name = self.name();
-        written
-            .inspect_err(|why| tracing::warn!(guard = name, "{name}: cannot {what} yet: {why}"))
-            .ok()
+        match &done {
+            Ok(_) if self.failing.remove(what) => tracing::info!(guard = name, "{name}: can {what} again"),
+            Err(why) if self.failing.insert(what) => tracing::warn!(guard = name, "{name}: cannot {what} yet: {why}"),
+            Ok(_) | Err(_) => {}
+        }
+        done.ok()
     }
 }
 
@@ -275,9 +279,15 @@ async fn begin(
     if status.journal.iter().any(|entry| entry.seq > status.plan_from) {
         return Ok(None);
     }
-    let steps = match runner.resolve(seen.parts.keys()).await? {
-        Ok(steps) => steps,
-        Err(why) => return Ok(Some(run::Progress::Failed(why))),
+    // Pods that an earlier attempt restarted must restart once more.
+    let again = status.acting_since.filter(|_| status.plan_from > 0);
+    let steps = match runner.resolve(seen, again.unwrap_or(runner.spec.opened_at)).await? {
+        run::Resolved::Plan(steps) => steps,
+        run::Resolved::Impossible(why) => return Ok(Some(run::Progress::Failed(why))),
+        run::Resolved::Changed => {
+            let why = "what runs is not what was judged".to_owned();
+            return Ok(Some(run::Progress::Waiting(why)));
+        }
     };
     if steps.is_empty() {
         return Ok(Some(run::Progress::Failed(WhyNot::NothingToPutBack.to_string())));

@@ -3,14 +3,19 @@
 //! The record and the open incident's status are held here and written when they change. What the watch shows of
 //! them is read once, when the guard is met: there is one writer.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use tracing::{Instrument, Span};
 
 use super::Shared;
 use crate::{
-    decide::{Case, Clocks, Input, between, decide, standing},
+    decide::{Case, Clocks, Input, between, decide, enter::wants_baseline, progress, standing},
     judge::{Context, Memory, Overall, Truth, Verdict, judge, policy::Policy, verify_conditions},
     model::{
         guard::{Guard, GuardStatus, IncidentRef, State},
@@ -53,6 +58,8 @@ pub struct Guarded {
     pub(super) written: GuardStatus,
     pub(super) case: Option<OpenCase>,
     pub(super) shown: Shown,
+    /// What cannot be done at present: said once.
+    pub(super) failing: BTreeSet<&'static str>,
     blind_since: Option<Timestamp>,
 }
 
@@ -70,6 +77,8 @@ pub(super) struct OpenCase {
     pub spec: IncidentSpec,
     pub status: IncidentStatus,
     pub written: IncidentStatus,
+    /// The watch showed it: where it does no more, it was deleted.
+    pub watched: bool,
 }
 
 /// What pages show beyond the record.
@@ -96,6 +105,7 @@ impl Guarded {
             record,
             case,
             shown: Shown::default(),
+            failing: BTreeSet::new(),
             blind_since: None,
             guard,
         };
@@ -153,6 +163,7 @@ impl Guarded {
             };
             self.record.state = Some(State::NotReady);
             self.record.observed_generation = generation;
+            self.watch_deadline(shared, &message, now).await;
             let news = standing::not_ready(reason, message);
             self.record.conditions = standing::conditions(&self.written.conditions, generation, now, news);
             self.write_record(shared).await;
@@ -162,6 +173,20 @@ impl Guarded {
             self.refresh_decision(shared);
             self.decide(shared, seen, reading, now).await;
         }
+    }
+
+    /// A plan that cannot go on does not wait for ever.
+    async fn watch_deadline(&mut self, shared: &Shared<'_>, why: &str, now: Timestamp) {
+        let within = self.guard.spec.rollback.within.0;
+        let overdue = |case: &OpenCase| progress::overdue(case.case(), within, now, why);
+        if let Some(happened) = self.case.as_ref().and_then(overdue) {
+            self.tell(shared, &happened);
+            if let Some(case) = &mut self.case {
+                case.status.state = Some(IncidentState::Escalated);
+                case.status.reason = happened.to_string();
+            }
+        }
+        self.write_case(shared).await;
     }
 
     /// Judges, decides and carries out, until nothing more follows.
@@ -189,7 +214,13 @@ impl Guarded {
                 case: self.case.as_ref().map(OpenCase::case),
             });
             self.shown.verdict = Some(verdict);
-            let again = self.carry_out(shared, &policy, seen, &proven, step, now).await;
+            let span = if step.is_quiet() {
+                Span::none()
+            } else {
+                tracing::info_span!("turn", guard = self.name())
+            };
+            let carried = self.carry_out(shared, &policy, seen, &proven, step, now);
+            let again = carried.instrument(span).await;
             self.stand(&policy, clocks.blind, now);
             self.write_record(shared).await;
             if !again {
@@ -229,6 +260,12 @@ impl Guarded {
 
     fn clocks(&mut self, seen: &Seen, verdict: &Verdict, now: Timestamp) -> Clocks {
         let since = self.windows_begin(now);
+        // Computed where decide may take it: a state comes, or has none of its own yet.
+        let comes = self
+            .record
+            .current
+            .as_ref()
+            .is_some_and(|current| current.hash != seen.hash);
         let blind = self.blind_since.map_or(Duration::ZERO, |since| between(since, now));
         let Ok(rules) = &mut self.rules else {
             return Clocks::default();
@@ -242,14 +279,21 @@ impl Guarded {
         };
         let wishes = verify_conditions(&rules.policy, &mut rules.memory, &context);
         let names = verdict.triggers.iter().map(|trigger| trigger.name.clone());
+        let facts = rules
+            .memory
+            .facts_quiet_for(now)
+            .map(|(name, quiet)| (name.to_owned(), quiet));
         Clocks {
             healthy: rules.memory.healthy_for(),
             requests: rules.memory.requests_since_change(),
             quiet: rules.memory.all_quiet_for(),
             quiet_by: names
                 .filter_map(|name| Some((name.clone(), rules.memory.quiet_for(&name)?)))
+                .chain(facts)
                 .collect(),
-            baseline: rules.memory.baseline(&rules.policy),
+            baseline: (comes || wants_baseline(&self.record, &rules.policy, now))
+                .then(|| rules.memory.baseline(&rules.policy))
+                .flatten(),
             verified: wishes.iter().all(|(_, truth, _)| *truth == Truth::True),
             blind,
         }
@@ -257,13 +301,12 @@ impl Guarded {
 
     fn proven(&self, shared: &Shared<'_>) -> Vec<Proven> {
         let namespace = self.guard.namespace().unwrap_or_default();
-        let snapshots = shared.cluster.snapshots.of_namespace(&namespace);
         let name = self.guard.name_any();
-        snapshots
-            .into_iter()
-            .filter(|(_, state)| state.guard == name)
-            .map(|(_, state)| (*state).clone())
-            .collect()
+        let own = shared
+            .cluster
+            .snapshots
+            .matching(&namespace, |state| state.guard == name);
+        own.into_iter().map(|(_, state)| (*state).clone()).collect()
     }
 
     /// State and conditions after a decision.
@@ -282,11 +325,15 @@ impl Guarded {
     /// What people decided is the one thing that is read from the open incident after it was opened.
     fn refresh_decision(&mut self, shared: &Shared<'_>) {
         let namespace = self.guard.namespace().unwrap_or_default();
-        if let Some(case) = &mut self.case
-            && let Some(incident) = shared.cluster.incidents.get(&namespace, &case.at.name)
-            && incident.metadata.uid.as_deref() == Some(case.at.uid.as_str())
-        {
-            case.spec.decision.clone_from(&incident.spec.decision);
+        let Some(case) = &mut self.case else { return };
+        let incident = shared.cluster.incidents.get(&namespace, &case.at.name);
+        match incident.filter(|incident| incident.metadata.uid.as_deref() == Some(case.at.uid.as_str())) {
+            Some(incident) => {
+                case.watched = true;
+                case.spec.decision.clone_from(&incident.spec.decision);
+            }
+            None if case.watched => self.let_go(),
+            None => {}
         }
     }
 
@@ -308,13 +355,18 @@ impl OpenCase {
         }
         let written = incident.status.clone().unwrap_or_default();
         let mut status = written.clone();
-        // Created, and then stopped before its status was written: judged again from here.
-        status.state.get_or_insert(IncidentState::AwaitingDecision);
+        if status.state.is_none() {
+            // Created, and then stopped before its status was written: judged again from here.
+            status.state = Some(IncidentState::AwaitingDecision);
+            status.grade.clone_from(&incident.spec.grade);
+            status.reason.clone_from(&incident.spec.summary);
+        }
         Some(Self {
             at: at.clone(),
             spec: incident.spec.clone(),
             status,
             written,
+            watched: true,
         })
     }
 

@@ -198,9 +198,13 @@ fn trigger(verdict: &TriggerVerdict) -> TriggerView {
         Status::Suspect { .. } => "pending",
         Status::Firing { .. } => "firing",
     };
+    let sentence = match &verdict.status {
+        Status::NotArmed(why) => why,
+        Status::Quiet | Status::Unknown(_) | Status::Suspect { .. } | Status::Firing { .. } => &verdict.sentence,
+    };
     TriggerView {
         name: verdict.name.clone(),
         status: status.to_owned(),
-        sentence: verdict.sentence.clone(),
+        sentence: sentence.clone(),
     }
 }

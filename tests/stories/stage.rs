@@ -5,11 +5,15 @@ mod real;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams},
 };
-use modosu::model::{guard::Guard, incident::Incident};
+use modosu::model::{
+    guard::{Current, Guard},
+    incident::Incident,
+};
 use serde_json::{Value, json};
 
 /// Poll and scrape interval of all stories.
@@ -24,13 +28,15 @@ pub struct Stage {
 }
 
 enum Place {
-    Embedded(embedded::Embedded),
+    Embedded(Box<embedded::Embedded>),
     Real(Box<real::Real>),
 }
 
 /// Where the daemon is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kill {
+    /// The incident is created; nothing else knows of it.
+    AfterOpening,
     /// The intent is written; nothing was done.
     AfterIntent,
     /// The template is patched; the daemon does not know.
@@ -53,12 +59,18 @@ pub struct Written {
 pub struct Bad {
     pub error_share: Option<f64>,
     pub latency_ms: Option<f64>,
+    /// Its containers end, and end again after each start.
+    pub crash: Option<bool>,
+    /// What readiness probes are told.
+    pub ready: Option<bool>,
 }
 
 impl Stage {
     pub async fn embedded(story: &str) -> Self {
         Self::with(story, |namespace| async move {
-            embedded::Embedded::start(&namespace).await.map(Place::Embedded)
+            embedded::Embedded::start(&namespace)
+                .await
+                .map(|embedded| Place::Embedded(Box::new(embedded)))
         })
         .await
     }
@@ -66,6 +78,16 @@ impl Stage {
     pub async fn real(story: &str) -> Self {
         Self::with(story, |namespace| async move {
             real::Real::start(&namespace)
+                .await
+                .map(|real| Place::Real(Box::new(real)))
+        })
+        .await
+    }
+
+    /// On real servers of its own, which the story may break.
+    pub async fn real_alone(story: &str) -> Self {
+        Self::with(story, |namespace| async move {
+            real::Real::start_alone(&namespace)
                 .await
                 .map(|real| Place::Real(Box::new(real)))
         })
@@ -152,6 +174,14 @@ impl Stage {
             .unwrap();
     }
 
+    /// A release: the whole pod template as [`deployment`] makes it with this environment, changed at will.
+    pub async fn release(&self, name: &str, env: Value, change: impl FnOnce(&mut Value)) {
+        let mut template = deployment(&self.namespace, name, env)["spec"]["template"].take();
+        change(&mut template);
+        self.edit("apps/v1", "Deployment", name, json!({"spec": {"template": template}}))
+            .await;
+    }
+
     /// `kubectl rollout restart deployment/NAME`.
     pub async fn restart(&self, deployment: &str) {
         let patch = json!({"spec": {"template": {"metadata": {"annotations": {
@@ -211,6 +241,22 @@ impl Stage {
         }
     }
 
+    /// SIGTERM; gives the exit code and how long it took. For processes alone.
+    pub async fn terminate(&self) -> (Option<i32>, Duration) {
+        match &self.place {
+            Place::Embedded(_) => panic!("the embedded daemon is no process"),
+            Place::Real(real) => real.terminate().await,
+        }
+    }
+
+    /// `kill -9` now.
+    pub async fn kill(&self) {
+        match &self.place {
+            Place::Embedded(embedded) => embedded.kill(),
+            Place::Real(real) => real.kill().await,
+        }
+    }
+
     /// Whether the daemon was killed.
     pub fn killed(&self) -> bool {
         match &self.place {
@@ -235,6 +281,13 @@ impl Stage {
             .into_iter()
             .find(|shown| shown["name"] == guard && shown["namespace"] == self.namespace)
             .unwrap_or_default()
+    }
+
+    /// What the guard's entry shows of one signal; `None` where its value is not known.
+    pub async fn signal(&self, guard: &str, signal: &str) -> Option<f64> {
+        let shown = self.shown(guard).await;
+        let all = shown["signals"].as_array()?;
+        all.iter().find(|one| one["name"] == signal)?["value"].as_f64()
     }
 
     // ---- what is there ----------------------------------------------------------------------------------------
@@ -263,6 +316,15 @@ impl Stage {
             .to_owned()
     }
 
+    /// The service's pods that are not on their way out, newest first.
+    pub async fn pods(&self, app: &str) -> Vec<DynamicObject> {
+        let mine = ListParams::default().labels(&format!("app={app}"));
+        let mut pods = self.api("v1", "Pod").list(&mine).await.unwrap().items;
+        pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
+        pods.sort_by_key(|pod| std::cmp::Reverse(pod.metadata.creation_timestamp.as_ref().map(|time| time.0)));
+        pods
+    }
+
     pub async fn config_data(&self, name: &str) -> Value {
         self.api("v1", "ConfigMap").get(name).await.unwrap().data["data"].clone()
     }
@@ -272,6 +334,17 @@ impl Stage {
             .get(name)
             .await
             .unwrap()
+    }
+
+    /// The state that the guard says is running.
+    pub async fn current(&self, guard: &str) -> Option<Current> {
+        self.guard_now(guard).await.status?.current
+    }
+
+    /// Whether the guard remembers that state as one that must never be restored.
+    pub async fn is_bad(&self, guard: &str, hash: &str) -> bool {
+        let status = self.guard_now(guard).await.status.unwrap_or_default();
+        status.bad.iter().any(|bad| bad.hash == hash)
     }
 
     /// All incidents of the namespace, oldest first.
@@ -327,6 +400,17 @@ impl Stage {
         }
     }
 
+    /// Looks for so many seconds: it must be so all the time.
+    pub async fn always(&self, what: &str, seconds: u64, mut look: impl AsyncFnMut() -> bool) {
+        let end = tokio::time::Instant::now() + Duration::from_secs(seconds);
+        while tokio::time::Instant::now() < end {
+            if !look().await {
+                panic!("no longer so: {what}\n{}", self.tell().await);
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
     pub async fn wait(&self, seconds: u64) {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
     }
@@ -334,8 +418,7 @@ impl Stage {
     /// Rolled out as `kubectl rollout status` says.
     pub async fn rolled_out(&self, name: &str) {
         self.until(&format!("{name} is rolled out"), 60, async || {
-            let workload = modosu::observe::objects::Workload::read(&self.deployment(name).await);
-            workload.rollout.complete().ok()
+            is_rolled_out(&self.deployment(name).await).then_some(())
         })
         .await;
     }
@@ -347,6 +430,15 @@ impl Stage {
             status.current.filter(|current| current.proven).map(|_| ())
         })
         .await;
+    }
+
+    /// The guard's current state is another one than `before`. Gives its hash.
+    pub async fn changed(&self, guard: &str, before: &str) -> String {
+        self.until(&format!("{guard} sees the change"), 30, async || {
+            let hash = self.current(guard).await?.hash;
+            (hash != before).then_some(hash)
+        })
+        .await
     }
 
     /// The one incident, once it is in that state.
@@ -373,13 +465,38 @@ impl Stage {
             Place::Embedded(_) => String::new(),
             Place::Real(real) => real.log(),
         };
-        format!("/status.json: {status}\nincidents: {incidents}\n{log}")
+        let mut writes = String::new();
+        for write in self.writes() {
+            writes.push_str(&format!("{} {}\n", write.resource, write.name));
+        }
+        format!("/status.json: {status}\nincidents: {incidents}\nwrites:\n{writes}{log}")
     }
 }
 
 pub fn state_of(incident: &Incident) -> String {
     let state = incident.status.as_ref().and_then(|status| status.state);
     state.map(|state| format!("{state:?}")).unwrap_or_default()
+}
+
+/// As `kubectl rollout status` says; not by modosu's own words.
+fn is_rolled_out(deployment: &DynamicObject) -> bool {
+    let (data, generation) = (&deployment.data, deployment.metadata.generation);
+    let count = |name: &str| data["status"][name].as_i64().unwrap_or(0);
+    let wanted = data["spec"]["replicas"].as_i64().unwrap_or(1);
+    count("observedGeneration") >= generation.unwrap_or(0)
+        && ["updatedReplicas", "replicas", "availableReplicas"]
+            .iter()
+            .all(|name| count(name) == wanted)
+}
+
+/// When the incident's journal says that this target was written (`Deployment/orders`).
+pub fn written_at(incident: &Incident, target: &str) -> Timestamp {
+    let journal = incident.status.as_ref().map(|status| status.journal.as_slice());
+    let mut entries = journal.unwrap_or_default().iter();
+    let done =
+        entries.find(|entry| entry.target.as_deref() == Some(target) && entry.receipt.as_deref() == Some("done"));
+    done.unwrap_or_else(|| panic!("no receipt for {target}: {journal:?}"))
+        .at
 }
 
 /// A guard with times that fit a story; everything else is the default.

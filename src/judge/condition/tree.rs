@@ -173,7 +173,10 @@ impl Comparison {
 
     /// The signal that it is about: the one that is compared, or the first that is named.
     pub fn subject(&self) -> Option<usize> {
-        let mut first = self.single.map(|single| single.signal);
+        if let Some(single) = self.single {
+            return Some(single.signal);
+        }
+        let mut first = None;
         for number in [&self.left, &self.right] {
             number.visit(&mut |part| {
                 if let Number::Signal(place) | Number::Change(place) | Number::Baseline(place) = part {

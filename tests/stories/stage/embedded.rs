@@ -16,7 +16,7 @@ use modosu::{
     model::{guard::Guard, incident::Incident, units::Length},
     observe::prometheus::Prometheus,
 };
-use modosu_world::{Answer, Behaviour, Stage as Moment, World, WorldOptions};
+use modosu_world::{Answer, Behaviour, Call, Stage as Moment, Verb, World, WorldOptions};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -25,8 +25,20 @@ use super::{Bad, Kill, TICK, Written};
 pub struct Embedded {
     pub world: World,
     daemons: AtomicUsize,
-    running: Mutex<Option<Running>>,
-    dead: Arc<AtomicBool>,
+    daemon: Mutex<Option<Daemon>>,
+}
+
+/// One start of the daemon. A killed one lives on in this process, but nothing of it reaches the world any more.
+struct Daemon {
+    running: Running,
+    stop: CancellationToken,
+    life: Arc<Life>,
+}
+
+#[derive(Default)]
+struct Life {
+    ends_at: Mutex<Option<Kill>>,
+    dead: AtomicBool,
 }
 
 impl Embedded {
@@ -43,17 +55,18 @@ impl Embedded {
             > = kube::Api::all(admin.clone());
             crds.create(&kube::api::PostParams::default(), &crd).await?;
         }
+        // Until they are established.
+        tokio::time::sleep(Duration::from_millis(100)).await;
         Ok(Self {
             world,
             daemons: AtomicUsize::new(0),
-            running: Mutex::new(None),
-            dead: Arc::default(),
+            daemon: Mutex::new(None),
         })
     }
 
     pub fn daemon(&self, namespace: &str) {
         let number = self.daemons.fetch_add(1, Ordering::Relaxed) + 1;
-        self.dead.store(false, Ordering::Relaxed);
+        let user = format!("modosu-{number}");
         let settings = Settings {
             poll: Length(TICK),
             namespaces: vec![namespace.to_owned()],
@@ -62,54 +75,56 @@ impl Embedded {
         let clock = Clock::simulated(self.world.now());
         let parts = Parts {
             settings,
-            client: self.world.client(&format!("modosu-{number}")),
+            client: self.world.client(&user),
             prometheus: Prometheus::from_service(self.world.prometheus(), Duration::from_secs(5)),
             clock,
         };
-        let running = app::start(parts, CancellationToken::new()).unwrap();
-        *self.running.lock().unwrap() = Some(running);
-    }
-
-    /// From that request on nothing of this daemon reaches the world any more.
-    pub fn kill_at(&self, point: Kill) {
-        let dead = self.dead.clone();
-        let user = format!("modosu-{}", self.daemons.load(Ordering::Relaxed));
+        let life = Arc::new(Life::default());
+        let lived = life.clone();
         self.world.on_request(move |call| {
-            if call.user != user {
-                return Answer::GoOn;
-            }
-            let body = call.body.to_string();
-            let here = match point {
-                Kill::AfterIntent => call.resource == "incidents" && body.contains("\"intent\""),
-                Kill::AfterPatch => call.resource == "deployments" && body.contains("/spec/template"),
-            };
-            if here && matches!(call.stage, Moment::After(200)) {
-                dead.store(true, Ordering::Relaxed);
-            }
-            if dead.load(Ordering::Relaxed) {
+            if call.user == user && lived.is_over_at(call) {
                 Answer::Hang
             } else {
                 Answer::GoOn
             }
         });
+        let stop = CancellationToken::new();
+        let running = app::start(parts, stop.clone()).unwrap();
+        let next = Daemon { running, stop, life };
+        if let Some(before) = self.daemon.lock().unwrap().replace(next) {
+            before.end();
+        }
+    }
+
+    pub fn kill_at(&self, point: Kill) {
+        let daemon = self.daemon.lock().unwrap();
+        *daemon.as_ref().unwrap().life.ends_at.lock().unwrap() = Some(point);
+    }
+
+    pub fn kill(&self) {
+        self.daemon.lock().unwrap().as_ref().unwrap().end();
     }
 
     pub fn killed(&self) -> bool {
-        self.dead.load(Ordering::Relaxed)
+        let daemon = self.daemon.lock().unwrap();
+        daemon.as_ref().is_some_and(|daemon| daemon.life.is_over())
     }
 
     pub fn misbehave(&self, namespace: &str, name: &str, bad: Bad) {
         let behaviour = Behaviour {
             error_share: bad.error_share,
             latency_ms: bad.latency_ms,
+            crash: bad.crash,
+            ready: bad.ready,
             ..Behaviour::default()
         };
         self.world.misbehave(namespace, name, behaviour);
     }
 
     pub fn status(&self) -> Option<Value> {
-        let running = self.running.lock().unwrap();
-        let board = &running.as_ref()?.board;
+        let daemon = self.daemon.lock().unwrap();
+        let daemon = daemon.as_ref().filter(|daemon| !daemon.life.is_over())?;
+        let board = &daemon.running.board;
         board
             .is_ready()
             .then(|| serde_json::to_value(&board.shown().status).unwrap())
@@ -130,5 +145,33 @@ impl Embedded {
             body: write.body,
         })
         .collect()
+    }
+}
+
+impl Daemon {
+    fn end(&self) {
+        self.life.dead.store(true, Ordering::Relaxed);
+        self.stop.cancel();
+    }
+}
+
+impl Life {
+    fn is_over(&self) -> bool {
+        self.dead.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is over, or ends with this request: carried out, its answer never comes.
+    fn is_over_at(&self, call: &Call) -> bool {
+        let body = call.body.to_string();
+        let here = match *self.ends_at.lock().unwrap() {
+            Some(Kill::AfterOpening) => call.resource == "incidents" && call.verb == Verb::Create,
+            Some(Kill::AfterIntent) => call.resource == "incidents" && body.contains("\"intent\""),
+            Some(Kill::AfterPatch) => call.resource == "deployments" && body.contains("/spec/template"),
+            None => false,
+        };
+        if here && matches!(call.stage, Moment::After(200 | 201)) {
+            self.dead.store(true, Ordering::Relaxed);
+        }
+        self.is_over()
     }
 }

@@ -1,6 +1,7 @@
-//! Real servers: the shared test cluster, the daemon as a process behind a tap on its line to the API server.
+//! Real servers: the shared test cluster or one of the story's own, the daemon as a process behind a tap on its line to
+//! the API server.
 
-use std::sync::Mutex;
+use std::{ops::Deref, sync::Mutex};
 
 use kube::Client;
 use modosu_cluster::{Behaviour, Cluster, Filter, Point, Process, Program, Tap, free_port};
@@ -8,8 +9,24 @@ use serde_json::Value;
 
 use super::{Bad, Kill, Written};
 
+/// The cluster that all stories share, or one that the story may break.
+enum Servers {
+    Shared(&'static Cluster),
+    Own(Box<Cluster>),
+}
+
+impl Deref for Servers {
+    type Target = Cluster;
+    fn deref(&self) -> &Cluster {
+        match self {
+            Self::Shared(cluster) => cluster,
+            Self::Own(cluster) => cluster,
+        }
+    }
+}
+
 pub struct Real {
-    cluster: &'static Cluster,
+    cluster: Servers,
     pub client: Client,
     tap: Tap,
     prometheus: Tap,
@@ -18,7 +35,15 @@ pub struct Real {
 
 impl Real {
     pub async fn start(namespace: &str) -> anyhow::Result<Self> {
-        let cluster = Cluster::shared().await?;
+        Self::on(Servers::Shared(Cluster::shared().await?), namespace).await
+    }
+
+    /// On a cluster of its own.
+    pub async fn start_alone(namespace: &str) -> anyhow::Result<Self> {
+        Self::on(Servers::Own(Box::new(Cluster::start().await?)), namespace).await
+    }
+
+    async fn on(cluster: Servers, namespace: &str) -> anyhow::Result<Self> {
         let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/crds");
         cluster.kubectl(&["apply", "--server-side", "-k", crds]).await?;
         cluster
@@ -31,10 +56,10 @@ impl Real {
             .await?;
         cluster.namespace(namespace).await?;
         Ok(Self {
-            cluster,
             client: cluster.client("admin").await?,
             tap: cluster.tap(namespace, "modosu")?,
             prometheus: cluster.prometheus_tap()?,
+            cluster,
             daemon: Mutex::new(None),
         })
     }
@@ -56,7 +81,10 @@ impl Real {
         let daemon = self.daemon.lock().unwrap();
         let (process, _) = daemon.as_ref().unwrap();
         self.tap.kill(process, Point::After, move |seen| match point {
-            Kill::AfterIntent => seen.writes("incidents") && seen.body.to_string().contains("\"intent\""),
+            Kill::AfterOpening => seen.writes("incidents") && seen.method == "POST",
+            Kill::AfterIntent => {
+                seen.is_write() && seen.resource == "incidents" && seen.body.to_string().contains("\"intent\"")
+            }
             Kill::AfterPatch => seen.writes("deployments") && seen.body.to_string().contains("/spec/template"),
         });
     }
@@ -69,8 +97,31 @@ impl Real {
             .is_some_and(|(process, _)| process.exited().is_some())
     }
 
+    pub async fn terminate(&self) -> (Option<i32>, std::time::Duration) {
+        let (process, _) = self.daemon.lock().unwrap().clone().unwrap();
+        let began = std::time::Instant::now();
+        let status = process.terminate(std::time::Duration::from_secs(10)).await;
+        (status.code(), began.elapsed())
+    }
+
+    pub async fn kill(&self) {
+        let process = self
+            .daemon
+            .lock()
+            .unwrap()
+            .as_ref()
+            .map(|(process, _)| process.clone())
+            .unwrap();
+        process.kill().await;
+    }
+
+    /// On the shared cluster only this daemon's line to it is cut; one of the story's own is really killed.
     pub async fn prometheus(&self, up: bool) {
-        self.prometheus.outage(!up);
+        match &self.cluster {
+            Servers::Shared(_) => self.prometheus.outage(!up),
+            Servers::Own(cluster) if up => cluster.prometheus().part().start().await.unwrap(),
+            Servers::Own(cluster) => cluster.prometheus().part().kill().await,
+        }
     }
 
     pub async fn status(&self) -> Option<Value> {
@@ -92,7 +143,8 @@ impl Real {
         let behaviour = Behaviour {
             error_share: bad.error_share,
             latency_ms: bad.latency_ms,
-            ..Behaviour::default()
+            crash: bad.crash,
+            ready: bad.ready,
         };
         self.cluster.misbehave(namespace, name, behaviour).unwrap();
     }

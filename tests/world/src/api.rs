@@ -3,6 +3,7 @@
 pub(crate) mod applying;
 pub(crate) mod discovery;
 pub mod failure;
+pub(crate) mod fieldset;
 pub(crate) mod filling;
 pub(crate) mod kind;
 pub(crate) mod owning;
@@ -57,7 +58,7 @@ pub(crate) async fn serve(
     let body = body.collect_bytes().await?;
     let route = match Route::of(&parts) {
         Ok(route) => route,
-        Err(failure) => return Ok(object(failure.code, &failure.status())),
+        Err(failure) => return Ok(refusal(&failure)),
     };
     let body = if body.is_empty() {
         Ok(Value::Null)
@@ -66,7 +67,7 @@ pub(crate) async fn serve(
     };
     let Ok(body) = body else {
         let failure = Failure::bad_request("the object provided is unrecognized: invalid JSON");
-        return Ok(object(failure.code, &failure.status()));
+        return Ok(refusal(&failure));
     };
     let (mut call, hooks) = world.with(|state| {
         let number = state.audit.counted(route.verb, &route.plural);
@@ -92,7 +93,7 @@ pub(crate) async fn serve(
     call.stage = Stage::After(code);
     match audit::asked(&hooks, &call) {
         Answer::GoOn => {}
-        Answer::Fail(failure) => return Ok(object(failure.code, &failure.status())),
+        Answer::Fail(failure) => return Ok(refusal(&failure)),
         Answer::Delay(time) => tokio::time::sleep(time).await,
         Answer::Cut | Answer::LoseAnswer => lost = true,
         Answer::Hang => futures::future::pending().await,
@@ -103,7 +104,7 @@ pub(crate) async fn serve(
     Ok(match outcome {
         Ok(Outcome::Object(code, value)) => object(code, &value),
         Ok(Outcome::Events(watch)) => events(*watch, world),
-        Err(failure) => object(failure.code, &failure.status()),
+        Err(failure) => refusal(&failure),
     })
 }
 
@@ -113,12 +114,22 @@ fn carried_out(state: &mut State, route: &Route, body: &Value) -> Result<Outcome
         return Ok(Outcome::Object(200, answer));
     }
     let store = &state.cluster.store;
-    let kind = Kind::find(store, &route.group, &route.version, &route.plural).ok_or_else(Failure::no_such_path)?;
+    let Some(kind) = Kind::find(store, &route.group, &route.version, &route.plural) else {
+        let known = Kind::serves(store, &route.group, &route.version);
+        return Err(if known {
+            Failure::no_such_path()
+        } else {
+            Failure::no_such_group()
+        });
+    };
     let known = match route.subresource.as_str() {
         "" => true,
         "status" => kind.status,
         _ => false,
     };
+    if !known && kind.is_custom() {
+        return Err(Failure::not_found(&kind, &route.name));
+    }
     if !known {
         return Err(Failure::no_such_path());
     }
@@ -147,19 +158,12 @@ fn create(state: &mut State, kind: &Kind, route: &Route, body: &Value) -> Result
 
 fn update(state: &mut State, kind: &Kind, route: &Route, body: &Value) -> Result<Outcome, Failure> {
     writing::refuse_other_type(kind, body)?;
+    refuse_other_name(route, body)?;
     let name = text(body, "/metadata/name");
-    if name != route.name {
-        return Err(Failure::bad_request(format!(
-            "the name of the object ({name}) does not match the name on the URL ({})",
-            route.name
-        )));
-    }
     let key = kind.key(&route.namespace, &route.name);
     let unversioned = text(body, "/metadata/resourceVersion").is_empty();
     if kind.is_custom() && unversioned && state.cluster.store.get(&key).is_some() {
-        let message = "Invalid value: 0: must be specified for an update".to_owned();
-        let cause = ("FieldValueInvalid", "metadata.resourceVersion".to_owned(), message);
-        return Err(Failure::invalid(kind, name, &[cause]));
+        return Err(Failure::unversioned(kind, name));
     }
     let object = shape::incoming(kind, body.clone());
     let writer = state.cluster.writer(kind, manager(route), &route.subresource);
@@ -167,6 +171,18 @@ fn update(state: &mut State, kind: &Kind, route: &Route, body: &Value) -> Result
         .cluster
         .replace(kind, &key, object, &writer, route.dry_run(body))?;
     Ok(Outcome::Object(200, shape::outgoing(kind, &made, route.metadata_only)))
+}
+
+fn refuse_other_name(route: &Route, object: &Value) -> Result<(), Failure> {
+    for (field, wanted) in [("name", &route.name), ("namespace", &route.namespace)] {
+        let found = text(object, &format!("/metadata/{field}"));
+        if found != wanted && !(field == "namespace" && found.is_empty()) {
+            return Err(Failure::bad_request(format!(
+                "the {field} of the object ({found}) does not match the {field} on the URL ({wanted})"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn patch(state: &mut State, kind: &Kind, route: &Route, body: &Value) -> Result<Outcome, Failure> {
@@ -193,6 +209,7 @@ fn patch(state: &mut State, kind: &Kind, route: &Route, body: &Value) -> Result<
     let live = live.ok_or_else(|| Failure::not_found(kind, &route.name))?;
     let seen = shape::outgoing(kind, &live, false);
     let object = patching::patched(kind, &seen, &route.content_type, body)?;
+    refuse_other_name(route, &object)?;
     let object = shape::incoming(kind, object);
     let made = cluster.replace(kind, &key, object, &writer, dry_run)?;
     Ok(Outcome::Object(200, shape::outgoing(kind, &made, route.metadata_only)))
@@ -205,9 +222,11 @@ fn delete(state: &mut State, kind: &Kind, route: &Route, body: &Value) -> Result
         .store
         .get(&key)
         .map(|old| text(old, "/metadata/uid").to_owned());
-    let gone = state.cluster.delete(kind, &key, body, route.dry_run(body))?;
-    if state.cluster.store.get(&key).is_some() {
-        return Ok(Outcome::Object(200, shape::outgoing(kind, &gone, route.metadata_only)));
+    let dry_run = route.dry_run(body);
+    let gone = state.cluster.delete(kind, &key, body, dry_run)?;
+    if !dry_run && state.cluster.store.get(&key).is_some() {
+        let answer = shape::outgoing(kind, &gone, route.metadata_only);
+        return Ok(Outcome::Object(200, answer));
     }
     let mut details = json!({"name": route.name, "kind": kind.plural, "uid": uid});
     if !kind.group.is_empty() {
@@ -228,10 +247,11 @@ fn delete_all(state: &mut State, kind: &Kind, route: &Route, body: &Value) -> Re
     let names: Vec<_> = reading::selected(store, kind, route, &selection)
         .map(|object| kind.key(text(object, "/metadata/namespace"), text(object, "/metadata/name")))
         .collect();
+    let deleted = reading::list(store, &mut state.pages, kind, route)?;
     for key in names {
         state.cluster.delete(kind, &key, body, route.dry_run(body))?;
     }
-    reading::list(&state.cluster.store, &mut state.pages, kind, route).map(|list| Outcome::Object(200, list))
+    Ok(Outcome::Object(200, deleted))
 }
 
 /// The field manager: said, or "unknown" as where a client names no agent.
@@ -283,6 +303,16 @@ fn record(world: &Inner, route: &Route, call: &Call, code: u16) {
 
 fn refused(world: &Inner, route: &Route, call: Call, failure: &Failure) -> Response<AnswerBody> {
     record(world, route, &call, failure.code);
+    refusal(failure)
+}
+
+fn refusal(failure: &Failure) -> Response<AnswerBody> {
+    if *failure == Failure::no_such_group() {
+        return answer(
+            404,
+            Full::new(Bytes::from(format!("{}\n", failure.message))).boxed_unsync(),
+        );
+    }
     object(failure.code, &failure.status())
 }
 

@@ -92,6 +92,21 @@ pub enum Answer {
     Hang,
 }
 
+/// What a hook does to a query of Prometheus.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// Nothing: it is answered as it would be.
+    GoOn,
+    /// An error: HTTP code, `errorType`, `error`.
+    Fail(u16, String, String),
+    /// It is answered, with this warning.
+    Warn(String),
+    /// It is answered after this time, as of then where it names no time.
+    Delay(Duration),
+    /// It is never answered.
+    Hang,
+}
+
 type Hook = Arc<dyn Fn(&Call) -> Answer + Send + Sync>;
 
 /// The audit list and the hooks.

@@ -32,6 +32,8 @@ struct Round {
     definitions: BTreeSet<Key>,
     namespaces: BTreeSet<Key>,
     gone: BTreeSet<String>,
+    /// Sets of which a pod is gone for good: a deployment that recreates waits for that.
+    left: BTreeSet<Key>,
     orphans: BTreeSet<Key>,
 }
 
@@ -81,6 +83,15 @@ impl Control {
             round.replica_sets.extend(all("apps", "replicasets"));
             round.definitions.extend(all(CRD_GROUP, "customresourcedefinitions"));
         }
+        for set in std::mem::take(&mut round.left) {
+            let Some(object) = store.get(&set) else { continue };
+            for owner in list(object, "/metadata/ownerReferences") {
+                let name = text(owner, "/name");
+                round
+                    .deployments
+                    .insert(Key::new("apps", "deployments", &set.namespace, name));
+            }
+        }
         self.position = store.version();
         round
     }
@@ -99,8 +110,11 @@ impl Round {
             let name = text(owner, "/name");
             match text(owner, "/kind") {
                 "ReplicaSet" if key.plural == "pods" => {
-                    self.replica_sets
-                        .insert(Key::new("apps", "replicasets", &key.namespace, name));
+                    let set = Key::new("apps", "replicasets", &key.namespace, name);
+                    if change.gone {
+                        self.left.insert(set.clone());
+                    }
+                    self.replica_sets.insert(set);
                 }
                 "Deployment" if key.plural == "replicasets" => {
                     self.deployments

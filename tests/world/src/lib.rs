@@ -76,10 +76,15 @@
 //! labels `namespace`, `job` (the pod's label `app.kubernetes.io/name`, else `app`, else its
 //! owner's name), `instance`, `pod`, `pod_template_hash`.
 //!
+//! Faults: [`World::on_request`] for every API call, [`World::on_query`] for every query, [`World::prometheus_stop`],
+//! [`World::compact`]. Pages of your own for Prometheus: [`World::add_target`]. Looking without asking: [`World::object`],
+//! [`World::objects`], [`World::writes`], [`World::requests`], and [`World::until`] to wait.
+//!
 //! # What it claims
-//! Only what the contract test shows of the real servers. Not here: authorisation, admission, CEL
-//! rules, StatefulSet, DaemonSet, Job and autoscaling controllers (their objects can be stored),
-//! `kubectl exec` and the like, range queries.
+//! Only what the contract test (`tests/contract`) shows of the real servers. Not here: authorisation, admission, CEL rules,
+//! owners of the fields of Events, `stringData` of Secrets, the `scale` and `eviction` subresources, StatefulSet, DaemonSet, Job
+//! and autoscaling controllers (their objects can be stored), `revisionHistoryLimit`, `minReadySeconds`, liveness probes, range
+//! queries (`/api/v1/query_range`), and every PromQL function that is not listed in `prometheus/ast.rs`.
 //!
 //! # The parts, in the order in which a request meets them
 //! `api` (HTTP to verbs, reading, writing, watching) · `store` · `control` (Deployment, ReplicaSet,
@@ -102,7 +107,7 @@ mod world;
 
 pub use api::{failure::Failure, route::Verb};
 pub use app::Behaviour;
-pub use audit::{Answer, Call, Stage, Write};
+pub use audit::{Answer, Call, Reply, Stage, Write};
 pub use clock::Clock;
 pub use orders::deployment;
 pub use prometheus::{Prometheus, Refused};

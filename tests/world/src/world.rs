@@ -14,7 +14,7 @@ use tower::service_fn;
 use crate::{
     api::{self, kind::Kind, reading::Pages, route::Verb, writing::Cluster},
     app::Behaviour,
-    audit::{Answer, Audit, Call, Write},
+    audit::{Answer, Audit, Call, Reply, Write},
     clock::Clock,
     control::Control,
     node::Node,
@@ -101,7 +101,8 @@ impl State {
     }
 
     fn next_at(&self) -> Option<Timestamp> {
-        self.node.next_at().into_iter().chain(self.control.next_at()).min()
+        let times = [self.node.next_at(), self.control.next_at(), self.prometheus.next_at()];
+        times.into_iter().flatten().min()
     }
 }
 
@@ -192,6 +193,7 @@ impl World {
         let now = self.now();
         self.inner
             .with(|state| state.prometheus.add_static(now, labels, Box::new(page)));
+        self.inner.wake();
     }
 
     /// Makes all pods of a service behave like this, whatever their settings say, until `behave`.
@@ -231,9 +233,17 @@ impl World {
         self.inner.with(|state| state.audit.hook(Arc::new(hook)));
     }
 
+    /// Lets `hook` see the text of every query, and spoil its answer. It replaces the one before. A hook must not use the world.
+    pub fn on_query(&self, hook: impl Fn(&str) -> Reply + Send + Sync + 'static) {
+        self.inner.with(|state| state.prometheus.hook(Some(Arc::new(hook))));
+    }
+
     /// Removes all hooks.
     pub fn no_hooks(&self) {
-        self.inner.with(|state| state.audit.unhook());
+        self.inner.with(|state| {
+            state.audit.unhook();
+            state.prometheus.hook(None);
+        });
     }
 
     /// Forgets old versions, as a compaction does: open watches go on, resumed ones and lists

@@ -231,7 +231,14 @@ async fn the_batched_forms_answer_and_anything_else_is_bad_data() {
     }
     let time = ask(&world, "time()").await;
     assert_eq!(time["data"]["resultType"], "scalar");
-    for wrong in ["holt_winters(x[1m], 1, 1)", "sum(", "x{a=1}", "rate(x)", "x[5m]", ""] {
+    for wrong in [
+        "holt_winters(x[1m], 1, 1)",
+        "sum(",
+        "x{a=1}",
+        "rate(x)",
+        "x[5m] + 1",
+        "",
+    ] {
         let answer = ask(&world, wrong).await;
         assert_eq!(answer["errorType"], "bad_data", "{wrong}: {answer}");
     }

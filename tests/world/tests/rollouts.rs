@@ -113,6 +113,29 @@ async fn a_rolling_update_never_goes_below_what_it_may_and_reuses_old_sets() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn recreate_ends_the_old_pods_before_the_new_ones_start() {
+    let world = world();
+    let recreate = json!({"spec": {"replicas": 2, "strategy": {"type": "Recreate", "rollingUpdate": null}}});
+    world
+        .create_deployment("shop", "orders", &[], &recreate)
+        .expect("created");
+    seconds(10).await;
+    patch(&world, with_env("WORKER_MODE", "celery")).await;
+    for _ in 0..100 {
+        let hashes: std::collections::BTreeSet<String> = world
+            .objects("", "pods", "shop")
+            .iter()
+            .map(|pod| pod["metadata"]["labels"]["pod-template-hash"].to_string())
+            .collect();
+        assert!(hashes.len() <= 1, "old and new pods at the same time: {hashes:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let status = &orders(&world)["status"];
+    assert_eq!(status["updatedReplicas"], 2, "{status}");
+    assert_eq!(status["availableReplicas"], 2, "{status}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_image_that_cannot_be_pulled_exceeds_the_deadline_and_keeps_the_old_pods() {
     let world = world();
     let extra = json!({"spec": {"progressDeadlineSeconds": 60}});
@@ -202,7 +225,7 @@ async fn a_config_map_is_read_when_a_container_starts_and_its_owner_is_recorded(
     };
     maps.create(&by_ann, &map).await.expect("created");
     let extra = json!({"spec": {"template": {"spec": {"containers": [{
-        "name": "orders", "image": "orders:1", "envFrom": [{"configMapRef": {"name": "settings"}}],
+        "name": "orders", "image": "orders:1", "readinessProbe": {"httpGet": {"port": 8080}}, "envFrom": [{"configMapRef": {"name": "settings"}}],
     }]}}}});
     world.create_deployment("shop", "orders", &[], &extra).expect("created");
     seconds(10).await;

@@ -38,9 +38,7 @@ impl Failure {
 
     fn of(kind: &Kind, name: &str, code: u16, reason: &str, message: String) -> Self {
         let mut details = json!({"name": name, "group": kind.group, "kind": kind.plural});
-        if kind.group.is_empty() {
-            crate::json::map(&mut details).remove("group");
-        }
+        crate::json::map(&mut details).retain(|_, value| value != "");
         Failure {
             details,
             ..Failure::new(code, reason, message)
@@ -100,7 +98,10 @@ impl Failure {
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
-        Failure::new(400, "BadRequest", message)
+        Failure {
+            details: Value::Null,
+            ..Failure::new(400, "BadRequest", message)
+        }
     }
 
     pub(crate) fn expired(message: impl Into<String>) -> Self {
@@ -111,25 +112,41 @@ impl Failure {
         Failure::new(404, "NotFound", "the server could not find the requested resource")
     }
 
+    /// Not even the group is known: the server answers with plain text.
+    pub(crate) fn no_such_group() -> Self {
+        Failure::new(404, "NotFound", "404 page not found")
+    }
+
     pub(crate) fn not_allowed() -> Self {
         let message = "the server does not allow this method on the requested resource";
         Failure::new(405, "MethodNotAllowed", message)
     }
 
-    pub(crate) fn media_type(got: &str, accepted: &str) -> Self {
-        let message = format!(
-            "the body of the request was in an unknown format - accepted media types include: \
-             {accepted}, got {got}"
-        );
+    pub(crate) fn media_type(message: &str) -> Self {
         Failure::new(415, "UnsupportedMediaType", message)
+    }
+
+    /// A custom resource is written without its version.
+    pub(crate) fn unversioned(kind: &Kind, name: &str) -> Self {
+        let message = "Invalid value: 0: must be specified for an update".to_owned();
+        let cause = ("FieldValueInvalid", "metadata.resourceVersion".to_owned(), message);
+        // Here the server names the resource where it names the kind elsewhere.
+        let named = Kind {
+            kind: kind.plural.clone(),
+            ..kind.clone()
+        };
+        Self::invalid(&named, name, &[cause])
     }
 
     /// The `Status` object.
     pub(crate) fn status(&self) -> Value {
-        json!({
+        let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason, "details": self.details,
-            "code": self.code,
-        })
+            "message": self.message, "reason": self.reason, "code": self.code,
+        });
+        if !self.details.is_null() {
+            status["details"] = self.details.clone();
+        }
+        status
     }
 }

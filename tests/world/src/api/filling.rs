@@ -13,6 +13,11 @@ pub(crate) fn fill(kind: &Kind, object: &mut Value) {
         ("", "pods") => pod_spec(object),
         ("", "secrets") => set(map(object), "type", json!("Opaque")),
         ("", "namespaces") => namespace(object),
+        (_, "events") => {
+            set(map(object), "firstTimestamp", Value::Null);
+            set(map(object), "lastTimestamp", Value::Null);
+            set(map(object), "source", json!({}));
+        }
         ("apps", "deployments") => deployment(object),
         ("apps", "replicasets") => {
             set(child(object, "spec"), "replicas", json!(1));

@@ -85,6 +85,12 @@ impl Kind {
         BUILT_IN.iter().map(|entry| Kind::from(*entry)).chain(custom).collect()
     }
 
+    /// Whether anything is served in this group and version.
+    pub(crate) fn serves(store: &Store, group: &str, version: &str) -> bool {
+        let mut kinds = Kind::served(store).into_iter();
+        kinds.any(|kind| kind.group == group && kind.version == version)
+    }
+
     fn custom(store: &Store, group: &str, version: &str, plural: &str) -> Option<Kind> {
         let name = format!("{plural}.{group}");
         let crd = store.get(&Key::new(CRD_GROUP, "customresourcedefinitions", "", &name))?;

@@ -4,7 +4,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::json::{list, map, metadata, text};
+use crate::{
+    api::fieldset::{FieldSet, Path},
+    json::{list, map, metadata, text},
+};
 
 /// Who writes, and how.
 #[derive(Clone, Debug)]
@@ -14,10 +17,14 @@ pub(crate) struct Writer {
     pub(crate) subresource: String,
     pub(crate) api_version: String,
     pub(crate) now: String,
+    /// Whether the kind comes from a definition: then `spec` itself is a field like any other.
+    pub(crate) custom: bool,
+    /// Whether `data` is one thing, as in a ControllerRevision.
+    pub(crate) whole_data: bool,
 }
 
 /// Fields of the metadata that nobody owns.
-const OWNERLESS: [&str; 11] = [
+const OWNERLESS: [&str; 10] = [
     "managedFields",
     "resourceVersion",
     "uid",
@@ -28,35 +35,42 @@ const OWNERLESS: [&str; 11] = [
     "selfLink",
     "deletionTimestamp",
     "deletionGracePeriodSeconds",
-    "generateName",
 ];
-
-pub(crate) type Path = Vec<String>;
+/// Parts of Kubernetes' own kinds that are always there, so that nobody owns them as such.
+const STRUCTURE: [&str; 6] = [
+    "f:metadata",
+    "f:spec",
+    "f:status",
+    "f:template",
+    "f:strategy",
+    "f:containers",
+];
+/// Maps that are owned as one thing.
+const WHOLE: [&str; 4] = ["f:selector", "f:configMapKeyRef", "f:secretKeyRef", "f:fieldRef"];
 
 /// Records in `new` what an Update by `writer` changed since `old`.
 pub(crate) fn record(old: &Value, new: &mut Value, writer: &Writer) {
-    let mut changes = Changes::default();
-    compare(&trimmed(old), &trimmed(new), &mut Vec::new(), &mut changes);
+    let changes = Changes::between(&trimmed(old), &trimmed(new), writer);
     let mut entries = list(old, "/metadata/managedFields").to_vec();
-    if changes.set.is_empty() && changes.removed.is_empty() {
+    // Where nobody owns anything any more, the server does not begin anew.
+    let untracked = entries.is_empty() && old.get("metadata").is_some();
+    if untracked || (changes.set.is_empty() && changes.removed.is_empty()) {
         return store(new, entries);
     }
     for entry in &mut entries {
-        let fields = map(entry).entry("fieldsV1").or_insert(Value::Null);
-        for path in changes.set.iter().chain(&changes.removed) {
-            forget(fields, path);
-        }
+        let mut fields = FieldSet::read(&entry["fieldsV1"]);
+        fields.remove_all(&changes.set);
+        fields.remove_all(&changes.removed);
+        entry["fieldsV1"] = fields.written();
     }
     if !changes.set.is_empty() {
-        own(&mut entries, writer, |fields| {
-            changes.set.iter().for_each(|path| insert(fields, path));
-        });
+        own(&mut entries, writer, |fields| fields.extend(&changes.set));
     }
     store(new, entries);
 }
 
 /// The entry of `writer`, created where missing, changed by `change` and stamped.
-pub(crate) fn own(entries: &mut Vec<Value>, writer: &Writer, change: impl FnOnce(&mut Value)) {
+pub(crate) fn own(entries: &mut Vec<Value>, writer: &Writer, change: impl FnOnce(&mut FieldSet)) {
     let is_own = |entry: &Value| {
         text(entry, "/manager") == writer.manager
             && text(entry, "/operation") == writer.operation
@@ -74,17 +88,14 @@ pub(crate) fn own(entries: &mut Vec<Value>, writer: &Writer, change: impl FnOnce
     if !writer.subresource.is_empty() {
         entry.insert("subresource".into(), writer.subresource.clone().into());
     }
-    change(entry.entry("fieldsV1").or_insert(Value::Null));
+    let mut fields = FieldSet::read(entry.get("fieldsV1").unwrap_or(&Value::Null));
+    change(&mut fields);
+    entry.insert("fieldsV1".into(), fields.written());
 }
 
 /// Puts the entries that still own something into the object.
 pub(crate) fn store(object: &mut Value, mut entries: Vec<Value>) {
-    entries.retain(|entry| {
-        entry
-            .get("fieldsV1")
-            .and_then(Value::as_object)
-            .is_some_and(|fields| !fields.is_empty())
-    });
+    entries.retain(|entry| !FieldSet::read(&entry["fieldsV1"]).is_empty());
     if entries.is_empty() {
         metadata(object).remove("managedFields");
     } else {
@@ -108,116 +119,156 @@ pub(crate) fn trimmed(object: &Value) -> Value {
     object
 }
 
-/// Every leaf of `value` as a path.
-pub(crate) fn leaves(value: &Value) -> Vec<Path> {
-    let mut changes = Changes::default();
-    compare(&json!({}), value, &mut Vec::new(), &mut changes);
-    changes.set
-}
-
-/// Makes `path` part of the owned fields.
-pub(crate) fn insert(fields: &mut Value, path: &[String]) {
-    if let Some((first, rest)) = path.split_first() {
-        insert(map(fields).entry(first.clone()).or_insert_with(|| json!({})), rest);
-    }
-}
-
-/// Takes `path` and all below it out of the owned fields.
-pub(crate) fn forget(fields: &mut Value, path: &[String]) {
-    let Some((first, rest)) = path.split_first() else {
-        return;
-    };
-    let fields = map(fields);
-    if rest.is_empty() {
-        fields.remove(first);
-    } else if let Some(below) = fields.get_mut(first) {
-        forget(below, rest);
-        if below.as_object().is_some_and(Map::is_empty) {
-            fields.remove(first);
+/// The fields that a configuration of server-side apply says something about: maps only by what is in them.
+pub(crate) fn said(configuration: &Value, writer: &Writer) -> FieldSet {
+    let mut said = FieldSet::default();
+    for path in Changes::between(&json!({}), &trimmed(configuration), writer).set.iter() {
+        let element = path.last().is_some_and(|step| !step.starts_with("f:"));
+        if element || value_at(configuration, path).is_none_or(|value| !has_own_fields(path, value)) {
+            said.insert(path.clone());
         }
     }
+    said
 }
 
-/// Whether the owned fields contain `path`.
-pub(crate) fn owns(fields: &Value, path: &[String]) -> bool {
-    path.iter().try_fold(fields, |fields, step| fields.get(step)).is_some()
+fn has_own_fields(path: &Path, value: &Value) -> bool {
+    let listed = path.last().and_then(|step| step.strip_prefix("f:")).map(by);
+    value.as_object().is_some_and(|fields| !fields.is_empty())
+        || listed.is_some_and(|by| !matches!(by, By::Whole) && value.is_array())
 }
 
-/// The key by which the API tells the elements of this list apart.
-pub(crate) fn merge_key(list: &str) -> Option<&'static str> {
+/// The value of a field.
+pub(crate) fn value_at<'a>(value: &'a Value, path: &[String]) -> Option<&'a Value> {
+    path.iter().try_fold(value, |value, step| match step.split_once(':') {
+        Some(("f", name)) => value.get(name),
+        Some((sort, key)) => value.get(position(value, sort, key)?),
+        None => None,
+    })
+}
+
+/// Which element of a list this step means.
+pub(crate) fn position(elements: &Value, sort: &str, key: &str) -> Option<usize> {
+    let key: Value = serde_json::from_str(key).ok()?;
+    let elements = elements.as_array()?;
+    if sort == "v" {
+        return elements.iter().position(|one| *one == key);
+    }
+    let wanted = key.as_object()?;
+    let same = |one: &Value| wanted.iter().all(|(name, value)| one.get(name) == Some(value));
+    elements.iter().position(same)
+}
+
+/// How the API tells the elements of a list apart.
+#[derive(Clone, Copy)]
+pub(crate) enum By {
+    Keys(&'static [&'static str]),
+    Value,
+    Whole,
+}
+
+pub(crate) fn by(list: &str) -> By {
     match list {
-        "containers" | "initContainers" | "env" | "volumes" | "imagePullSecrets" => Some("name"),
-        "ports" => Some("containerPort"),
-        "volumeMounts" => Some("mountPath"),
-        "conditions" => Some("type"),
-        "ownerReferences" => Some("uid"),
-        _ => None,
+        "containers" | "initContainers" | "env" | "volumes" | "imagePullSecrets" => By::Keys(&["name"]),
+        "ports" => By::Keys(&["containerPort", "protocol"]),
+        "volumeMounts" => By::Keys(&["mountPath"]),
+        "conditions" => By::Keys(&["type"]),
+        "ownerReferences" => By::Keys(&["uid"]),
+        "finalizers" => By::Value,
+        _ => By::Whole,
     }
 }
 
 #[derive(Default)]
 struct Changes {
-    set: Vec<Path>,
-    removed: Vec<Path>,
+    structure: &'static [&'static str],
+    whole_data: bool,
+    set: FieldSet,
+    removed: FieldSet,
 }
 
-fn compare(old: &Value, new: &Value, path: &mut Path, changes: &mut Changes) {
-    if old == new {
-        return;
-    }
-    if let (Value::Object(old), Value::Object(new)) = (old, new) {
-        return compare_maps(old, new, path, changes);
-    }
-    let key = path.last().and_then(|step| merge_key(step.strip_prefix("f:")?));
-    if let (Some(key), Value::Array(old), Value::Array(new)) = (key, old, new) {
-        let by_key = |elements: &[Value]| -> Option<Map<String, Value>> {
-            let named = |one: &Value| Some((format!("k:{}", json!({key: one.get(key)?})), one.clone()));
-            elements.iter().map(named).collect()
+impl Changes {
+    fn between(old: &Value, new: &Value, writer: &Writer) -> Changes {
+        let structure = if writer.custom { &STRUCTURE[..1] } else { &STRUCTURE[..] };
+        let mut changes = Changes {
+            structure,
+            whole_data: writer.whole_data,
+            ..Changes::default()
         };
-        if let (Some(old), Some(new)) = (by_key(old), by_key(new)) {
-            return compare_elements(&old, &new, path, changes);
+        changes.compare(old, new, &mut Vec::new());
+        changes
+    }
+
+    fn compare(&mut self, old: &Value, new: &Value, path: &mut Path) {
+        if old == new {
+            return;
+        }
+        match (self.steps(old, path), self.steps(new, path)) {
+            (Some(old), Some(new)) => self.compare_steps(&old, &new, path),
+            _ => self.set.insert(path.clone()),
         }
     }
-    changes.set.push(path.clone());
-}
 
-fn compare_maps(old: &Map<String, Value>, new: &Map<String, Value>, path: &mut Path, changes: &mut Changes) {
-    let prefixed = |fields: &Map<String, Value>| {
-        fields
-            .iter()
-            .map(|(name, value)| (format!("f:{name}"), value.clone()))
-            .collect()
-    };
-    compare_elements(&prefixed(old), &prefixed(new), path, changes);
-}
-
-fn compare_elements(old: &Map<String, Value>, new: &Map<String, Value>, path: &mut Path, changes: &mut Changes) {
-    for (step, value) in new {
-        path.push(step.clone());
-        match old.get(step) {
-            Some(before) => compare(before, value, path, changes),
-            None => born(value, path, changes),
+    fn compare_steps(&mut self, old: &Map<String, Value>, new: &Map<String, Value>, path: &mut Path) {
+        for (step, value) in new {
+            path.push(step.clone());
+            match old.get(step) {
+                Some(before) => self.compare(before, value, path),
+                None => self.every(value, path, false),
+            }
+            path.pop();
         }
-        path.pop();
+        for (step, value) in old.iter().filter(|(step, _)| !new.contains_key(*step)) {
+            path.push(step.clone());
+            self.every(value, path, true);
+            path.pop();
+        }
     }
-    for step in old.keys().filter(|step| !new.contains_key(*step)) {
-        changes.removed.push(path.iter().chain([step]).cloned().collect());
+
+    /// The field itself and all below it.
+    fn every(&mut self, value: &Value, path: &mut Path, removed: bool) {
+        let below = self.steps(value, path).unwrap_or_default();
+        let structure = path.last().is_some_and(|step| self.structure.contains(&step.as_str()));
+        if below.is_empty() || !structure {
+            let set = if removed { &mut self.removed } else { &mut self.set };
+            set.insert(path.clone());
+        }
+        for (step, value) in &below {
+            path.push(step.clone());
+            self.every(value, path, removed);
+            path.pop();
+        }
     }
 }
 
-/// A field that did not exist: its leaves, and the marker of the map or element itself.
-fn born(value: &Value, path: &mut Path, changes: &mut Changes) {
-    let key = path.last().and_then(|step| merge_key(step.strip_prefix("f:")?));
-    let empty = match value {
-        Value::Object(fields) if !fields.is_empty() => json!({}),
-        Value::Array(elements) if !elements.is_empty() && key.is_some() => json!([]),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) | Value::Array(_) => {
-            return changes.set.push(path.clone());
+impl Changes {
+    /// What is below a map or a list whose elements are told apart; `None` where the value is one thing.
+    fn steps(&self, value: &Value, path: &[String]) -> Option<Map<String, Value>> {
+        let last = path.last().map_or("", String::as_str);
+        let is_data = self.whole_data && path.len() == 1 && last == "f:data";
+        if is_data || WHOLE.contains(&last) || last.starts_with("k:{\"uid\":") {
+            return None;
         }
-    };
-    let structure = ["f:metadata", "f:spec", "f:status", "f:template"];
-    if path.last().is_some_and(|step| !structure.contains(&step.as_str())) {
-        changes.set.push(path.iter().cloned().chain([".".to_owned()]).collect());
+        if let Some(fields) = value.as_object() {
+            let fields = fields.iter();
+            return Some(
+                fields
+                    .map(|(name, value)| (format!("f:{name}"), value.clone()))
+                    .collect(),
+            );
+        }
+        let elements = value.as_array()?;
+        match by(last.strip_prefix("f:")?) {
+            By::Whole => None,
+            By::Value => Some(elements.iter().map(|one| (format!("v:{one}"), Value::Null)).collect()),
+            By::Keys(keys) => elements.iter().map(|one| keyed(one, keys)).collect(),
+        }
     }
-    compare(&empty, value, path, changes);
+}
+
+fn keyed(element: &Value, keys: &[&str]) -> Option<(String, Value)> {
+    let present = keys
+        .iter()
+        .filter_map(|key| Some(((*key).to_owned(), element.get(key)?.clone())));
+    let key: Map<String, Value> = present.collect();
+    (!key.is_empty()).then(|| (format!("k:{}", Value::Object(key)), element.clone()))
 }

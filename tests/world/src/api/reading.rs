@@ -95,7 +95,9 @@ impl Pages {
     fn resume(&mut self, token: &str) -> Result<(u64, VecDeque<Arc<Value>>), Failure> {
         let id = token.strip_prefix("rest-").and_then(|id| id.parse::<u64>().ok());
         let Some(id) = id else {
-            return Err(Failure::bad_request("continue key is not valid"));
+            return Err(Failure::bad_request(
+                "invalid continue token: continue key is not valid",
+            ));
         };
         self.open.get(&id).cloned().ok_or_else(|| {
             Failure::expired(

@@ -68,7 +68,7 @@ pub(crate) fn check(schema: &Value, value: &Value, path: &str, causes: &mut Vec<
     if value.is_null() && is_nullable(schema) {
         return;
     }
-    if let Some(message) = wrong_type(schema, value) {
+    if let Some(message) = wrong_type(schema, value, path) {
         causes.push(("FieldValueTypeInvalid", shown(path), message));
         return;
     }
@@ -102,66 +102,87 @@ pub(crate) fn check(schema: &Value, value: &Value, path: &str, causes: &mut Vec<
     }
 }
 
-fn wrong_type(schema: &Value, value: &Value) -> Option<String> {
+fn wrong_type(schema: &Value, value: &Value, path: &str) -> Option<String> {
     let wanted = text(schema, "/type");
     let either = schema.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true));
+    let whole = value.is_i64() || value.is_u64();
     let fits = match wanted {
-        _ if either => value.is_string() || value.is_i64() || value.is_u64(),
+        _ if either => value.is_string() || whole,
         "object" => value.is_object(),
         "array" => value.is_array(),
         "string" => value.is_string(),
         "boolean" => value.is_boolean(),
-        "integer" => value.is_i64() || value.is_u64(),
+        "integer" => whole,
         "number" => value.is_number(),
         _ => true,
     };
     let kind = match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
+        Value::Number(_) if whole => "integer",
         Value::Number(_) => "number",
         Value::String(_) => "string",
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     };
-    (!fits).then(|| {
-        format!(
-            "Invalid value: \"{kind}\": {} in body must be of type {wanted}: \"{kind}\"",
-            "value"
-        )
-    })
+    let name = in_body(path);
+    (!fits).then(|| format!("Invalid value: \"{kind}\": {name} must be of type {wanted}: \"{kind}\""))
 }
 
 fn bounds(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Cause>) {
-    let mut refuse = |message: String| {
-        causes.push(("FieldValueInvalid", shown(path), message));
-    };
+    let name = in_body(path);
+    let mut refuse = |reason: &'static str, message: String| causes.push((reason, shown(path), message));
+    let invalid = |what: String| format!("Invalid value: {value}: {name} should {what}");
     let limit = |name: &str| number(schema, &format!("/{name}"));
-    let elements = value.as_array().map(|elements| signed(elements.len()));
-    let letters = value.as_str().map(|text| signed(text.chars().count()));
-    let beyond = |size: Option<i64>, least: &str, most: &str| {
-        let size = size?;
-        (limit(least).is_some_and(|least| size < least) || limit(most).is_some_and(|most| size > most))
-            .then(|| format!("Invalid value: {value}: size must lie within {least} and {most}"))
-    };
-    beyond(elements, "minItems", "maxItems")
-        .into_iter()
-        .for_each(&mut refuse);
-    beyond(letters, "minLength", "maxLength")
-        .into_iter()
-        .for_each(&mut refuse);
-    if let (Some(pattern), Some(text)) = (schema.get("pattern").and_then(Value::as_str), value.as_str())
-        && Pattern::unanchored(pattern).is_ok_and(|pattern| !pattern.matches(text))
-    {
-        refuse(format!(
-            "Invalid value: {value}: value in body should match '{pattern}'"
-        ));
-    }
     let bound = |name: &str| schema.get(name).and_then(Value::as_f64);
-    if let Some(value) = value.as_f64()
-        && (bound("minimum").is_some_and(|least| value < least) || bound("maximum").is_some_and(|most| value > most))
-    {
-        refuse(format!("Invalid value: {value}: must lie within minimum and maximum"));
+    if let Some(size) = value.as_array().map(|elements| signed(elements.len())) {
+        if let Some(most) = limit("maxItems").filter(|most| size > *most) {
+            refuse(
+                "FieldValueTooMany",
+                format!("Too many: {size}: must have at most {most} items"),
+            );
+        }
+        if let Some(least) = limit("minItems").filter(|least| size < *least) {
+            refuse(
+                "FieldValueInvalid",
+                format!("Invalid value: {size}: {name} should have at least {least} items"),
+            );
+        }
     }
+    if let Some(letters) = value.as_str() {
+        let size = signed(letters.chars().count());
+        if let Some(most) = limit("maxLength").filter(|most| size > *most) {
+            refuse(
+                "FieldValueTooLong",
+                format!("Too long: may not be more than {most} bytes"),
+            );
+        }
+        if let Some(least) = limit("minLength").filter(|least| size < *least) {
+            refuse("FieldValueInvalid", invalid(format!("be at least {least} chars long")));
+        }
+        if let Some(pattern) = schema.get("pattern").and_then(Value::as_str)
+            && Pattern::unanchored(pattern).is_ok_and(|pattern| !pattern.matches(letters))
+        {
+            refuse("FieldValueInvalid", invalid(format!("match '{pattern}'")));
+        }
+    }
+    if let Some(size) = value.as_f64() {
+        if let Some(least) = bound("minimum").filter(|least| size < *least) {
+            refuse(
+                "FieldValueInvalid",
+                invalid(format!("be greater than or equal to {least}")),
+            );
+        }
+        if let Some(most) = bound("maximum").filter(|most| size > *most) {
+            refuse("FieldValueInvalid", invalid(format!("be less than or equal to {most}")));
+        }
+    }
+}
+
+/// As the messages name a field: below `status` without that word.
+fn in_body(path: &str) -> String {
+    let path = path.trim_start_matches('.');
+    format!("{} in body", path.strip_prefix("status.").unwrap_or(path))
 }
 
 fn shown(path: &str) -> String {

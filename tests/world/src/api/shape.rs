@@ -27,6 +27,8 @@ pub(crate) fn outgoing(kind: &Kind, object: &Value, metadata_only: bool) -> Valu
     let mut object = object.clone();
     if kind.group == "events.k8s.io" {
         rename(&mut object, |(core, own)| (core, own));
+    }
+    if kind.plural == "events" {
         map(&mut object).insert("apiVersion".into(), kind.api_version().into());
     }
     object

@@ -19,6 +19,7 @@ pub(crate) fn check(kind: &Kind, old: Option<&Value>, new: &Value) -> Result<(),
         ("apps", "deployments" | "replicasets" | "statefulsets" | "daemonsets") => {
             workload(old, new, &mut causes);
         }
+        ("apps", "controllerrevisions") => kept_data(old, new, &mut causes),
         ("", "configmaps" | "secrets") => immutable_data(old, new, &mut causes),
         _ => {}
     }
@@ -46,6 +47,15 @@ fn workload(old: Option<&Value>, new: &Value, causes: &mut Vec<Cause>) {
         let shown = selector(new).unwrap_or_default();
         let message = format!("Invalid value: {shown}: field is immutable");
         causes.push(("FieldValueInvalid", "spec.selector".into(), message));
+    }
+}
+
+/// A revision's number may change, what it holds may not.
+fn kept_data(old: Option<&Value>, new: &Value, causes: &mut Vec<Cause>) {
+    if old.is_some_and(|old| old.get("data") != new.get("data")) {
+        let shown = new.get("data").cloned().unwrap_or_default();
+        let message = format!("Invalid value: {shown}: field is immutable");
+        causes.push(("FieldValueInvalid", "data".into(), message));
     }
 }
 

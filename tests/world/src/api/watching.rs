@@ -153,7 +153,7 @@ impl Watch {
             true => ("PartialObjectMetadata".to_owned(), "meta.k8s.io/v1".to_owned()),
             false => (self.kind.kind.clone(), self.kind.api_version()),
         };
-        let mut metadata = json!({"resourceVersion": self.position.to_string(), "creationTimestamp": null});
+        let mut metadata = json!({"resourceVersion": self.position.to_string()});
         if annotations
             .as_object()
             .is_some_and(|annotations| !annotations.is_empty())

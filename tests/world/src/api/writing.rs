@@ -50,6 +50,8 @@ impl Cluster {
             subresource: subresource.into(),
             api_version: kind.api_version(),
             now: self.now(),
+            custom: kind.is_custom(),
+            whole_data: kind.plural == "controllerrevisions",
         }
     }
 
@@ -87,7 +89,9 @@ impl Cluster {
         filling::fill(kind, &mut object);
         validating::check(kind, None, &object)?;
         if writer.operation == "Update" {
+            let status = child_status(&mut object);
             owning::record(&json!({}), &mut object, writer);
+            set_or_remove(&mut object, "status", status);
         }
         if dry_run {
             return Ok(Arc::new(object));
@@ -255,6 +259,11 @@ pub(crate) fn refuse_other_type(kind: &Kind, object: &Value) -> Result<(), Failu
     Ok(())
 }
 
+/// Takes the status out: who writes an object does not own it.
+fn child_status(object: &mut Value) -> Option<Value> {
+    map(object).remove("status")
+}
+
 fn fresh_status(kind: &Kind, object: &mut Value) {
     match kind.plural.as_str() {
         "pods" => {
@@ -280,7 +289,11 @@ fn refuse_stale(kind: &Kind, name: &str, old: &Value, new: &Value) -> Result<(),
     };
     if differs("/metadata/uid") {
         let [wanted, found] = [new, old].map(|object| text(object, "/metadata/uid"));
-        let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}");
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: \
+             UID in precondition: {wanted}, UID in object meta: {found}",
+            registry_path(kind, old)
+        );
         return Err(Failure::conflict(kind, name, &why));
     }
     if differs("/metadata/resourceVersion") {
@@ -289,17 +302,36 @@ fn refuse_stale(kind: &Kind, name: &str, old: &Value, new: &Value) -> Result<(),
     Ok(())
 }
 
+fn registry_path(kind: &Kind, object: &Value) -> String {
+    let group = if kind.is_custom() { &kind.group } else { "" };
+    let parts = [
+        group,
+        &kind.plural,
+        text(object, "/metadata/namespace"),
+        text(object, "/metadata/name"),
+    ];
+    let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    format!("/registry/{}", parts.join("/"))
+}
+
 fn refuse_precondition(kind: &Kind, name: &str, old: &Value, options: &Value) -> Result<(), Failure> {
-    let fields = [("uid", "UID"), ("resourceVersion", "ResourceVersion")];
-    for (field, title) in fields {
+    let fields = [
+        ("uid", "UID", "deleted and then recreated"),
+        ("resourceVersion", "ResourceVersion", "modified"),
+    ];
+    for (field, title, cause) in fields {
         let wanted = text(options, &format!("/preconditions/{field}"));
         let found = text(old, &format!("/metadata/{field}"));
         if !wanted.is_empty() && wanted != found {
             let why = format!(
-                "Precondition failed: {title} in precondition: {wanted}, {title} in object meta: \
-                 {found}"
+                "the {title} in the precondition ({wanted}) does not match the {title} in record ({found}). The object might \
+                 have been {cause}"
             );
-            return Err(Failure::conflict(kind, name, &why));
+            let named = Kind {
+                plural: kind.kind.clone(),
+                ..kind.clone()
+            };
+            return Err(Failure::conflict(&named, name, &why));
         }
     }
     Ok(())

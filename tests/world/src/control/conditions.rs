@@ -17,6 +17,7 @@ pub(crate) struct Totals {
     pub(crate) updated: i64,
     pub(crate) ready: i64,
     pub(crate) available: i64,
+    pub(crate) terminating: i64,
     /// What all sets together shall have.
     pub(crate) wanted: i64,
     /// Name of the set of the present template.
@@ -71,6 +72,7 @@ pub(crate) fn status(deployment: &Value, wish: &Wish, totals: &Totals, now: Time
     for (name, value) in numbers.into_iter().filter(|(_, value)| *value != 0) {
         status.insert(name.into(), value.into());
     }
+    status.insert("terminatingReplicas".into(), totals.terminating.into());
     status.insert("conditions".into(), conditions.into());
     (Value::Object(status), again)
 }

@@ -17,6 +17,7 @@ use crate::{
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
 const REVISION_AT: &str = "/metadata/annotations/deployment.kubernetes.io~1revision";
+const HISTORY: &str = "deployment.kubernetes.io/revision-history";
 const HASH: &str = "pod-template-hash";
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -131,8 +132,14 @@ fn create(
 
 fn annotate(cluster: &mut Cluster, set: &Key, deployment: &Value, wish: &Wish, newest: i64) {
     cluster.change(set, "", |object| {
-        let newest = newest.max(revision(object));
-        let before = annotations(object).clone();
+        let former = revision(object);
+        let newest = newest.max(former);
+        let mut before = annotations(object).clone();
+        if newest > former {
+            let history = before.get(HISTORY).and_then(Value::as_str);
+            let history = history.map_or(former.to_string(), |history| format!("{history},{former}"));
+            before.insert(HISTORY.into(), history.into());
+        }
         *annotations(object) = set_annotations(&before, deployment, wish, newest);
     });
 }
@@ -205,6 +212,7 @@ fn report(cluster: &mut Cluster, key: &Key, wish: &Wish, new: Option<&Key>, crea
         updated: of_new.and_then(|set| number(set, "/status/replicas")).unwrap_or(0),
         ready: sum("readyReplicas"),
         available: sum("availableReplicas"),
+        terminating: sum("terminatingReplicas"),
         wanted: sets.iter().map(|(_, set)| wanted(set)).sum(),
         new_set: new.map(|key| key.name.clone()).unwrap_or_default(),
         created,

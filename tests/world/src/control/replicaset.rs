@@ -16,12 +16,16 @@ pub(crate) fn reconcile(cluster: &mut Cluster, key: &Key) {
     if text(&set, "/metadata/deletionTimestamp").is_empty() {
         scale(cluster, key, &set);
     }
+    let all = pods_of(cluster, &set).len();
     let pods: Vec<Value> = active(cluster, &set).into_iter().map(|(_, pod)| pod).collect();
+    let terminating = signed(all - pods.len());
     let ready = signed(pods.iter().filter(|pod| is_ready(pod)).count());
     let present = signed(pods.len());
     cluster.change(key, "status", |object| {
         let generation = number(object, "/metadata/generation").unwrap_or(1);
-        let mut status = json!({"replicas": present, "observedGeneration": generation});
+        let mut status = json!({
+            "replicas": present, "observedGeneration": generation, "terminatingReplicas": terminating,
+        });
         if present > 0 {
             status["fullyLabeledReplicas"] = present.into();
         }
@@ -67,11 +71,16 @@ fn create(cluster: &mut Cluster, key: &Key, set: &Value) {
 
 /// The set's pods that are not being deleted.
 fn active(cluster: &Cluster, set: &Value) -> Vec<(Key, Value)> {
+    let mut pods = pods_of(cluster, set);
+    pods.retain(|(_, pod)| text(pod, "/metadata/deletionTimestamp").is_empty());
+    pods
+}
+
+fn pods_of(cluster: &Cluster, set: &Value) -> Vec<(Key, Value)> {
     let store = &cluster.store;
     let children = store.children(text(set, "/metadata/uid")).into_iter();
     children
         .filter_map(|key| store.get(&key).map(|pod| (key, Value::clone(pod))))
-        .filter(|(_, pod)| text(pod, "/metadata/deletionTimestamp").is_empty())
         .collect()
 }
 

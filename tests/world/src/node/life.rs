@@ -16,6 +16,8 @@ use crate::{
 
 /// An image whose name holds this cannot be pulled.
 const BAD_IMAGE: &str = "does-not-exist";
+/// From a container's start to its first readiness probe.
+const PROBE: Duration = Duration::from_millis(200);
 /// The kubelet forgets failures after a container ran this long.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
 
@@ -24,10 +26,11 @@ const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
 pub(crate) enum Life {
     /// The first container does not run; it is tried (again) at `until`.
     Waiting { reason: &'static str, until: Timestamp },
-    /// It runs, until it crashes.
+    /// It runs, until it crashes; at `probe_at` the readiness probe is asked for the first time.
     Running {
         since: Timestamp,
         ready: bool,
+        probe_at: Option<Timestamp>,
         crash_at: Option<Timestamp>,
     },
     /// It was deleted and is gone at `at`.
@@ -64,7 +67,7 @@ impl Pod {
     pub(crate) fn due_at(&self) -> Option<Timestamp> {
         match &self.life {
             Life::Waiting { until, .. } => Some(*until),
-            Life::Running { crash_at, .. } => *crash_at,
+            Life::Running { crash_at, probe_at, .. } => crash_at.iter().chain(probe_at).min().copied(),
             Life::Ending { at } => Some(*at),
         }
     }
@@ -91,7 +94,8 @@ impl Pod {
     pub(crate) fn step(&mut self, cluster: &mut Cluster, behaviour: Option<&Behaviour>, now: Timestamp) {
         match self.life {
             Life::Waiting { reason, .. } => self.start(cluster, reason, behaviour, now),
-            Life::Running { since, .. } => self.crash(since, now),
+            Life::Running { since, crash_at, .. } if crash_at.is_some_and(|at| at <= now) => self.crash(since, now),
+            Life::Running { .. } => self.probe(now),
             Life::Ending { .. } => {
                 cluster.store.remove(&self.key);
                 return;
@@ -107,7 +111,16 @@ impl Pod {
 
     /// Follows a changed behaviour at once.
     pub(crate) fn behave(&mut self, cluster: &mut Cluster, behaviour: Option<&Behaviour>, now: Timestamp) {
-        let (Some(traffic), Life::Running { ready, crash_at, .. }) = (&mut self.traffic, &mut self.life) else {
+        let (
+            Some(traffic),
+            Life::Running {
+                ready,
+                probe_at,
+                crash_at,
+                ..
+            },
+        ) = (&mut self.traffic, &mut self.life)
+        else {
             return;
         };
         let settings = self.own.with(behaviour);
@@ -117,9 +130,18 @@ impl Pod {
             None => None,
             Some(_) => *crash_at,
         };
-        *ready = !settings.never_ready;
+        *ready = probe_at.is_none() && !settings.never_ready;
         traffic.change(now, *ready, settings);
         self.report(cluster, now);
+    }
+
+    fn probe(&mut self, now: Timestamp) {
+        if let (Some(traffic), Life::Running { ready, probe_at, .. }) = (&mut self.traffic, &mut self.life) {
+            let settings = traffic.settings().clone();
+            *probe_at = None;
+            *ready = !settings.never_ready;
+            traffic.change(now, *ready, settings);
+        }
     }
 
     /// The pod was deleted.
@@ -156,17 +178,25 @@ impl Pod {
         if self.ended.is_some() {
             self.restarts += 1;
         }
-        self.run(&env, behaviour, now);
+        self.run(&env, first_probe(&container), behaviour, now);
     }
 
-    fn run(&mut self, env: &BTreeMap<String, String>, behaviour: Option<&Behaviour>, now: Timestamp) {
+    fn run(
+        &mut self,
+        env: &BTreeMap<String, String>,
+        first_probe: Option<Duration>,
+        behaviour: Option<&Behaviour>,
+        now: Timestamp,
+    ) {
         self.own = Settings::of(env);
         let settings = self.own.with(behaviour);
-        let ready = !settings.never_ready;
+        let probe_at = first_probe.map(|after| later(now, after));
+        let ready = probe_at.is_none();
         let crash_at = settings.crash_after.map(|after| later(now, after));
         self.life = Life::Running {
             since: now,
             ready,
+            probe_at,
             crash_at,
         };
         let seed = self.seed.wrapping_add(self.restarts.into());
@@ -215,6 +245,13 @@ impl Pod {
     pub(crate) fn report(&self, cluster: &mut Cluster, now: Timestamp) {
         cluster.change(&self.key, "status", |object| status::write(self, object, now));
     }
+}
+
+/// How long after its start a container is first asked whether it is ready; without a probe it is ready at once.
+fn first_probe(container: &Value) -> Option<Duration> {
+    let probe = container.get("readinessProbe")?;
+    let delay = crate::json::number(probe, "/initialDelaySeconds").unwrap_or(0);
+    Some(Duration::from_secs(delay.unsigned_abs()) + PROBE)
 }
 
 /// 10 s, 20 s, 40 s … 300 s.

@@ -15,11 +15,12 @@ use serde_json::{Value, json};
 use tower::Service;
 
 use super::{
-    evaluate::{Element, Evaluation, Worth},
-    series::Millis,
+    evaluate::{Element, Evaluation, Run, Worth},
+    series::{Labels, Millis},
     server::Server,
 };
 use crate::{
+    audit::Reply,
     number::{ratio, whole},
     world::Inner,
 };
@@ -43,7 +44,7 @@ pub struct Prometheus {
 }
 
 /// A refused query: the HTTP code, `errorType` and `error`.
-type Rejection = (StatusCode, &'static str, String);
+type Rejection = (StatusCode, String, String);
 
 impl Prometheus {
     pub(crate) fn of(world: Arc<Inner>) -> Self {
@@ -58,6 +59,18 @@ impl Prometheus {
         // A real answer takes a moment: others get their turn first.
         tokio::task::yield_now().await;
         let parameters = parameters(&request);
+        let query = parameters.get("query").map_or("", String::as_str);
+        let mut warning = None;
+        match self.world.with(|state| state.prometheus.reply(query)) {
+            Reply::GoOn => {}
+            Reply::Fail(code, kind, message) => {
+                let code = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                return Ok(response(Err((code, kind, message))));
+            }
+            Reply::Warn(text) => warning = Some(text),
+            Reply::Delay(time) => tokio::time::sleep(time).await,
+            Reply::Hang => std::future::pending().await,
+        }
         let answered = self.world.with(|state| {
             state.scrape();
             if state.prometheus.is_stopped() {
@@ -67,10 +80,18 @@ impl Prometheus {
             Ok(match request.uri().path() {
                 "/api/v1/query" => answer(&mut state.prometheus, &parameters, now),
                 "/-/healthy" | "/-/ready" => Ok(Value::Null),
-                path => Err((StatusCode::NOT_FOUND, "not_found", format!("{path} is not served here"))),
+                path => Err((
+                    StatusCode::NOT_FOUND,
+                    "not_found".to_owned(),
+                    format!("{path} is not served here"),
+                )),
             })
         });
-        Ok(response(answered?))
+        let mut answered = answered?;
+        if let (Some(warning), Ok(envelope)) = (warning, &mut answered) {
+            envelope["warnings"] = vec![warning].into();
+        }
+        Ok(response(answered))
     }
 
     /// Answers one query at a time, or now; the parsed JSON envelope.
@@ -118,7 +139,7 @@ fn parameters(request: &Request<Bytes>) -> BTreeMap<String, String> {
 }
 
 fn answer(server: &mut Server, parameters: &BTreeMap<String, String>, now: Timestamp) -> Result<Value, Rejection> {
-    let bad_data = |message: String| (StatusCode::BAD_REQUEST, "bad_data", message);
+    let bad_data = |message: String| (StatusCode::BAD_REQUEST, "bad_data".to_owned(), message);
     let parameter = |name: &str| parameters.get(name).map_or("", String::as_str);
     let at = match parameter("time") {
         "" => now.as_millisecond(),
@@ -129,7 +150,7 @@ fn answer(server: &mut Server, parameters: &BTreeMap<String, String>, now: Times
         })?,
     };
     let expression = server
-        .understand(parameter("query"))
+        .parsed(parameter("query"))
         .map_err(|message| bad_data(format!("invalid parameter \"query\": {message}")))?;
     let mut evaluation = Evaluation {
         storage: &server.storage,
@@ -138,7 +159,7 @@ fn answer(server: &mut Server, parameters: &BTreeMap<String, String>, now: Times
     };
     let worth = evaluation
         .worth(&expression)
-        .map_err(|message| (StatusCode::UNPROCESSABLE_ENTITY, "execution", message))?;
+        .map_err(|message| (StatusCode::UNPROCESSABLE_ENTITY, "execution".to_owned(), message))?;
     let warnings = evaluation.warnings;
     let data = match worth {
         Worth::Scalar(value) => {
@@ -147,6 +168,10 @@ fn answer(server: &mut Server, parameters: &BTreeMap<String, String>, now: Times
         Worth::Vector(elements) => {
             let result: Vec<Value> = elements.iter().map(|one| element(one, at)).collect();
             json!({"resultType": "vector", "result": result})
+        }
+        Worth::Matrix(runs) => {
+            let result: Vec<Value> = runs.iter().map(run).collect();
+            json!({"resultType": "matrix", "result": result})
         }
     };
     let mut envelope = json!({"status": "success", "data": data});
@@ -165,14 +190,21 @@ fn moment(text: &str) -> Option<Millis> {
 }
 
 fn element(element: &Element, at: Millis) -> Value {
-    let name = element
-        .name
-        .iter()
-        .map(|name| ("__name__".to_owned(), Value::from(&**name)));
-    let labels = element.labels.iter();
-    let labels = labels.map(|(name, value)| (name.to_string(), Value::from(&**value)));
-    let metric: serde_json::Map<String, Value> = name.chain(labels).collect();
+    let metric = metric(element.name.as_deref(), &element.labels);
     json!({"metric": metric, "value": [seconds(at), shown(element.value)]})
+}
+
+fn run(run: &Run) -> Value {
+    let sample = |(at, value): &(Millis, f64)| json!([seconds(*at), shown(*value)]);
+    let values: Vec<Value> = run.samples.iter().map(sample).collect();
+    json!({"metric": metric(Some(&run.name), &run.labels), "values": values})
+}
+
+fn metric(name: Option<&str>, labels: &Labels) -> Value {
+    let name = name.iter().map(|name| ("__name__".to_owned(), Value::from(*name)));
+    let labels = labels.iter();
+    let labels = labels.map(|(name, value)| (name.to_string(), Value::from(&**value)));
+    name.chain(labels).collect()
 }
 
 fn seconds(at: Millis) -> Value {

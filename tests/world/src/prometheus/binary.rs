@@ -24,6 +24,9 @@ pub(crate) fn combined(
         (Worth::Vector(left), Worth::Vector(right)) => paired(left, operator, on, right, now)?,
         (Worth::Vector(left), Worth::Scalar(right)) => each(left, operator, now, |value| (value, right)),
         (Worth::Scalar(left), Worth::Vector(right)) => each(right, operator, now, |value| (left, value)),
+        (Worth::Matrix(_), _) | (_, Worth::Matrix(_)) => {
+            return Err("binary expression must contain only scalar and instant vector types".into());
+        }
     };
     Ok(Worth::Vector(elements))
 }

@@ -26,6 +26,16 @@ pub(crate) struct Element {
 pub(crate) enum Worth {
     Scalar(f64),
     Vector(Vec<Element>),
+    /// Only as the whole answer.
+    Matrix(Vec<Run>),
+}
+
+/// One series of a range.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) name: Arc<str>,
+    pub(crate) labels: Labels,
+    pub(crate) samples: Vec<(Millis, f64)>,
 }
 
 /// Why a query cannot be answered: an `execution` error.
@@ -49,10 +59,12 @@ impl Evaluation<'_> {
     pub(crate) fn worth(&mut self, expression: &Expr) -> Result<Worth, Failed> {
         match expression {
             Expr::Number(number) => Ok(Worth::Scalar(*number)),
+            Expr::Selector(selector) if selector.range.is_some() => Ok(Worth::Matrix(self.runs(selector))),
             Expr::Selector(selector) => Ok(Worth::Vector(self.instant(selector))),
             Expr::Negative(inner) => Ok(match self.worth(inner)? {
                 Worth::Scalar(value) => Worth::Scalar(-value),
                 Worth::Vector(elements) => Worth::Vector(self.mapped(elements, |value| -value)),
+                Worth::Matrix(_) => return Err("a range has no negative".into()),
             }),
             Expr::Aggregate { by, with, of } => {
                 let elements = self.vector(of)?;
@@ -74,14 +86,14 @@ impl Evaluation<'_> {
     pub(crate) fn vector(&mut self, expression: &Expr) -> Result<Vec<Element>, Failed> {
         match self.worth(expression)? {
             Worth::Vector(elements) => Ok(elements),
-            Worth::Scalar(_) => Err("expected an instant vector".into()),
+            Worth::Scalar(_) | Worth::Matrix(_) => Err("expected an instant vector".into()),
         }
     }
 
     fn scalar(&mut self, expression: &Expr) -> Result<f64, Failed> {
         match self.worth(expression)? {
             Worth::Scalar(value) => Ok(value),
-            Worth::Vector(_) => Err("expected a scalar".into()),
+            Worth::Vector(_) | Worth::Matrix(_) => Err("expected a scalar".into()),
         }
     }
 
@@ -131,6 +143,17 @@ impl Evaluation<'_> {
             })
         });
         found.collect()
+    }
+
+    fn runs(&self, selector: &Selector) -> Vec<Run> {
+        let to = self.now - selector.back;
+        let from = to - selector.range.unwrap_or(0);
+        let runs = matching(self.storage, selector).map(|series| Run {
+            name: series.name.clone(),
+            labels: series.labels.clone(),
+            samples: series.between(from, to).collect(),
+        });
+        runs.filter(|run| !run.samples.is_empty()).collect()
     }
 
     fn over_time(&self, called: Function, selector: &Selector) -> Vec<Element> {

@@ -19,9 +19,6 @@ pub(crate) fn parsed(query: &str) -> Result<Expr, String> {
     let expression = parser.expression(0).map_err(placed)?;
     match parser.tokens.get(parser.at) {
         Some((at, token)) => Err(placed((*at, format!("unexpected {}", shown(token))))),
-        None if expression.kind() == Type::Range => {
-            Err("1:1: parse error: invalid expression type \"range vector\" for query".into())
-        }
         None => Ok(expression),
     }
 }

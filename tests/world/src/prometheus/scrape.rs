@@ -57,6 +57,15 @@ impl Scrapes {
         self.plan();
     }
 
+    /// When a page of somebody's own has to be read: it may change at any time.
+    pub(crate) fn next_at(&self) -> Option<Millis> {
+        let fixed = self
+            .targets
+            .values()
+            .filter(|target| matches!(target.source, Source::Fixed(_)));
+        fixed.map(Target::due).min()
+    }
+
     /// A target that stays until the end.
     pub(crate) fn add(&mut self, labels: Labels, source: Source, now: Millis) {
         let key = format!("static {labels:?}");

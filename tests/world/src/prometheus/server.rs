@@ -11,21 +11,25 @@ use super::{
     series::{Labels, Millis, Storage},
     target::{Page, Source},
 };
-use crate::{node::Node, world::WorldOptions};
+use crate::{audit::Reply, node::Node, world::WorldOptions};
 
 /// How often series without new samples are dropped.
 const SWEEP: Millis = 10 * 60 * 1000;
-/// So many queries are remembered as they were understood: the same ones come again and again.
-const UNDERSTOOD: usize = 64;
+
+/// Queries that are kept parsed.
+const REMEMBERED: usize = 512;
 
 /// The server.
 pub(crate) struct Server {
     scrapes: Scrapes,
     pub(crate) storage: Storage,
-    understood: BTreeMap<String, Arc<Expr>>,
     stopped: bool,
     swept: Millis,
+    parsed: BTreeMap<String, Arc<Expr>>,
+    hook: Option<Hook>,
 }
+
+pub(crate) type Hook = Arc<dyn Fn(&str) -> Reply + Send + Sync>;
 
 impl Server {
     pub(crate) fn new(options: &WorldOptions) -> Self {
@@ -33,9 +37,10 @@ impl Server {
         Server {
             scrapes: Scrapes::new(interval.max(1), options.seed),
             storage: Storage::default(),
-            understood: BTreeMap::new(),
             stopped: false,
             swept: 0,
+            parsed: BTreeMap::new(),
+            hook: None,
         }
     }
 
@@ -52,6 +57,19 @@ impl Server {
         }
     }
 
+    /// The query as an expression; those asked again and again are parsed once.
+    pub(crate) fn parsed(&mut self, query: &str) -> Result<Arc<Expr>, String> {
+        if let Some(expression) = self.parsed.get(query) {
+            return Ok(expression.clone());
+        }
+        let expression = Arc::new(parse::parsed(query)?);
+        if self.parsed.len() >= REMEMBERED {
+            self.parsed.clear();
+        }
+        self.parsed.insert(query.to_owned(), expression.clone());
+        Ok(expression)
+    }
+
     /// Learns which pods there are, after they changed.
     pub(crate) fn discover(&mut self, now: Timestamp, node: &Node) {
         if !self.stopped {
@@ -59,17 +77,19 @@ impl Server {
         }
     }
 
-    /// The expression that a query's text stands for.
-    pub(crate) fn understand(&mut self, query: &str) -> Result<Arc<Expr>, String> {
-        if let Some(known) = self.understood.get(query) {
-            return Ok(known.clone());
-        }
-        let expression = Arc::new(parse::parsed(query)?);
-        if self.understood.len() >= UNDERSTOOD {
-            self.understood.clear();
-        }
-        self.understood.insert(query.to_owned(), expression.clone());
-        Ok(expression)
+    /// When a scrape is due that cannot be made up for later.
+    pub(crate) fn next_at(&self) -> Option<Timestamp> {
+        let at = self.scrapes.next_at().filter(|_| !self.stopped)?;
+        Timestamp::from_millisecond(at).ok()
+    }
+
+    pub(crate) fn hook(&mut self, hook: Option<Hook>) {
+        self.hook = hook;
+    }
+
+    /// What is to be done with this query.
+    pub(crate) fn reply(&self, query: &str) -> Reply {
+        self.hook.as_ref().map_or(Reply::GoOn, |hook| hook(query))
     }
 
     pub(crate) fn is_stopped(&self) -> bool {

@@ -1,0 +1,5 @@
+//! The rules of time as pictures: what the world shows on the left, what follows on the right.
+
+mod play;
+mod rules;
+mod sequences;

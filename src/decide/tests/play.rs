@@ -1,0 +1,483 @@
+//! One guard in a world of text. A line is one turn:
+//!
+//! ```text
+//! 12m  B~ errors  rollback → RollingBack  …what happened (what is written)
+//! ```
+//!
+//! Time since the beginning; the state that the world shows (a letter for the Deployment, a digit for its ConfigMap where it
+//! has one; `~`: not rolled out); what the judge says: `ok`, `dark` (Unknown), `errors` (automatic), `slow` (for people),
+//! `odd` (monitor), `crash` (a hard fact), several with `+`; with `?` it holds but does not fire, with `~` it did when it was
+//! last known. Then what people and the API server do: `keep`, `rollback`, `mode=ask`, `hangs` (no answer to the first
+//! write), `refuses`, `kill` (and start).
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+
+use crate::{
+    decide::{Act, Case, Clocks, Happened, Input, Step, WhyNot, decide, open, standing},
+    judge::{
+        Facts, Finding, Overall, Status, TriggerVerdict, Verdict,
+        memory::{Clock, FACTS},
+        policy::Policy,
+    },
+    model::{
+        grade,
+        guard::{Action, GuardSpec, GuardStatus, IncidentRef, Mode, TargetRef},
+        incident::{Decision, Evidence, IncidentSpec, IncidentState, IncidentStatus, JournalEntry, PlannedStep, Verb},
+        preset::Preset,
+        reading::Because,
+    },
+    observe::{cluster::Proven, seen::Seen},
+};
+
+const GUARD: &str = "
+targets: [{kind: Deployment, name: orders}]
+metrics: {preset: prometheus-http}
+triggers:
+  - {name: errors, condition: error_rate > 5%, action: automatic_rollback}
+  - {name: slow, condition: response_time > 1s, action: alert_and_manual_review}
+  - {name: odd, condition: error_rate > 1%, action: monitor}
+";
+
+/// Plays the left sides and compares the right sides.
+pub fn check(spec: &str, picture: &str) {
+    let mut play = Play::with(policy(spec));
+    let lines: Vec<&str> = picture.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let told: Vec<String> = lines
+        .iter()
+        .map(|line| {
+            let left = line.split('→').next().unwrap().trim();
+            format!("{left:<24} → {}", play.turn(left)).trim_end().to_owned()
+        })
+        .collect();
+    let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let same = lines
+        .iter()
+        .map(|line| squeezed(line))
+        .eq(told.iter().map(|line| squeezed(line)));
+    assert!(same, "what came:\n        {}\n", told.join("\n        "));
+}
+
+pub fn policy(spec: &str) -> Policy {
+    let spec: GuardSpec = serde_saphyr::from_str(&format!("{GUARD}{spec}")).unwrap_or_else(|why| panic!("{why}"));
+    Policy::compile("shop", &spec, &Preset::shipped()).unwrap_or_else(|why| panic!("{why:?}"))
+}
+
+pub fn at(time: Duration) -> Timestamp {
+    Timestamp::from_second(1_800_000_000).unwrap() + time
+}
+
+/// The world as one line shows it.
+pub fn seen(text: &str) -> Seen {
+    let (hash, rolled_out) = match text.strip_suffix('~') {
+        Some(hash) => (hash, Err("1 of 2 pods are updated".to_owned())),
+        None => (text, Ok(())),
+    };
+    let target = |name: &str| name.parse::<TargetRef>().unwrap();
+    let mut parts = BTreeMap::from([(target("Deployment/orders"), hash[..1].to_owned())]);
+    if hash.len() > 1 {
+        parts.insert(target("ConfigMap/settings"), hash[1..].to_owned());
+    }
+    Seen {
+        hash: hash.to_owned(),
+        images: Vec::new(),
+        parts,
+        rolled_out,
+        facts: Facts::default(),
+        shared: Vec::new(),
+    }
+}
+
+/// What the judge says in that word.
+pub fn verdict(text: &str, policy: &Policy, now: Timestamp) -> Verdict {
+    let words: Vec<&str> = text.split('+').collect();
+    let status = |name: &str| {
+        let (suspect, unknown) = (format!("{name}?"), format!("{name}~"));
+        if words.contains(&name) {
+            Status::Firing { since: now }
+        } else if words.contains(&suspect.as_str()) {
+            let (held, why_not) = (Duration::from_secs(5), "for 5s of 10s".to_owned());
+            Status::Suspect {
+                since: now,
+                held,
+                why_not,
+            }
+        } else if text == "dark" || words.contains(&unknown.as_str()) {
+            Status::Unknown(Because::NoData)
+        } else {
+            Status::Quiet
+        }
+    };
+    let triggers: Vec<TriggerVerdict> = policy
+        .triggers
+        .iter()
+        .map(|rule| TriggerVerdict {
+            name: rule.name.clone(),
+            status: status(&rule.name),
+            held: Duration::from_secs(u64::from(words.contains(&format!("{}~", rule.name).as_str()))),
+            sentence: String::new(),
+        })
+        .collect();
+    let actions = policy
+        .triggers
+        .iter()
+        .map(|rule| (rule.name.as_str(), rule.action, false));
+    let known = actions.chain([("crash", Action::AutomaticRollback, true)]);
+    let firing: Vec<Finding> = known
+        .filter(|(name, ..)| words.contains(name))
+        .map(|(name, action, hard_fact)| {
+            let name = if hard_fact { FACTS[0] } else { name };
+            let grade = grade::default_for(policy.scheme, action);
+            Finding {
+                name: name.to_owned(),
+                action,
+                grade: grade.name.to_owned(),
+                rank: grade.rank,
+                hard_fact,
+                evidence: Evidence {
+                    name: name.to_owned(),
+                    sentence: name.to_owned(),
+                    since: Some(now),
+                    ..Evidence::default()
+                },
+            }
+        })
+        .collect();
+    let overall = match text {
+        "ok" => Overall::Healthy,
+        _ if text == "dark" || text.ends_with('~') => Overall::Unknown {
+            because: Because::NoData,
+        },
+        _ => Overall::Breached,
+    };
+    Verdict {
+        overall,
+        triggers,
+        signals: Vec::new(),
+        firing,
+    }
+}
+
+/// One line.
+struct Turn<'a> {
+    now: Timestamp,
+    seen: Seen,
+    verdict: Verdict,
+    words: Vec<&'a str>,
+}
+
+struct Open {
+    name: String,
+    spec: IncidentSpec,
+    status: IncidentStatus,
+}
+
+/// One guard, and a cluster that obeys.
+pub struct Play {
+    policy: Policy,
+    record: GuardStatus,
+    case: Option<Open>,
+    proven: Vec<Proven>,
+    quiet: BTreeMap<String, Clock>,
+    all_quiet: Clock,
+    healthy: Clock,
+    incidents: u32,
+}
+
+impl Play {
+    pub fn with(policy: Policy) -> Self {
+        Self {
+            policy,
+            record: GuardStatus::default(),
+            case: None,
+            proven: Vec::new(),
+            quiet: BTreeMap::new(),
+            all_quiet: Clock::default(),
+            healthy: Clock::default(),
+            incidents: 0,
+        }
+    }
+
+    /// One turn; gives its state and what happened.
+    pub fn turn(&mut self, left: &str) -> String {
+        let mut words = left.split_whitespace();
+        let now = at(humantime::parse_duration(words.next().unwrap()).unwrap());
+        let seen = seen(words.next().unwrap());
+        let verdict_text = words.next().unwrap();
+        let words: Vec<&str> = words.collect();
+        words.iter().for_each(|word| self.people(word));
+        let verdict = verdict(verdict_text, &self.policy, now);
+        let turn = Turn {
+            now,
+            seen,
+            verdict,
+            words,
+        };
+        self.keep_time(&turn);
+        let mut told = Vec::new();
+        for _ in 0..4 {
+            if !self.decide(&turn, &mut told) {
+                break;
+            }
+        }
+        let case = self.case.as_ref().map(|open| &open.status);
+        let state = standing::state(&self.record, case, &turn.verdict, &self.policy, now);
+        let state = format!("{:?}", standing::written(state, &self.record, &self.policy, now));
+        format!("{state:<17} {}", told.join(" | "))
+    }
+
+    fn people(&mut self, word: &str) {
+        let verb = match word {
+            "keep" => Some(Verb::Keep),
+            "rollback" => Some(Verb::Rollback),
+            _ => None,
+        };
+        if let (Some(verb), Some(open)) = (verb, self.case.as_mut()) {
+            let again = open.status.decided.is_some().then(|| "once more".to_owned());
+            open.spec.decision = Some(Decision {
+                verb,
+                by: Some("sam".into()),
+                reason: again,
+            });
+        }
+        if let Some(mode) = word.strip_prefix("mode=") {
+            self.policy.mode = match mode {
+                "observe" => Mode::Observe,
+                "ask" => Mode::Ask,
+                _ => Mode::Enforce,
+            };
+        }
+        if word == "kill" {
+            self.begin();
+        }
+    }
+
+    fn begin(&mut self) {
+        self.quiet.clear();
+        self.all_quiet.reset();
+        self.healthy.reset();
+    }
+
+    /// As the judge does: time counts between two readings that say the same.
+    fn keep_time(&mut self, turn: &Turn) {
+        let Turn { verdict, seen, now, .. } = turn;
+        let facts = FACTS.map(|fact| (fact, Some(verdict.firing.iter().any(|f| f.name == fact))));
+        let triggers = verdict.triggers.iter().map(|trigger| {
+            let held = match trigger.status {
+                Status::Quiet | Status::NotArmed(_) => Some(false),
+                Status::Suspect { .. } | Status::Firing { .. } => Some(true),
+                Status::Unknown(_) => None,
+            };
+            (trigger.name.as_str(), held)
+        });
+        for (name, held) in triggers.chain(facts) {
+            keep(self.quiet.entry(name.to_owned()).or_default(), held, *now);
+        }
+        let bad = match verdict.overall {
+            Overall::Healthy => Some(false),
+            Overall::Breached => Some(true),
+            Overall::Unknown { .. } => None,
+        };
+        keep(&mut self.all_quiet, bad, *now);
+        keep(
+            &mut self.healthy,
+            bad.filter(|bad| *bad || seen.rolled_out.is_ok()),
+            *now,
+        );
+    }
+
+    fn decide(&mut self, turn: &Turn, told: &mut Vec<String>) -> bool {
+        let healthy = self.healthy.total();
+        let clocks = Clocks {
+            healthy,
+            requests: Some(healthy.as_secs()),
+            quiet: self.all_quiet.total(),
+            quiet_by: self
+                .quiet
+                .iter()
+                .map(|(name, clock)| (name.clone(), clock.total()))
+                .collect(),
+            baseline: (healthy >= Duration::from_secs(300)).then(BTreeMap::new),
+            verified: true,
+            blind: Duration::ZERO,
+        };
+        let input = Input {
+            now: turn.now,
+            policy: &self.policy,
+            cap: Mode::Enforce,
+            record: &self.record,
+            seen: &turn.seen,
+            verdict: &turn.verdict,
+            clocks: &clocks,
+            proven: &self.proven,
+            case: self.case.as_ref().map(|open| Case {
+                name: &open.name,
+                spec: &open.spec,
+                status: &open.status,
+            }),
+        };
+        let step = decide(&input);
+        super::sequences::safe(&input, &step);
+        let events = step
+            .happened
+            .iter()
+            .filter(|happened| !matches!(happened, Happened::BaselineTaken { .. }));
+        told.extend(events.map(ToString::to_string));
+        self.carry_out(step, turn, told)
+    }
+
+    fn carry_out(&mut self, step: Step, turn: &Turn, told: &mut Vec<String>) -> bool {
+        let now = turn.now;
+        self.record = step.record;
+        if let (Some(open), Some(status)) = (self.case.as_mut(), step.case) {
+            open.status = status;
+        }
+        let mut again = false;
+        for act in step.actions {
+            match act {
+                Act::Begin { .. } => {
+                    self.begin();
+                    self.keep_time(turn);
+                }
+                Act::Prove { hash } => {
+                    let name = format!("orders-{hash}");
+                    let (guard, images) = ("orders".to_owned(), Vec::new());
+                    self.proven.push(Proven {
+                        name,
+                        guard,
+                        hash,
+                        proven_at: now,
+                        last_running: now,
+                        images,
+                    });
+                    again = true;
+                }
+                Act::Touch { name } => {
+                    let mut states = self.proven.iter_mut();
+                    states.find(|state| state.name == name).unwrap().last_running = now;
+                }
+                Act::Open(draft) => {
+                    self.open(*draft, turn, told);
+                    again = true;
+                }
+                Act::Run => again |= self.run(turn, told),
+            }
+        }
+        if self.record.incident.is_none() {
+            self.case = None;
+        }
+        again
+    }
+
+    /// As the act stage does: a plan from what is there, the evidence, its status.
+    fn open(&mut self, mut draft: open::Draft, turn: &Turn, told: &mut Vec<String>) {
+        let plan = self.plan(&draft.spec, &turn.seen);
+        if plan.is_empty() && draft.state == IncidentState::RollingBack {
+            draft.state = IncidentState::AwaitingDecision;
+            draft.why = Some(WhyNot::NothingToPutBack);
+        }
+        told.push(open::opened(&draft).to_string());
+        self.incidents += 1;
+        let name = format!("orders-{}", self.incidents);
+        self.record.incident = Some(IncidentRef {
+            name: name.clone(),
+            uid: name.clone(),
+        });
+        self.case = Some(Open {
+            name,
+            status: IncidentStatus {
+                state: Some(draft.state),
+                grade: draft.spec.grade.clone(),
+                action: Some(draft.spec.action),
+                acting_since: (draft.state == IncidentState::RollingBack).then_some(turn.now),
+                plan,
+                ..IncidentStatus::default()
+            },
+            spec: draft.spec,
+        });
+    }
+
+    fn plan(&self, spec: &IncidentSpec, seen: &Seen) -> Vec<PlannedStep> {
+        let wanted = |word: fn(&crate::model::guard::Step) -> bool| self.policy.steps.iter().any(word);
+        let (step, goal) = match &spec.restore_to {
+            _ if wanted(|step| step.set_env.is_some()) => ("setEnv", "S"),
+            Some(to) => ("restore", to.hash.as_str()),
+            None => return Vec::new(),
+        };
+        let parts = self::seen(goal).parts;
+        let differs = parts
+            .iter()
+            .filter(|(target, hash)| seen.parts.get(*target) != Some(*hash));
+        differs
+            .map(|(target, to)| PlannedStep {
+                step: step.to_owned(),
+                target: Some(target.to_string()),
+                from: seen.parts.get(target).cloned(),
+                to: Some(to.clone()),
+                ..PlannedStep::default()
+            })
+            .collect()
+    }
+
+    /// Writes what the plan says, as far as the API server lets it.
+    fn run(&mut self, turn: &Turn, told: &mut Vec<String>) -> bool {
+        let open = self.case.as_mut().unwrap();
+        let status = &mut open.status;
+        let (hangs, refuses) = (turn.words.contains(&"hangs"), turn.words.contains(&"refuses"));
+        for (index, step) in status.plan.clone().into_iter().enumerate() {
+            let seq = status.plan_from + u32::try_from(index).unwrap() + 1;
+            let empty = JournalEntry {
+                seq,
+                at: turn.now,
+                intent: None,
+                receipt: None,
+                target: step.target.clone(),
+                resource_version: None,
+                note: None,
+            };
+            let has = |part: fn(&JournalEntry) -> bool| status.journal.iter().any(|e| e.seq == seq && part(e));
+            if has(|entry| entry.receipt.is_some()) {
+                continue;
+            }
+            if !has(|entry| entry.intent.is_some()) {
+                status.journal.push(JournalEntry {
+                    intent: Some(step.step.clone()),
+                    ..empty.clone()
+                });
+            }
+            if hangs {
+                return false;
+            }
+            let word = if refuses { "failed" } else { "done" };
+            status.journal.push(JournalEntry {
+                receipt: Some(word.to_owned()),
+                ..empty
+            });
+            if refuses {
+                let happened = Happened::Escalated {
+                    because: "refused".into(),
+                };
+                told.push(happened.to_string());
+                status.state = Some(IncidentState::Escalated);
+                return true;
+            }
+            told.push(format!(
+                "({} {} := {})",
+                step.step,
+                step.target.unwrap(),
+                step.to.unwrap()
+            ));
+        }
+        status.state = Some(IncidentState::Verifying);
+        true
+    }
+}
+
+fn keep(clock: &mut Clock, holds: Option<bool>, now: Timestamp) {
+    match holds {
+        Some(false) => clock.advance(now),
+        Some(true) => clock.reset(),
+        None => clock.stop(),
+    }
+}

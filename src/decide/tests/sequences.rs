@@ -1,0 +1,359 @@
+//! Whatever comes, in whatever order: what must never follow.
+
+use std::{sync::LazyLock, time::Duration};
+
+use proptest::{collection::vec, option, prelude::*, sample::select};
+
+use super::play::{Play, at, policy, seen, verdict};
+use crate::{
+    decide::{Act, Case, Clocks, Happened, Input, Step, between, decide},
+    judge::policy::Policy,
+    model::{
+        guard::{Action, BadState, Current, GuardStatus, Mode, RestoreTo},
+        incident::{Decision, IncidentSpec, IncidentState, IncidentStatus, JournalEntry, PlannedStep, StateRef, Verb},
+    },
+    observe::cluster::Proven,
+};
+
+const STATES: [&str; 5] = ["A", "A~", "B", "C", "S"];
+const VERDICTS: [&str; 8] = ["ok", "dark", "errors", "slow", "odd", "crash", "errors?", "errors+slow"];
+const RESTORE: &str = "";
+const SET_ENV: &str = "rollback: {steps: [{setEnv: {target: Deployment/orders, env: {WORKER_MODE: legacy}}}]}\n";
+
+/// What holds of every decision.
+pub fn safe(input: &Input, step: &Step) {
+    let before = input.case.map(|case| case.status);
+    if before.is_some_and(|status| status.closed_at.is_some()) {
+        assert_eq!(step.case.as_ref(), before, "a closed incident was moved");
+        assert!(step.actions.is_empty());
+    }
+    if step.case.as_ref().is_some_and(|status| status.closed_at.is_some()) {
+        assert_eq!(step.record.incident, None, "a closed incident stays the guard's");
+    }
+    let starts = step.case.as_ref().and_then(|case| case.state) == Some(IncidentState::RollingBack)
+        && before.and_then(|status| status.state) != Some(IncidentState::RollingBack);
+    let people = step
+        .happened
+        .iter()
+        .any(|happened| matches!(happened, Happened::Decided(_)));
+    if starts && !people {
+        assert_may_act(input);
+    }
+    for act in &step.actions {
+        match act {
+            Act::Open(draft) if draft.state == IncidentState::RollingBack => {
+                assert_may_act(input);
+                assert_may_restore(input, draft.spec.restore_to.as_ref());
+                assert_eq!(draft.spec.bad.hash, input.seen.hash);
+            }
+            Act::Run => assert_may_restore(input, input.case.unwrap().spec.restore_to.as_ref()),
+            Act::Prove { hash } => assert!(input.record.bad.iter().all(|bad| bad.hash != *hash)),
+            Act::Open(_) | Act::Begin { .. } | Act::Touch { .. } => {}
+        }
+    }
+}
+
+/// Nobody decided: the mode allows it, the change is young, and what fires did not hold before it.
+fn assert_may_act(input: &Input) {
+    let current = input.record.current.as_ref().unwrap();
+    assert_eq!(input.policy.mode.min(input.cap), Mode::Enforce);
+    assert_eq!(current.hash, input.seen.hash, "a state that was not judged");
+    assert!(current.change, "no change");
+    let age = between(current.since, input.now);
+    assert!(
+        age < input.policy.automatic_for && age < input.policy.watch_for,
+        "too old"
+    );
+    let new = |name: &String| !current.held_before.contains(name);
+    let mut automatic = input
+        .verdict
+        .firing
+        .iter()
+        .filter(|f| f.action == Action::AutomaticRollback);
+    assert!(automatic.any(|finding| new(&finding.name)), "it held before");
+}
+
+fn assert_may_restore(input: &Input, to: Option<&StateRef>) {
+    if input.policy.steps.iter().any(|step| step.restore.is_some()) {
+        let to = &to.expect("nothing to restore").hash;
+        assert!(input.proven.iter().any(|state| state.hash == *to), "{to} is not proven");
+        assert!(input.record.bad.iter().all(|bad| bad.hash != *to), "{to} is bad");
+    }
+}
+
+fn line() -> impl Strategy<Value = (u64, String)> {
+    let words = [
+        "",
+        "",
+        "",
+        "",
+        "keep",
+        "rollback",
+        "hangs",
+        "refuses",
+        "kill",
+        "mode=ask",
+        "mode=enforce",
+        "mode=observe",
+    ];
+    let gaps = [1_u64, 5, 20, 61, 400, 700, 2000, 8000, 90_000];
+    (
+        select(gaps.to_vec()),
+        select(&STATES[..]),
+        select(&VERDICTS[..]),
+        select(words.to_vec()),
+    )
+        .prop_map(|(gap, state, verdict, word)| (gap, format!("{state} {verdict} {word}")))
+}
+
+proptest! {
+    #[test]
+    fn no_sequence_of_turns_leads_to_what_must_not_be(
+        steps in select(&[RESTORE, SET_ENV][..]),
+        lines in vec(line(), 1..40),
+    ) {
+        let mut play = Play::with(compiled(steps).clone());
+        // A is proven first, so that there is something to lose.
+        for line in ["0s A ok", "10m A ok"] {
+            play.turn(line);
+        }
+        let mut now = 600;
+        for (gap, line) in lines {
+            now += gap;
+            play.turn(&format!("{now}s {line}"));
+        }
+    }
+
+    #[test]
+    fn no_single_decision_does_what_must_not_be(world in world()) {
+        world.decide();
+    }
+}
+
+/// Any record, any incident, any cluster: also what cannot come about.
+#[derive(Debug)]
+struct World {
+    steps: &'static str,
+    modes: (Mode, Mode),
+    current: Option<Current>,
+    bad: Vec<BadState>,
+    restore_to: Option<&'static str>,
+    proven: Vec<&'static str>,
+    case: Option<(IncidentSpec, IncidentStatus)>,
+    seen: &'static str,
+    verdict: &'static str,
+    clocks: Clocks,
+}
+
+/// Compiled once, not once for each of the cases.
+fn compiled(steps: &str) -> &'static Policy {
+    static RESTORES: LazyLock<Policy> = LazyLock::new(|| policy(RESTORE));
+    static SETS: LazyLock<Policy> = LazyLock::new(|| policy(SET_ENV));
+    if steps == RESTORE { &RESTORES } else { &SETS }
+}
+
+fn mode() -> impl Strategy<Value = Mode> {
+    select(&[Mode::Observe, Mode::Ask, Mode::Enforce][..])
+}
+
+fn hash() -> impl Strategy<Value = &'static str> {
+    select(&["A", "B", "C", "S"][..])
+}
+
+fn time() -> impl Strategy<Value = jiff::Timestamp> {
+    select(&[0_u64, 10, 3_600, 80_000, 99_990, 100_000][..]).prop_map(|seconds| at(Duration::from_secs(seconds)))
+}
+
+fn length() -> impl Strategy<Value = Duration> {
+    select(&[0_u64, 59, 60, 600, 1800, 90_000][..]).prop_map(Duration::from_secs)
+}
+
+fn current() -> impl Strategy<Value = Current> {
+    let held = vec(
+        select(&["errors", "slow", "crash_looping"][..]).prop_map(str::to_owned),
+        0..3,
+    );
+    (hash(), time(), any::<bool>(), any::<bool>(), held).prop_map(|(hash, since, proven, change, held_before)| {
+        Current {
+            hash: hash.to_owned(),
+            since,
+            proven,
+            change,
+            images: Vec::new(),
+            held_before,
+        }
+    })
+}
+
+fn bad() -> impl Strategy<Value = BadState> {
+    (hash(), time(), any::<bool>()).prop_map(|(hash, at, rolled_back)| BadState {
+        hash: hash.to_owned(),
+        at,
+        incident: None,
+        rolled_back,
+    })
+}
+
+const STANDS: [IncidentState; 11] = [
+    IncidentState::AwaitingDecision,
+    IncidentState::RollingBack,
+    IncidentState::Verifying,
+    IncidentState::Escalated,
+    IncidentState::Observed,
+    IncidentState::Recovered,
+    IncidentState::RecoveredByHand,
+    IncidentState::Kept,
+    IncidentState::Passed,
+    IncidentState::Superseded,
+    IncidentState::Abandoned,
+];
+const ACTIONS: [Action; 3] = [Action::Monitor, Action::AlertAndManualReview, Action::AutomaticRollback];
+const ENTRIES: [&str; 5] = ["intent", "done", "already", "failed", "changed"];
+
+fn decision() -> impl Strategy<Value = Option<Decision>> {
+    let verb = select(&[Verb::Keep, Verb::Rollback][..]);
+    option::of(verb.prop_map(|verb| Decision {
+        verb,
+        by: None,
+        reason: None,
+    }))
+}
+
+fn entry() -> impl Strategy<Value = JournalEntry> {
+    (select(&ENTRIES[..]), time()).prop_map(|(word, at)| JournalEntry {
+        seq: 1,
+        at,
+        intent: (word == "intent").then(|| "restore".to_owned()),
+        receipt: (word != "intent").then(|| word.to_owned()),
+        target: Some("Deployment/orders".into()),
+        resource_version: None,
+        note: None,
+    })
+}
+
+fn spec() -> impl Strategy<Value = IncidentSpec> {
+    let state = |hash: &str| StateRef {
+        hash: hash.to_owned(),
+        ..StateRef::default()
+    };
+    (hash(), option::of(hash()), time(), decision()).prop_map(move |(bad, to, opened_at, decision)| IncidentSpec {
+        guard: "orders".into(),
+        first_bad_at: opened_at,
+        opened_at,
+        grade: "High".into(),
+        action: Action::AlertAndManualReview,
+        summary: String::new(),
+        triggers: Vec::new(),
+        bad: state(bad),
+        restore_to: to.map(state),
+        decision,
+    })
+}
+
+fn case() -> impl Strategy<Value = (IncidentSpec, IncidentStatus)> {
+    let stands = (option::of(select(&STANDS[..])), option::of(select(&ACTIONS[..])));
+    let done = (decision(), vec(entry(), 0..3));
+    let times = (option::of(time()), option::of(time()), option::weighted(0.2, time()));
+    (spec(), stands, done, times).prop_map(|(spec, (state, action), (decided, journal), times)| {
+        let plan = spec.restore_to.as_ref().map(|to| PlannedStep {
+            step: "restore".into(),
+            target: Some("Deployment/orders".into()),
+            from: Some(spec.bad.hash.clone()),
+            to: Some(to.hash.clone()),
+            ..PlannedStep::default()
+        });
+        let status = IncidentStatus {
+            state,
+            grade: "High".into(),
+            action,
+            decided,
+            journal,
+            plan: plan.into_iter().collect(),
+            acting_since: times.0,
+            rolled_out_at: times.1,
+            closed_at: times.2,
+            ..IncidentStatus::default()
+        };
+        (spec, status)
+    })
+}
+
+fn world() -> impl Strategy<Value = World> {
+    let clocks = (length(), length(), length(), any::<bool>());
+    let record = (
+        option::of(current()),
+        vec(bad(), 0..3),
+        option::of(hash()),
+        vec(hash(), 0..4),
+        option::of(case()),
+    );
+    let settings = (select(&[RESTORE, SET_ENV][..]), mode(), mode());
+    let shown = (select(&STATES[..]), select(&VERDICTS[..]));
+    (settings, record, shown, clocks).prop_map(|(settings, record, shown, clocks)| World {
+        steps: settings.0,
+        modes: (settings.1, settings.2),
+        current: record.0,
+        bad: record.1,
+        restore_to: record.2,
+        proven: record.3,
+        case: record.4,
+        seen: shown.0,
+        verdict: shown.1,
+        clocks: Clocks {
+            healthy: clocks.0,
+            quiet: clocks.1,
+            quiet_by: [("errors".to_owned(), clocks.2)].into(),
+            verified: clocks.3,
+            ..Clocks::default()
+        },
+    })
+}
+
+impl World {
+    fn decide(&self) {
+        let now = at(Duration::from_secs(100_000));
+        let policy = Policy {
+            mode: self.modes.0,
+            ..compiled(self.steps).clone()
+        };
+        let record = GuardStatus {
+            current: self.current.clone(),
+            bad: self.bad.clone(),
+            restore_to: self.restore_to.map(|hash| RestoreTo {
+                name: hash.to_owned(),
+                hash: hash.to_owned(),
+                proven_at: now,
+                images: Vec::new(),
+            }),
+            ..GuardStatus::default()
+        };
+        let proven: Vec<Proven> = self
+            .proven
+            .iter()
+            .map(|hash| Proven {
+                name: (*hash).to_owned(),
+                guard: "orders".into(),
+                hash: (*hash).to_owned(),
+                proven_at: now,
+                last_running: now,
+                images: Vec::new(),
+            })
+            .collect();
+        let input = Input {
+            now,
+            policy: &policy,
+            cap: self.modes.1,
+            record: &record,
+            seen: &seen(self.seen),
+            verdict: &verdict(self.verdict, &policy, now),
+            clocks: &self.clocks,
+            proven: &proven,
+            case: self.case.as_ref().map(|(spec, status)| Case {
+                name: "orders-1",
+                spec,
+                status,
+            }),
+        };
+        safe(&input, &decide(&input));
+    }
+}

@@ -1,0 +1,139 @@
+//! Pure. What modosu says of a guard: where it stands, what runs, where a rollback would go, what is never restored.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Mode;
+
+/// What modosu says of a guard; written when something changes, never every turn.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct GuardStatus {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+    #[serde(default)]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// What is running now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<Current>,
+    /// Where a rollback would go now: the newest proven state that is not the current one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_to: Option<RestoreTo>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
+    /// States that were rolled back from, or left while they hurt; never restored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bad: Vec<BadState>,
+    /// States that people decided to keep: only reported.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<KeptState>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_mode: Option<EffectiveMode>,
+    /// The open incident; only incidents whose UID modosu wrote here are its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<IncidentRef>,
+}
+
+/// Where a guard stands. Unknown is a verdict, not a state: the state stays.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    NotReady,
+    Steady,
+    Probation,
+    Suspect,
+    AwaitingDecision,
+    RollingBack,
+    Verifying,
+    Frozen,
+    Escalated,
+}
+
+/// The state that is running now.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Current {
+    pub hash: String,
+    /// When modosu first saw it.
+    pub since: Timestamp,
+    pub proven: bool,
+    /// It was not already proven when it came.
+    #[serde(default)]
+    pub change: bool,
+    #[serde(default)]
+    pub images: Vec<String>,
+    /// Triggers that already held when it came: they lead to people, never to automatic action.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_before: Vec<String>,
+}
+
+/// A proven state that can be restored.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreTo {
+    /// The ControllerRevision that holds it.
+    pub name: String,
+    pub hash: String,
+    pub proven_at: Timestamp,
+    #[serde(default)]
+    pub images: Vec<String>,
+}
+
+/// What signals are compared with, in the signals' own units.
+///
+/// Signals stand beside `takenAt` and `hash` under their own names. A structural schema has no words for that (named
+/// and free properties exclude each other), so that this one object of the status keeps what it is given.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
+pub struct Baseline {
+    pub taken_at: Timestamp,
+    /// The state whose healthy time it is.
+    pub hash: String,
+    /// Signal name to value.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub values: BTreeMap<String, f64>,
+}
+
+/// A state that must never be restored.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct BadState {
+    pub hash: String,
+    pub at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<String>,
+    /// modosu put it back itself (otherwise a person left it).
+    #[serde(default)]
+    pub rolled_back: bool,
+}
+
+/// A state that people decided to keep running.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+pub struct KeptState {
+    pub hash: String,
+    pub at: Timestamp,
+    pub incident: String,
+}
+
+/// The mode in force, and why it differs from what the guard asks for.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+pub struct EffectiveMode {
+    pub mode: Mode,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+}
+
+/// An incident of this guard that modosu itself opened.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct IncidentRef {
+    pub name: String,
+    pub uid: String,
+}

@@ -1,0 +1,111 @@
+//! A poller, and the sums of what it counted.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use modosu::{
+    judge::policy::{Policy, Signal, Source},
+    model::{
+        guard::{Mode, Scheme, Unit},
+        reading::{Measured, Reading},
+    },
+    observe::{poll::Poller, prometheus::Prometheus},
+};
+use tokio::time::sleep;
+
+/// What a poller counted so far, by job.
+pub struct Counted {
+    pub poller: Poller<String>,
+    pub guards: BTreeMap<String, Arc<Policy>>,
+    pub sums: BTreeMap<String, (f64, f64)>,
+    pub last: BTreeMap<String, Reading>,
+    pub turns: u64,
+}
+
+impl Counted {
+    pub fn new(prometheus: Prometheus, jobs: &[&str], metric: &str) -> Self {
+        let guards = jobs
+            .iter()
+            .map(|job| ((*job).to_owned(), Arc::new(policy(job, metric))))
+            .collect();
+        Self {
+            poller: Poller::new(prometheus),
+            guards,
+            sums: BTreeMap::new(),
+            last: BTreeMap::new(),
+            turns: 0,
+        }
+    }
+
+    pub async fn turn(&mut self, now: Timestamp) {
+        self.turns += 1;
+        let polled = self.poller.turn(&self.guards, now).await;
+        for (job, reading) in &polled.readings {
+            if let Measured::Counts { bad, total } = reading.signals[0] {
+                let sum = self.sums.entry(job.clone()).or_default();
+                *sum = (sum.0 + bad, sum.1 + total);
+            }
+        }
+        self.last.extend(polled.readings);
+    }
+
+    /// The sums, which must be whole numbers.
+    pub fn whole(&self) -> BTreeMap<String, (u64, u64)> {
+        let whole = |n: f64| n.to_string().parse::<u64>().unwrap_or_else(|_| panic!("{n} requests"));
+        let pair = |(job, (bad, total)): (&String, &(f64, f64))| (job.clone(), (whole(*bad), whole(*total)));
+        self.sums.iter().map(pair).collect()
+    }
+
+    /// Turns at uneven distances for that long.
+    pub async fn turns_for(&mut self, seconds: u64) {
+        let end = tokio::time::Instant::now() + Duration::from_secs(seconds);
+        while tokio::time::Instant::now() < end {
+            self.turn(Timestamp::now()).await;
+            sleep(Duration::from_millis(400 + self.turns * 137 % 700)).await;
+        }
+    }
+}
+
+fn policy(job: &str, metric: &str) -> Policy {
+    let hour = Duration::from_secs(3600);
+    let bad = format!(r#"{metric}{{code=~"5.."}}"#);
+    let ratio = Source::Bad {
+        bad,
+        total: metric.to_owned(),
+    };
+    let quantile = Source::Quantile {
+        histogram: "duration_seconds".into(),
+        q: 0.5,
+    };
+    Policy {
+        mode: Mode::Enforce,
+        matching: [("job", job), ("namespace", "shop")]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .into(),
+        signals: vec![
+            Signal {
+                name: "error_rate".into(),
+                unit: Unit::Ratio,
+                source: ratio,
+            },
+            Signal {
+                name: "response_time".into(),
+                unit: Unit::Seconds,
+                source: quantile,
+            },
+        ],
+        triggers: vec![],
+        hard_facts: None,
+        scheme: Scheme::Severities,
+        window: Duration::from_secs(8),
+        baseline_window: hour,
+        watch_for: hour,
+        automatic_for: hour,
+        known_good_after: hour,
+        cooldown: hour,
+        within: hour,
+        steps: vec![],
+        verify: vec![],
+        hold: hour,
+    }
+}

@@ -1,0 +1,149 @@
+//! A real Prometheus, and exporters that are told what to count, how slow to be and when to fail.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    path::PathBuf,
+    process::Stdio,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{Router, extract::Path, http::StatusCode, routing::get};
+use modosu::{
+    model::units::Length,
+    observe::prometheus::{Prometheus, Settings},
+};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::{
+    net::TcpListener,
+    process::{Child, Command},
+    time::sleep,
+};
+
+/// One exporter: what it counts, how long it takes to say so, and whether it can.
+#[derive(Clone, Debug, Default)]
+pub struct Exporter {
+    pub job: &'static str,
+    pub counters: BTreeMap<&'static str, u64>,
+    pub delay_ms: u64,
+    pub broken: bool,
+    pub extra: &'static str,
+}
+
+impl Exporter {
+    fn page(&self) -> String {
+        let mut page = "# TYPE requests_total counter\n".to_owned();
+        for (code, value) in &self.counters {
+            writeln!(page, "requests_total{{code=\"{code}\"}} {value}").unwrap();
+        }
+        page + self.extra
+    }
+}
+
+/// A real Prometheus and the exporters that it scrapes every two seconds.
+pub struct Real {
+    exporters: Arc<Mutex<BTreeMap<String, Exporter>>>,
+    folder: TempDir,
+    listen: String,
+    metrics: String,
+    process: Option<Child>,
+}
+
+impl Real {
+    pub async fn start() -> Self {
+        let exporters: Arc<Mutex<BTreeMap<String, Exporter>>> = Arc::default();
+        let known = exporters.clone();
+        let page = move |Path(name): Path<String>| {
+            let exporter = known.lock().unwrap().get(&name).cloned().unwrap_or_default();
+            async move {
+                sleep(Duration::from_millis(exporter.delay_ms)).await;
+                let status = if exporter.broken {
+                    StatusCode::INTERNAL_SERVER_ERROR
+                } else {
+                    StatusCode::OK
+                };
+                (status, exporter.page())
+            }
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let metrics = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move { axum::serve(listener, Router::new().route("/metrics/{name}", get(page))).await });
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let mut real = Self {
+            exporters,
+            folder: TempDir::new().unwrap(),
+            listen: free.to_string(),
+            metrics,
+            process: None,
+        };
+        let config = json!({
+            "global": {"scrape_interval": "2s", "scrape_timeout": "2s"},
+            "scrape_configs": [{"job_name": "any", "file_sd_configs": [
+                {"files": [real.folder.path().join("targets.json")], "refresh_interval": "1s"}]}],
+        });
+        std::fs::write(real.folder.path().join("prometheus.yaml"), config.to_string()).unwrap();
+        real.targets();
+        real.launch().await;
+        real
+    }
+
+    pub async fn launch(&mut self) {
+        let binaries = std::env::var_os("MODOSU_CLUSTER_BIN").expect("MODOSU_CLUSTER_BIN: run `tests/run`");
+        let at = |name: &str| self.folder.path().join(name).display().to_string();
+        let child = Command::new(PathBuf::from(binaries).join("prometheus"))
+            .args([
+                "--config.file",
+                &at("prometheus.yaml"),
+                "--storage.tsdb.path",
+                &at("data"),
+            ])
+            .args(["--web.listen-address", &self.listen, "--log.level", "error"])
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        self.process = Some(child);
+        while self.prometheus().query("time()", None).await.is_err() {
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Ends Prometheus as a power cut does; its data stays.
+    pub async fn cut(&mut self) {
+        self.process.as_mut().unwrap().kill().await.unwrap();
+    }
+
+    /// Takes its data away, too.
+    pub fn forget(&self) {
+        std::fs::remove_dir_all(self.folder.path().join("data")).unwrap();
+    }
+
+    pub fn prometheus(&self) -> Prometheus {
+        let url = format!("http://{}", self.listen);
+        Prometheus::http(&Settings {
+            url,
+            timeout: Length::seconds(5),
+            ..Settings::default()
+        })
+        .unwrap()
+    }
+
+    pub fn set(&self, name: &str, change: impl FnOnce(&mut Exporter)) {
+        change(self.exporters.lock().unwrap().entry(name.to_owned()).or_default());
+    }
+
+    /// Tells Prometheus of all exporters.
+    pub fn targets(&self) {
+        let group = |(name, exporter): (&String, &Exporter)| {
+            let labels = json!({"instance": name, "job": exporter.job, "namespace": "shop", "__metrics_path__": format!("/metrics/{name}")});
+            json!({"targets": [self.metrics], "labels": labels})
+        };
+        let groups: Vec<_> = self.exporters.lock().unwrap().iter().map(group).collect();
+        let file = self.folder.path().join("targets.json");
+        let draft = self.folder.path().join("targets.draft");
+        std::fs::write(&draft, serde_json::to_vec(&groups).unwrap()).unwrap();
+        std::fs::rename(draft, file).unwrap();
+    }
+}

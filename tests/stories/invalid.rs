@@ -1,0 +1,119 @@
+//! Guards that cannot work say so, where, and what would be right; the others go on.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use serde_json::{Value, json};
+
+use crate::{stage::Stage, story};
+
+/// Guard, its condition, and what must stand in the message: place, advice, the line with its caret.
+const WRONG: [(&str, &str, [&str; 3]); 3] = [
+    (
+        "unknown-signal",
+        "success_rate < 70% or eror_rate > 5%",
+        [
+            "spec.triggers[0].condition: column 23: ",
+            "did you mean `error_rate`?",
+            "success_rate < 70% or eror_rate > 5%\n                      ^",
+        ],
+    ),
+    (
+        "bad-unit",
+        "error_rate > 250ms",
+        [
+            "spec.triggers[0].condition: column 14: ",
+            "such as `5%`",
+            "error_rate > 250ms\n             ^",
+        ],
+    ),
+    (
+        "no-condition",
+        "error_rate > > 5%",
+        [
+            "spec.triggers[0].condition: column 14: ",
+            "number",
+            "error_rate > > 5%\n             ^",
+        ],
+    ),
+];
+
+story!(wrong_guards);
+async fn wrong_guards(stage: &Stage) {
+    stage
+        .deploy("orders", json!([{"name": "WORKER_MODE", "value": "legacy"}]))
+        .await;
+    for (name, condition, _) in WRONG {
+        stage.guard(name, guarding("orders", condition)).await;
+    }
+    stage
+        .guard("missing-target", guarding("nobody", "error_rate > 5%"))
+        .await;
+    stage.guard("orders", json!({})).await;
+    stage.daemon().await;
+
+    for (name, _, words) in WRONG {
+        says(stage, name, "InvalidGuard", &words).await;
+    }
+    let words = ["Deployment/nobody does not exist in this namespace"];
+    says(stage, "missing-target", "TargetMissing", &words).await;
+    for wrong in ["unknown-signal", "bad-unit", "no-condition", "missing-target"] {
+        let shown = stage.shown(wrong).await;
+        assert_eq!(shown["state"], "NotReady", "{wrong} on the page");
+    }
+
+    stage.proven("orders").await;
+    assert_eq!(
+        ready(stage, "orders").await.unwrap().status,
+        "True",
+        "a right guard goes on"
+    );
+    stage.set_env("orders", "WORKER_MODE", "celery").await;
+    let incident = stage.incident_in("Recovered", 90).await;
+    assert_eq!(incident.spec.guard, "orders");
+    assert_eq!(stage.incidents().await.len(), 1, "wrong guards open nothing");
+
+    let triggers = guarding("orders", "success_rate < 70% or error_rate > 5%")["triggers"].clone();
+    let patch = json!({"spec": {"triggers": triggers}});
+    stage
+        .edit("modosu.dev/v1alpha1", "Guard", "unknown-signal", patch)
+        .await;
+    stage
+        .until("the corrected guard is ready", 20, async || {
+            ready(stage, "unknown-signal")
+                .await
+                .filter(|ready| ready.status == "True")
+        })
+        .await;
+}
+
+/// A guard of that Deployment with one trigger.
+fn guarding(deployment: &str, condition: &str) -> Value {
+    json!({
+        "targets": [{"kind": "Deployment", "name": deployment}],
+        "triggers": [{"name": "too many errors", "condition": condition, "action": "automatic_rollback"}],
+    })
+}
+
+/// The guard is not ready, for this reason, with all of this in its message.
+async fn says(stage: &Stage, guard: &str, reason: &str, words: &[&str]) {
+    let ready = stage
+        .until(&format!("{guard} is told to be wrong"), 20, async || {
+            ready(stage, guard).await.filter(|ready| ready.status == "False")
+        })
+        .await;
+    assert_eq!(ready.reason, reason, "{guard}: {}", ready.message);
+    for part in words {
+        assert!(
+            ready.message.contains(part),
+            "{guard} says\n{}\nand not\n{part}",
+            ready.message
+        );
+    }
+}
+
+async fn ready(stage: &Stage, guard: &str) -> Option<Condition> {
+    let status = stage.guard_now(guard).await.status?;
+    status
+        .conditions
+        .into_iter()
+        .find(|condition| condition.type_ == "Ready")
+}

@@ -1,0 +1,90 @@
+//! `kill -9` of the daemon in the middle of a rollback: the next start finishes what was begun, and nothing is done twice.
+
+use modosu::model::incident::Incident;
+use serde_json::json;
+
+use crate::{
+    stage::{Kill, Stage},
+    story,
+};
+
+story!(killed_after_the_intent);
+async fn killed_after_the_intent(stage: &Stage) {
+    killed(stage, Kill::AfterIntent).await;
+}
+
+story!(killed_after_the_patch);
+async fn killed_after_the_patch(stage: &Stage) {
+    killed(stage, Kill::AfterPatch).await;
+}
+
+story!(killed_after_the_opening);
+async fn killed_after_the_opening(stage: &Stage) {
+    until_killed(stage, Kill::AfterOpening).await;
+    assert_eq!(stage.incidents().await.len(), 1, "the evidence is there");
+
+    stage.daemon().await;
+    stage.incident_in("Recovered", 90).await;
+    assert_eq!(stage.env("orders", "WORKER_MODE").await, "legacy");
+    assert_eq!(stage.template_patches("orders"), 1, "patched exactly once");
+}
+
+async fn killed(stage: &Stage, point: Kill) {
+    until_killed(stage, point).await;
+    let patched = usize::from(point == Kill::AfterPatch);
+    stage
+        .until("what it did before it was killed", 10, async || {
+            (stage.template_patches("orders") == patched).then_some(())
+        })
+        .await;
+    let begun = stage.incidents().await;
+    assert_eq!(begun.len(), 1, "the evidence is there");
+    assert_eq!(journal(&begun[0]), ["1 intent"], "an intent without its receipt");
+    stage.wait(3).await;
+
+    stage.daemon().await;
+    let incident = stage.incident_in("Recovered", 90).await;
+    assert_eq!(stage.env("orders", "WORKER_MODE").await, "legacy");
+    assert_eq!(
+        stage.template_patches("orders"),
+        1,
+        "patched exactly once by both daemons"
+    );
+    assert_eq!(
+        journal(&incident),
+        ["1 intent", "1 receipt", "2 intent", "2 receipt"],
+        "one intent and one receipt of each step"
+    );
+    assert_eq!(stage.incidents().await.len(), 1, "the same incident was carried on");
+    stage.rolled_out("orders").await;
+}
+
+async fn until_killed(stage: &Stage, point: Kill) {
+    stage
+        .deploy("orders", json!([{"name": "WORKER_MODE", "value": "legacy"}]))
+        .await;
+    stage.guard("orders", json!({})).await;
+    stage.daemon().await;
+    stage.proven("orders").await;
+
+    stage.kill_at(point);
+    stage.set_env("orders", "WORKER_MODE", "celery").await;
+    stage
+        .until("the daemon is killed", 60, async || stage.killed().then_some(()))
+        .await;
+}
+
+/// `1 intent`, `1 receipt` … in the order in which they were written.
+fn journal(incident: &Incident) -> Vec<String> {
+    let entries = incident.status.iter().flat_map(|status| &status.journal);
+    entries
+        .map(|entry| {
+            let word = match (&entry.intent, &entry.receipt) {
+                (Some(_), None) => "intent",
+                (None, Some(_)) => "receipt",
+                (Some(_), Some(_)) | (None, None) => "neither",
+            };
+            format!("{} {word}", entry.seq)
+        })
+        .collect()
+}
