@@ -36,11 +36,11 @@ enum Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kill {
     /// The incident is created; nothing else knows of it.
-    AfterOpening,
+    Opened,
     /// The intent is written; nothing was done.
-    AfterIntent,
+    Intended,
     /// The template is patched; the daemon does not know.
-    AfterPatch,
+    Patched,
 }
 
 /// A write that modosu made.
