@@ -4,7 +4,7 @@ use jiff::{Timestamp, ToSpan};
 use serde_json::{Value, json};
 
 use crate::{
-    stage::{Bad, Stage, state_of},
+    stage::{Bad, Kill, Stage, state_of},
     story,
 };
 
@@ -39,16 +39,34 @@ async fn a_slow_hot_fix_over_restarts(stage: &Stage) {
     the_hot_fix_stands(stage, &b, &c).await;
 }
 
+story!(a_hot_fix_over_a_killed_rollback);
+async fn a_hot_fix_over_a_killed_rollback(stage: &Stage) {
+    stage.deploy("orders", version("a")).await;
+    let mut spec = soon(stage);
+    spec["cooldown"] = json!("0s");
+    stage.guard("orders", spec).await;
+    stage.daemon().await;
+    stage.proven("orders").await;
+    let a = stage.current("orders").await.unwrap().hash;
+    stage.set_env("orders", "VERSION", "b").await;
+    let b = stage.changed("orders", &a).await;
+    stage.kill_at(Kill::AfterIntent);
+    stage.misbehave("orders", BAD);
+    stage
+        .until("the daemon is killed", 60, async || stage.killed().then_some(()))
+        .await;
+
+    // A person comes before the next start.
+    hot_fix(stage).await;
+    stage.daemon().await;
+    let c = stage.changed("orders", &b).await;
+    the_hot_fix_stands(stage, &b, &c).await;
+}
+
 /// B is proven, and turns bad when it is too old for modosu to act by itself. Gives B's hash.
 async fn b_waits_for_people(stage: &Stage) -> String {
     stage.deploy("orders", version("a")).await;
-    let spec = json!({
-        // All pods of the namespace, whatever they are called: see `hot_fix`.
-        "metrics": {"match": {"namespace": stage.namespace}},
-        "triggers": [{"name": "errors", "condition": "error_rate > 5%", "action": "automatic_rollback", "for": "2s"}],
-        "automaticFor": "20s",
-    });
-    stage.guard("orders", spec).await;
+    stage.guard("orders", soon(stage)).await;
     stage.daemon().await;
     stage.proven("orders").await;
     let a = stage.current("orders").await.unwrap().hash;
@@ -69,6 +87,15 @@ async fn b_waits_for_people(stage: &Stage) -> String {
     assert!(reason.contains("older than automaticFor"), "{reason}");
     assert_eq!(incident.spec.bad.hash, b);
     b
+}
+
+/// A guard that acts soon, and for a short time. It reads all pods of the namespace, whatever they are called.
+fn soon(stage: &Stage) -> Value {
+    json!({
+        "metrics": {"match": {"namespace": stage.namespace}},
+        "triggers": [{"name": "errors", "condition": "error_rate > 5%", "action": "automatic_rollback", "for": "2s"}],
+        "automaticFor": "20s",
+    })
 }
 
 /// C. Its pods are called otherwise, so that B's alone fail; and they take their time to be Ready.

@@ -18,19 +18,19 @@ async fn killed_after_the_patch(stage: &Stage) {
     killed(stage, Kill::AfterPatch).await;
 }
 
-async fn killed(stage: &Stage, point: Kill) {
-    stage
-        .deploy("orders", json!([{"name": "WORKER_MODE", "value": "legacy"}]))
-        .await;
-    stage.guard("orders", json!({})).await;
-    stage.daemon().await;
-    stage.proven("orders").await;
+story!(killed_after_the_opening);
+async fn killed_after_the_opening(stage: &Stage) {
+    until_killed(stage, Kill::AfterOpening).await;
+    assert_eq!(stage.incidents().await.len(), 1, "the evidence is there");
 
-    stage.kill_at(point);
-    stage.set_env("orders", "WORKER_MODE", "celery").await;
-    stage
-        .until("the daemon is killed", 60, async || stage.killed().then_some(()))
-        .await;
+    stage.daemon().await;
+    stage.incident_in("Recovered", 90).await;
+    assert_eq!(stage.env("orders", "WORKER_MODE").await, "legacy");
+    assert_eq!(stage.template_patches("orders"), 1, "patched exactly once");
+}
+
+async fn killed(stage: &Stage, point: Kill) {
+    until_killed(stage, point).await;
     let patched = usize::from(point == Kill::AfterPatch);
     stage
         .until("what it did before it was killed", 10, async || {
@@ -57,6 +57,21 @@ async fn killed(stage: &Stage, point: Kill) {
     );
     assert_eq!(stage.incidents().await.len(), 1, "the same incident was carried on");
     stage.rolled_out("orders").await;
+}
+
+async fn until_killed(stage: &Stage, point: Kill) {
+    stage
+        .deploy("orders", json!([{"name": "WORKER_MODE", "value": "legacy"}]))
+        .await;
+    stage.guard("orders", json!({})).await;
+    stage.daemon().await;
+    stage.proven("orders").await;
+
+    stage.kill_at(point);
+    stage.set_env("orders", "WORKER_MODE", "celery").await;
+    stage
+        .until("the daemon is killed", 60, async || stage.killed().then_some(()))
+        .await;
 }
 
 /// `1 intent`, `1 receipt` … in the order in which they were written.

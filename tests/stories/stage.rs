@@ -35,6 +35,8 @@ enum Place {
 /// Where the daemon is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kill {
+    /// The incident is created; nothing else knows of it.
+    AfterOpening,
     /// The intent is written; nothing was done.
     AfterIntent,
     /// The template is patched; the daemon does not know.
@@ -366,9 +368,9 @@ impl Stage {
     /// How often modosu patched this Deployment's template.
     pub fn template_patches(&self, deployment: &str) -> usize {
         let writes = self.writes();
-        let patches = writes.iter().filter(|write| {
-            write.resource == "deployments" && write.subresource.is_empty() && write.name == deployment
-        });
+        let patches = writes
+            .iter()
+            .filter(|write| write.resource == "deployments" && write.name == deployment);
         patches
             .filter(|write| write.body.to_string().contains("/spec/template"))
             .count()
@@ -465,14 +467,7 @@ impl Stage {
         };
         let mut writes = String::new();
         for write in self.writes() {
-            let Written {
-                verb,
-                resource,
-                subresource,
-                name,
-                ..
-            } = write;
-            writes.push_str(&format!("{verb} {resource} {name} {subresource}\n"));
+            writes.push_str(&format!("{} {}\n", write.resource, write.name));
         }
         format!("/status.json: {status}\nincidents: {incidents}\nwrites:\n{writes}{log}")
     }

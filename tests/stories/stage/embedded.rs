@@ -16,7 +16,7 @@ use modosu::{
     model::{guard::Guard, incident::Incident, units::Length},
     observe::prometheus::Prometheus,
 };
-use modosu_world::{Answer, Behaviour, Call, Stage as Moment, World, WorldOptions};
+use modosu_world::{Answer, Behaviour, Call, Stage as Moment, Verb, World, WorldOptions};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -164,11 +164,12 @@ impl Life {
     fn is_over_at(&self, call: &Call) -> bool {
         let body = call.body.to_string();
         let here = match *self.ends_at.lock().unwrap() {
+            Some(Kill::AfterOpening) => call.resource == "incidents" && call.verb == Verb::Create,
             Some(Kill::AfterIntent) => call.resource == "incidents" && body.contains("\"intent\""),
             Some(Kill::AfterPatch) => call.resource == "deployments" && body.contains("/spec/template"),
             None => false,
         };
-        if here && matches!(call.stage, Moment::After(200)) {
+        if here && matches!(call.stage, Moment::After(200 | 201)) {
             self.dead.store(true, Ordering::Relaxed);
         }
         self.is_over()

@@ -81,6 +81,7 @@ impl Real {
         let daemon = self.daemon.lock().unwrap();
         let (process, _) = daemon.as_ref().unwrap();
         self.tap.kill(process, Point::After, move |seen| match point {
+            Kill::AfterOpening => seen.writes("incidents") && seen.method == "POST",
             Kill::AfterIntent => {
                 seen.is_write() && seen.resource == "incidents" && seen.body.to_string().contains("\"intent\"")
             }
