@@ -115,6 +115,14 @@ impl Stage {
         }
     }
 
+    /// The world of a story that is told on the embedded world alone.
+    pub fn world(&self) -> &modosu_world::World {
+        match &self.place {
+            Place::Embedded(embedded) => &embedded.world,
+            Place::Real(_) => panic!("this story needs the embedded world"),
+        }
+    }
+
     // ---- people and their tools -------------------------------------------------------------------------------
 
     /// Deploys the orders service with this environment (`[{"name": …, "value": …}]`) and waits for its roll-out.
