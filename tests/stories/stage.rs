@@ -34,6 +34,7 @@ enum Place {
 
 /// Where the daemon is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "read as `kill at: after the intent`")]
 pub enum Kill {
     /// The incident is created; nothing else knows of it.
     AfterOpening,
@@ -475,7 +476,10 @@ impl Stage {
         };
         let mut writes = String::new();
         for write in self.writes() {
-            writes.push_str(&format!("{} {}\n", write.resource, write.name));
+            let Written {
+                verb, resource, name, ..
+            } = write;
+            writes.push_str(&format!("{verb} {resource} {name} {}\n", write.subresource));
         }
         format!("/status.json: {status}\nincidents: {incidents}\nwrites:\n{writes}{log}")
     }
