@@ -144,7 +144,7 @@ impl Scene {
 
     /// The service's own numbers, as the status page shows them.
     pub async fn numbers(&self, guard: &str) {
-        let known = self.until("its numbers are known", 20, async || {
+        let known = self.until("its numbers are known", 3, async || {
             let shown = self.board.shown();
             let view = shown.status.guard(NAMESPACE, guard)?;
             let said = |name: &str| {
