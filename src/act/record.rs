@@ -108,5 +108,7 @@ pub async fn open(api: &Api, guard: &Guard, spec: IncidentSpec) -> Result<(Incid
 fn is_left_over(there: &Incident, spec: &IncidentSpec) -> bool {
     let untouched = there.status.as_ref().is_none_or(|status| status.state.is_none());
     let same = there.spec.guard == spec.guard && there.spec.bad == spec.bad && there.spec.restore_to == spec.restore_to;
-    untouched && same && there.spec.decision.is_none()
+    let begun = spec.bad.since.is_none_or(|since| there.spec.first_bad_at >= since);
+    let times = there.spec.first_bad_at <= there.spec.opened_at && there.spec.opened_at <= spec.opened_at;
+    untouched && same && begun && times && there.spec.decision.is_none()
 }

@@ -34,6 +34,7 @@ enum Place {
 
 /// Where the daemon is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "read as `kill at: after the intent`")]
 pub enum Kill {
     /// The incident is created; nothing else knows of it.
     Opened,
@@ -46,7 +47,9 @@ pub enum Kill {
 /// A write that modosu made.
 #[derive(Clone, Debug)]
 pub struct Written {
+    pub verb: String,
     pub resource: String,
+    pub subresource: String,
     pub name: String,
     pub code: u16,
     pub body: Value,
@@ -110,6 +113,14 @@ impl Stage {
     pub async fn end(&self) {
         if let Place::Real(real) = &self.place {
             real.end().await;
+        }
+    }
+
+    /// The world of a story that is told on the embedded world alone.
+    pub fn world(&self) -> &modosu_world::World {
+        match &self.place {
+            Place::Embedded(embedded) => &embedded.world,
+            Place::Real(_) => panic!("this story needs the embedded world"),
         }
     }
 
@@ -465,7 +476,10 @@ impl Stage {
         };
         let mut writes = String::new();
         for write in self.writes() {
-            writes.push_str(&format!("{} {}\n", write.resource, write.name));
+            let Written {
+                verb, resource, name, ..
+            } = write;
+            writes.push_str(&format!("{verb} {resource} {name} {}\n", write.subresource));
         }
         format!("/status.json: {status}\nincidents: {incidents}\nwrites:\n{writes}{log}")
     }

@@ -137,7 +137,9 @@ impl Embedded {
             .into_iter()
             .filter(|write| write.user.starts_with("modosu") && !write.dry_run);
         all.map(|write| Written {
+            verb: format!("{:?}", write.verb).to_lowercase(),
             resource: write.resource,
+            subresource: write.subresource,
             name: write.name,
             code: write.code,
             body: write.body,

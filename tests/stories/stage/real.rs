@@ -166,7 +166,9 @@ impl Real {
             .into_iter()
             .filter(|write| !write.dry_run);
         all.map(|write| Written {
+            verb: write.verb,
             resource: write.resource,
+            subresource: write.subresource,
             name: write.name,
             code: write.code,
             body: write.request_body,

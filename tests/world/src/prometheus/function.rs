@@ -6,25 +6,22 @@ use crate::number::{float, ratio};
 /// The function's value over the samples in (from, to]; `None` where there is none.
 pub(crate) fn over_time(
     called: Function,
-    samples: impl Iterator<Item = (Millis, f64)> + Clone,
+    samples: impl DoubleEndedIterator<Item = (Millis, f64)> + Clone,
     from: Millis,
     to: Millis,
 ) -> Option<f64> {
-    let values = || samples.clone().map(|(_, value)| value);
+    let mut values = samples.clone().map(|(_, value)| value);
     let larger = |one: f64, other: f64| if other > one || one.is_nan() { other } else { one };
     let smaller = |one: f64, other: f64| if other < one || one.is_nan() { other } else { one };
-    let count = samples.clone().count();
-    if count == 0 {
-        return None;
-    }
-    let count = float(u64::try_from(count).unwrap_or(u64::MAX));
+    let count = || Some(samples.clone().count()).filter(|count| *count > 0);
+    let float = |count: usize| float(u64::try_from(count).unwrap_or(u64::MAX));
     match called {
-        Function::MaxOverTime => values().reduce(larger),
-        Function::MinOverTime => values().reduce(smaller),
-        Function::SumOverTime => Some(values().sum()),
-        Function::AvgOverTime => Some(values().sum::<f64>() / count),
-        Function::CountOverTime => Some(count),
-        Function::LastOverTime => values().last(),
+        Function::MaxOverTime => values.reduce(larger),
+        Function::MinOverTime => values.reduce(smaller),
+        Function::SumOverTime => values.reduce(|one, other| one + other),
+        Function::AvgOverTime => count().map(|count| values.sum::<f64>() / float(count)),
+        Function::CountOverTime => count().map(float),
+        Function::LastOverTime => values.next_back(),
         Function::Rate => extrapolated(samples, from, to).map(|grown| grown / (ratio(to - from) / 1000.0)),
         Function::Increase => extrapolated(samples, from, to),
         Function::Time
@@ -37,9 +34,13 @@ pub(crate) fn over_time(
 }
 
 /// The growth of a counter in the range, as Prometheus extrapolates it to the range's edges.
-fn extrapolated(samples: impl Iterator<Item = (Millis, f64)> + Clone, from: Millis, to: Millis) -> Option<f64> {
+fn extrapolated(
+    samples: impl DoubleEndedIterator<Item = (Millis, f64)> + Clone,
+    from: Millis,
+    to: Millis,
+) -> Option<f64> {
     let first = samples.clone().next()?;
-    let last = samples.clone().last()?;
+    let last = samples.clone().next_back()?;
     let spaces = samples.clone().count().checked_sub(1).filter(|spaces| *spaces > 0)?;
     let mut grown = last.1 - first.1;
     let mut before = first.1;

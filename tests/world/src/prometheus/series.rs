@@ -43,7 +43,7 @@ impl Series {
     }
 
     /// The values in (from, to], oldest first.
-    pub(crate) fn between(&self, from: Millis, to: Millis) -> impl Iterator<Item = (Millis, f64)> + Clone {
+    pub(crate) fn between(&self, from: Millis, to: Millis) -> impl DoubleEndedIterator<Item = (Millis, f64)> + Clone {
         let first = self.samples.partition_point(|(time, _)| *time <= from);
         let end = self.samples.partition_point(|(time, _)| *time <= to);
         self.samples
