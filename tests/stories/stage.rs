@@ -34,7 +34,6 @@ enum Place {
 
 /// Where the daemon is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::enum_variant_names, reason = "read as `kill at: after the intent`")]
 pub enum Kill {
     /// The incident is created; nothing else knows of it.
     Opened,
