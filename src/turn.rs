@@ -181,7 +181,7 @@ async fn configs(
     now: Timestamp,
 ) -> Result<BTreeMap<String, ReadConfig>, crate::act::ApiError> {
     let mut read = BTreeMap::new();
-    for name in followed.names() {
+    for name in &followed.own {
         let key = (namespace.to_owned(), name.clone());
         let config = api.ask(None, cluster.config(&api.client, &key, now)).await?;
         read.extend(config.map(|config| (name.clone(), config)));

@@ -162,6 +162,39 @@ mod tests {
     }
 
     #[test]
+    fn settings_that_the_bad_template_does_not_use_are_not_foreign() {
+        let mut status = planned();
+        status.plan.push(PlannedStep {
+            target: Some("ConfigMap/settings".into()),
+            from: Some("absent".into()),
+            to: Some("1".into()),
+            ..status.plan[0].clone()
+        });
+        let after = roll_out(&status, "state-bad", &seen("bad", Ok(())), Timestamp::UNIX_EPOCH);
+        assert!(matches!(after, RollOut::Underway(_)), "{after:?}");
+    }
+
+    #[test]
+    fn an_intent_without_receipt_may_have_been_carried_out() {
+        let entry = |intent: Option<&str>, receipt: Option<&str>| JournalEntry {
+            intent: intent.map(str::to_owned),
+            receipt: receipt.map(str::to_owned),
+            target: Some("Deployment/orders".into()),
+            ..planned().journal[0].clone()
+        };
+        let intent = entry(Some("restore"), None);
+        let after = |receipts: &[&str]| {
+            let receipts = receipts.iter().map(|word| entry(None, Some(word)));
+            let journal = std::iter::once(intent.clone()).chain(receipts).collect();
+            may_have_written(&IncidentStatus { journal, ..planned() })
+        };
+        assert!(after(&[]));
+        assert!(after(&["done"]));
+        assert!(!after(&["failed"]));
+        assert!(!may_have_written(&planned()));
+    }
+
+    #[test]
     fn anything_else_is_foreign_at_once() {
         assert_eq!(after(1, &seen("newer", Ok(()))), RollOut::Foreign);
     }

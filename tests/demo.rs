@@ -39,8 +39,7 @@ async fn the_demo_tells_its_first_story_and_ends_well() {
         String::from_utf8_lossy(&done.stdout),
         String::from_utf8_lossy(&done.stderr),
     );
-
-    assert!(done.status.success(), "{}", done.status);
+    assert!(done.status.success(), "{}\n{told}\n{log}", done.status);
     let mut rest = told.as_ref();
     for word in [
         "live status page   http://127.0.0.1:",
@@ -57,7 +56,7 @@ async fn the_demo_tells_its_first_story_and_ends_well() {
     ] {
         let at = rest
             .find(word)
-            .unwrap_or_else(|| panic!("not told, or not then: {word}"));
+            .unwrap_or_else(|| panic!("not told, or not then: {word}\n{told}"));
         rest = &rest[at + word.len()..];
     }
     assert!(!told.contains('\u{1b}'), "colours where no terminal shows them");

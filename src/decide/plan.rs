@@ -355,6 +355,29 @@ mod tests {
     }
 
     #[test]
+    fn variables_of_two_workloads_are_set_each_in_its_own_container() {
+        let set = |target: &str, container: &str| Step {
+            set_env: Some(SetEnv {
+                target: target.into(),
+                container: Some(container.into()),
+                env: BTreeMap::from([("WORKER_MODE".to_owned(), "legacy".to_owned())]),
+                ..SetEnv::default()
+            }),
+            ..Step::default()
+        };
+        let steps = [set("Deployment/orders", "orders"), set("Deployment/worker", "worker")];
+        let mut worker = deployment("celery", false);
+        worker.0["spec"]["containers"][0]["name"] = json!("worker");
+        let mut current = contents("celery", "0");
+        current.insert("Deployment/worker".parse().unwrap(), worker);
+        for step in planned(&steps, &current, None) {
+            let target: TargetRef = step.target.clone().unwrap().parse().unwrap();
+            let made = goal(&step, &steps, &target, current.get(&target), None).unwrap();
+            assert!(reached(&step, &made), "{target}");
+        }
+    }
+
+    #[test]
     fn a_forged_plan_does_not_derive() {
         let (bad, good) = (contents("celery", "0"), contents("legacy", "0"));
         let mut plan = planned(&restore_then_wait(), &bad, Some(&good));

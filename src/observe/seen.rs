@@ -39,7 +39,7 @@ pub enum NotSeen {
     Owned { target: TargetRef, by: String },
 }
 
-/// The ConfigMaps that a guard's state consists of: its own, and those shared with others, by whom.
+/// The ConfigMaps that a guard's state consists of; and those shared with others, by whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Followed {
     pub own: BTreeSet<String>,
@@ -76,11 +76,6 @@ impl Writable {
 }
 
 impl Followed {
-    /// All of them.
-    pub fn names(&self) -> impl Iterator<Item = &String> {
-        self.own.iter().chain(self.shared.keys())
-    }
-
     /// Which ConfigMaps of the namespace belong to this guard alone.
     pub fn find(namespace: &str, spec: &GuardSpec, cluster: &Cluster) -> Self {
         let named = |kind| {
@@ -161,8 +156,7 @@ fn others(namespace: &str, spec: &GuardSpec, cluster: &Cluster) -> BTreeMap<Stri
 }
 
 impl Seen {
-    /// Puts a guard's targets together. `configs` holds the content of the followed ConfigMaps that exist. Shared ones
-    /// belong to the state too: they change what runs, though a rollback leaves them alone.
+    /// Puts a guard's targets together. `configs` holds the content of the ConfigMaps in `followed.own` that exist.
     pub fn assemble(
         namespace: &str,
         spec: &GuardSpec,
@@ -200,7 +194,7 @@ impl Seen {
                 }
             }
         }
-        for name in followed.names() {
+        for name in &followed.own {
             let target = TargetRef {
                 kind: TargetKind::ConfigMap,
                 name: name.clone(),

@@ -52,7 +52,13 @@ impl Guarded {
                 Act::Prove { .. } => self.prove(shared, seen, proven, now).await,
                 Act::Touch { name } => {
                     let namespace = self.guard.namespace().unwrap_or_default();
-                    let touched = snapshot::touch(shared.api, &namespace, &name, now).await;
+                    // Never before it came, also where the clock was put back meanwhile.
+                    let at = self
+                        .record
+                        .current
+                        .as_ref()
+                        .map_or(now, |current| current.since.max(now));
+                    let touched = snapshot::touch(shared.api, &namespace, &name, at).await;
                     self.note(touched, "mark the state as running");
                 }
                 Act::Open(draft) => again |= self.open(shared, policy, seen, *draft, now).await,

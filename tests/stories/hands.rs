@@ -50,7 +50,7 @@ async fn a_hot_fix_over_a_killed_rollback(stage: &Stage) {
     let a = stage.current("orders").await.unwrap().hash;
     stage.set_env("orders", "VERSION", "b").await;
     let b = stage.changed("orders", &a).await;
-    stage.kill_at(Kill::AfterIntent);
+    stage.kill_at(Kill::Intended);
     stage.misbehave("orders", BAD);
     stage
         .until("the daemon is killed", 60, async || stage.killed().then_some(()))

@@ -10,28 +10,35 @@ use crate::{
 
 story!(killed_after_the_intent);
 async fn killed_after_the_intent(stage: &Stage) {
-    killed(stage, Kill::AfterIntent).await;
+    killed(stage, Kill::Intended).await;
 }
 
 story!(killed_after_the_patch);
 async fn killed_after_the_patch(stage: &Stage) {
-    killed(stage, Kill::AfterPatch).await;
+    killed(stage, Kill::Patched).await;
 }
 
 story!(killed_after_the_opening);
 async fn killed_after_the_opening(stage: &Stage) {
-    until_killed(stage, Kill::AfterOpening).await;
+    until_killed(stage, Kill::Opened).await;
     assert_eq!(stage.incidents().await.len(), 1, "the evidence is there");
 
     stage.daemon().await;
     stage.incident_in("Recovered", 90).await;
     assert_eq!(stage.env("orders", "WORKER_MODE").await, "legacy");
     assert_eq!(stage.template_patches("orders"), 1, "patched exactly once");
+    let shown = stage.status().await.unwrap()["incidents"].take();
+    assert_eq!(shown[0]["state"], "Recovered", "{shown}");
+    assert_eq!(
+        shown[1],
+        json!(null),
+        "it was taken up again, nothing is left behind: {shown}"
+    );
 }
 
 async fn killed(stage: &Stage, point: Kill) {
     until_killed(stage, point).await;
-    let patched = usize::from(point == Kill::AfterPatch);
+    let patched = usize::from(point == Kill::Patched);
     stage
         .until("what it did before it was killed", 10, async || {
             (stage.template_patches("orders") == patched).then_some(())

@@ -58,7 +58,12 @@ async fn a_rollback_that_does_not_help(stage: &Stage) {
     stage
         .deploy("orders", json!([{"name": "WORKER_MODE", "value": "legacy"}]))
         .await;
-    stage.guard("orders", json!({"rollback": {"within": "45s"}})).await;
+    stage
+        .guard(
+            "orders",
+            json!({"rollback": {"within": "40s"}, "metrics": {"window": "15s"}}),
+        )
+        .await;
     stage.daemon().await;
     stage.proven("orders").await;
     let legacy = stage.current("orders").await.unwrap().hash;
@@ -84,12 +89,12 @@ async fn a_rollback_that_does_not_help(stage: &Stage) {
     let now: Timestamp = stage.status().await.unwrap()["now"].as_str().unwrap().parse().unwrap();
     // The page is as old as the last turn.
     assert!(
-        now >= spec.first_bad_at + 43.seconds(),
+        now >= spec.first_bad_at + 38.seconds(),
         "not before `within` is over: {now}, bad since {}",
         spec.first_bad_at
     );
     assert!(
-        now <= spec.first_bad_at + 60.seconds(),
+        now <= spec.first_bad_at + 55.seconds(),
         "soon after `within` is over: {now}, bad since {}",
         spec.first_bad_at
     );

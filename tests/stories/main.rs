@@ -11,6 +11,7 @@ mod invalid;
 mod kills;
 mod limits;
 mod outages;
+mod races;
 mod releases;
 mod stage;
 mod stuck;

@@ -36,11 +36,11 @@ enum Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kill {
     /// The incident is created; nothing else knows of it.
-    AfterOpening,
+    Opened,
     /// The intent is written; nothing was done.
-    AfterIntent,
+    Intended,
     /// The template is patched; the daemon does not know.
-    AfterPatch,
+    Patched,
 }
 
 /// A write that modosu made.
@@ -112,6 +112,14 @@ impl Stage {
     pub async fn end(&self) {
         if let Place::Real(real) = &self.place {
             real.end().await;
+        }
+    }
+
+    /// The world of a story that is told on the embedded world alone.
+    pub fn world(&self) -> &modosu_world::World {
+        match &self.place {
+            Place::Embedded(embedded) => &embedded.world,
+            Place::Real(_) => panic!("this story needs the embedded world"),
         }
     }
 
@@ -467,7 +475,10 @@ impl Stage {
         };
         let mut writes = String::new();
         for write in self.writes() {
-            writes.push_str(&format!("{} {}\n", write.resource, write.name));
+            let Written {
+                verb, resource, name, ..
+            } = write;
+            writes.push_str(&format!("{verb} {resource} {name} {}\n", write.subresource));
         }
         format!("/status.json: {status}\nincidents: {incidents}\nwrites:\n{writes}{log}")
     }

@@ -164,9 +164,9 @@ impl Life {
     fn is_over_at(&self, call: &Call) -> bool {
         let body = call.body.to_string();
         let here = match *self.ends_at.lock().unwrap() {
-            Some(Kill::AfterOpening) => call.resource == "incidents" && call.verb == Verb::Create,
-            Some(Kill::AfterIntent) => call.resource == "incidents" && body.contains("\"intent\""),
-            Some(Kill::AfterPatch) => call.resource == "deployments" && body.contains("/spec/template"),
+            Some(Kill::Opened) => call.resource == "incidents" && call.verb == Verb::Create,
+            Some(Kill::Intended) => call.resource == "incidents" && body.contains("\"intent\""),
+            Some(Kill::Patched) => call.resource == "deployments" && body.contains("/spec/template"),
             None => false,
         };
         if here && matches!(call.stage, Moment::After(200 | 201)) {

@@ -81,11 +81,11 @@ impl Real {
         let daemon = self.daemon.lock().unwrap();
         let (process, _) = daemon.as_ref().unwrap();
         self.tap.kill(process, Point::After, move |seen| match point {
-            Kill::AfterOpening => seen.writes("incidents") && seen.method == "POST",
-            Kill::AfterIntent => {
+            Kill::Opened => seen.writes("incidents") && seen.method == "POST",
+            Kill::Intended => {
                 seen.is_write() && seen.resource == "incidents" && seen.body.to_string().contains("\"intent\"")
             }
-            Kill::AfterPatch => seen.writes("deployments") && seen.body.to_string().contains("/spec/template"),
+            Kill::Patched => seen.writes("deployments") && seen.body.to_string().contains("/spec/template"),
         });
     }
 
