@@ -4,12 +4,17 @@
 //! be right ([`mistake`]). The text becomes a tree with positions ([`source`]), the `config` crate lays the sources
 //! over each other, and a value that cannot be read is noted, taken out, and the rest read again ([`load`]).
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
-    model::{guard::Mode, preset::Preset, units::Length},
+    model::{
+        grade::{Scheme, Schemes},
+        guard::Mode,
+        preset::Preset,
+        units::Length,
+    },
     observe::prometheus,
     telemetry::TelemetrySettings,
 };
@@ -46,6 +51,8 @@ pub struct Settings {
     pub http: Http,
     /// Own presets by name, in the form of those in `config/presets/`.
     pub presets: BTreeMap<String, Preset>,
+    /// Own ways to grade by name, in the form of those in `config/schemes/`.
+    pub schemes: BTreeMap<String, Scheme>,
     pub telemetry: TelemetrySettings,
 }
 
@@ -65,6 +72,15 @@ pub struct GuardName {
     pub name: String,
 }
 
+impl Settings {
+    /// The shipped schemes and the own ones.
+    pub fn all_schemes(&self) -> Schemes {
+        let own = self.schemes.iter();
+        let own = own.map(|(name, scheme)| (name.clone(), Arc::new(scheme.clone())));
+        Scheme::shipped().into_iter().chain(own).collect()
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -75,6 +91,7 @@ impl Default for Settings {
             guard: None,
             http: Http::default(),
             presets: BTreeMap::new(),
+            schemes: BTreeMap::new(),
             telemetry: TelemetrySettings::default(),
         }
     }

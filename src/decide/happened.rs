@@ -2,9 +2,11 @@
 
 use std::{fmt, time::Duration};
 
+use jiff::Timestamp;
+
 use crate::model::{
     guard::{Action, Mode},
-    incident::{Decision, IncidentState},
+    incident::{Clock, Decision, IncidentState},
 };
 
 /// One thing that happened, worth one log line and one Event.
@@ -51,6 +53,17 @@ pub enum Happened {
     Raised {
         grade: String,
         sentence: String,
+    },
+    /// A clock ran out while nobody acted: the next role is asked.
+    ClockMissed {
+        clock: Clock,
+        due: Timestamp,
+        /// Who had been asked.
+        asked: Option<String>,
+        /// Who is asked now; `None`: nobody further is in the chain.
+        next: Option<String>,
+        /// Nobody comes after that.
+        last: bool,
     },
     Decided(Decision),
     /// The plan begins to run.
@@ -115,6 +128,7 @@ impl Happened {
             Self::Opened { .. } => "IncidentOpened",
             Self::PeopleDecide { .. } => "PeopleDecide",
             Self::Raised { .. } => "IncidentRaised",
+            Self::ClockMissed { .. } => "ClockMissed",
             Self::Decided(_) => "Decided",
             Self::Acting { .. } => "RollingBack",
             Self::RolledOut => "RolledOut",
@@ -136,6 +150,7 @@ impl Happened {
             | Self::Opened { .. }
             | Self::PeopleDecide { .. }
             | Self::Raised { .. }
+            | Self::ClockMissed { .. }
             | Self::Acting { .. }
             | Self::Escalated { .. }
             | Self::CannotFollow { .. } => true,
@@ -182,6 +197,31 @@ impl fmt::Display for Happened {
             } => write!(f, "{sentence}; people decide: {why}"),
             Self::PeopleDecide { why } => write!(f, "people decide: {why}"),
             Self::Raised { grade, sentence } => write!(f, "now {grade}: {sentence}"),
+            Self::ClockMissed {
+                clock,
+                due,
+                asked,
+                next,
+                last,
+            } => {
+                let what = match clock {
+                    Clock::Decide => "nobody decided",
+                    Clock::Done => "it was not over",
+                };
+                write!(f, "{what} by {}", due.strftime("%Y-%m-%d %H:%M:%S UTC"))?;
+                if let Some(asked) = asked {
+                    write!(f, " ({asked} was asked)")?;
+                }
+                match next {
+                    Some(next) => write!(f, ": {next} is asked now")?,
+                    None => f.write_str(": nobody further is in the chain")?,
+                }
+                f.write_str(if next.is_some() && *last {
+                    ", the last in the chain"
+                } else {
+                    ""
+                })
+            }
             Self::Decided(decision) => {
                 let by = decision.by.as_deref().unwrap_or("somebody");
                 write!(f, "{by} decided: {:?}", decision.verb)

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Act, Case, Happened, Input, Step, WhyNot, between, enter, enter::close, happened::named, open::automatic};
+use super::{
+    Act, Case, Happened, Input, Step, WhyNot, between, clocks, enter, enter::close, happened::named, open,
+    open::automatic,
+};
 use crate::{
     model::{
         guard::{Action, KeptState, Mode},
@@ -38,22 +41,42 @@ pub fn progress(input: &Input, step: &mut Step) {
             | IncidentState::Abandoned,
         ) => step.record.incident = None,
     }
+    if status.closed_at.is_none() {
+        let missed = clocks::run_out(&mut status, &input.policy.scheme, input.now);
+        step.happened.extend(missed);
+    }
     step.case = Some(status);
 }
 
 fn awaiting(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
+    if status.asked_at.is_none() {
+        // Taken up without a status: people are awaited since it was opened.
+        clocks::begin(status, &input.policy.scheme, case.spec.opened_at);
+    }
     if follow_decision(input, case, status, step) {
         return;
     }
-    let joined = status.action != Some(Action::AutomaticRollback);
-    if joined && automatic(input).is_ok() && cannot_roll_back(input, case).is_none() {
+    // What was false for `hold` and fires again is a new breach; until then people are asked for it.
+    let hold = input.policy.hold;
+    let forgiven = |name: &String| input.clocks.quiet_by.get(name).is_some_and(|quiet| *quiet >= hold);
+    status.asked_for.retain(|name| !forgiven(name));
+    let new = automatic(input, &status.asked_for).is_ok();
+    if new && cannot_roll_back(input, case).is_none() && !nothing_planned(status) {
         raise(input, status, step);
         act(input, case, status, step);
     } else if input.clocks.quiet >= PASSES_AFTER {
         end(status, IncidentState::Passed, input, Happened::Passed, step);
     } else {
         raise(input, status, step);
+        status.asked_for.extend(open::automatic_names(input));
+        status.asked_for.sort();
+        status.asked_for.dedup();
     }
+}
+
+/// The recorded plan has nothing to put back. Where no status was written yet nothing is recorded.
+fn nothing_planned(status: &IncidentStatus) -> bool {
+    status.action.is_some() && status.plan.is_empty()
 }
 
 fn observed(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
@@ -66,16 +89,21 @@ fn observed(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut S
         return;
     }
     // More than an eye is needed now.
-    let automatic = match (automatic(input), cannot_roll_back(input, case)) {
+    let automatic = match (automatic(input, &[]), cannot_roll_back(input, case)) {
         (Ok(()), Some(because)) => Err(WhyNot::NoPlan(because)),
         (allowed, _) => allowed,
     };
     match automatic {
-        Ok(()) => act(input, case, status, step),
+        Ok(()) => {
+            clocks::begin(status, &input.policy.scheme, input.now);
+            act(input, case, status, step);
+        }
         Err(why) => {
             let happened = Happened::PeopleDecide { why };
             status.state = Some(IncidentState::AwaitingDecision);
             status.reason = happened.to_string();
+            status.asked_for = open::automatic_names(input);
+            clocks::begin(status, &input.policy.scheme, input.now);
             step.happened.push(happened);
         }
     }
@@ -145,18 +173,13 @@ fn cannot_roll_back(input: &Input, case: Case) -> Option<String> {
 
 /// A worse finding joined: grade and action only ever rise.
 fn raise(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
-    let rank = |grade: &str| crate::model::grade::find(input.policy.scheme, grade).map(|grade| grade.rank);
     let Some(worst) = input.verdict.firing.iter().max_by_key(|finding| finding.rank) else {
         return;
     };
     status.action = status.action.max(input.verdict.action());
-    if Some(worst.rank) > rank(&status.grade) {
+    if worst.rank > input.policy.scheme.rank(&status.grade) {
         status.grade.clone_from(&worst.grade);
-        let rules = crate::model::grade::find(input.policy.scheme, &worst.grade);
-        status.decider = rules.map(|grade| grade.decider.to_owned());
-        status.respond_by = rules
-            .and_then(|grade| grade.respond_within())
-            .map(|within| input.now + within);
+        clocks::tighten(status, &input.policy.scheme, input.now);
         let grade = worst.grade.clone();
         step.happened.push(Happened::Raised {
             grade,
@@ -170,7 +193,8 @@ fn act(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) 
     mark_rolled_back(input, case, step);
     status.state = Some(IncidentState::RollingBack);
     status.acting_since = Some(input.now);
-    if let Some(last) = status.journal.iter().map(|entry| entry.seq).max() {
+    let steps = status.journal.iter().filter(|entry| entry.is_step());
+    if let Some(last) = steps.map(|entry| entry.seq).max() {
         // Not the first attempt: the plan is made anew from what is there now.
         status.plan_from = last;
         status.plan_hash = None;
@@ -325,6 +349,7 @@ pub fn escalate(status: &mut IncidentStatus, input: &Input, because: String, ste
     let happened = Happened::Escalated { because };
     status.state = Some(IncidentState::Escalated);
     status.reason = happened.to_string();
+    clocks::ask_again(status, &input.policy.scheme, input.now);
     if let Some(case) = input.case {
         status.timings = Some(timings(input, case, status));
     }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     act::{ApiError, record, run, snapshot},
-    decide::{Act, Happened, Step, WhyNot, open, plan},
+    decide::{Act, Happened, Step, WhyNot, clocks, open, plan},
     judge::policy::Policy,
     model::{
         guard::IncidentRef,
@@ -133,21 +133,7 @@ impl Guarded {
             return false;
         };
         let happened = open::opened(&draft);
-        let status = IncidentStatus {
-            state: Some(draft.state),
-            reason: draft
-                .why
-                .as_ref()
-                .map_or_else(|| "putting back".to_owned(), ToString::to_string),
-            grade: draft.spec.grade.clone(),
-            action: Some(draft.spec.action),
-            respond_by: draft.respond_by,
-            decider: draft.decider.clone(),
-            plan_hash: (!steps.is_empty()).then(|| plan::hash(&steps)),
-            plan: steps,
-            acting_since: (draft.state == IncidentState::RollingBack).then_some(now),
-            ..IncidentStatus::default()
-        };
+        let status = draft.status(steps, &policy.scheme, now);
         self.record.incident = Some(at.clone());
         self.case = Some(OpenCase {
             at,
@@ -203,6 +189,7 @@ impl Guarded {
         let happened = Happened::Escalated { because };
         case.status.state = Some(IncidentState::Escalated);
         case.status.reason = happened.to_string();
+        clocks::ask_again(&mut case.status, &policy.scheme, shared.clock.now());
         self.tell(shared, &happened);
         self.write_case(shared).await
     }

@@ -22,7 +22,6 @@ use crate::{
         policy::Policy,
     },
     model::{
-        grade,
         guard::{Action, GuardSpec, GuardStatus, IncidentRef, Mode, TargetRef},
         incident::{Decision, Evidence, IncidentSpec, IncidentState, IncidentStatus, JournalEntry, PlannedStep, Verb},
         preset::Preset,
@@ -128,12 +127,12 @@ pub fn verdict(text: &str, policy: &Policy, now: Timestamp) -> Verdict {
         .filter(|(name, ..)| words.contains(name))
         .map(|(name, action, hard_fact)| {
             let name = if hard_fact { FACTS[0] } else { name };
-            let grade = grade::default_for(policy.scheme, action);
+            let grade = policy.scheme.default_for(action).unwrap().name.clone();
             Finding {
                 name: name.to_owned(),
                 action,
-                grade: grade.name.to_owned(),
-                rank: grade.rank,
+                rank: policy.scheme.rank(&grade),
+                grade,
                 hard_fact,
                 evidence: Evidence {
                     name: name.to_owned(),
@@ -386,14 +385,7 @@ impl Play {
         });
         self.case = Some(Open {
             name,
-            status: IncidentStatus {
-                state: Some(draft.state),
-                grade: draft.spec.grade.clone(),
-                action: Some(draft.spec.action),
-                acting_since: (draft.state == IncidentState::RollingBack).then_some(turn.now),
-                plan,
-                ..IncidentStatus::default()
-            },
+            status: draft.status(plan, &self.policy.scheme, turn.now),
             spec: draft.spec,
         });
     }

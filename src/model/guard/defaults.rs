@@ -46,6 +46,9 @@ pub(super) fn yes() -> bool {
 pub(super) fn twenty() -> u32 {
     20
 }
+pub(super) fn severities() -> String {
+    "severities".to_owned()
+}
 pub(super) fn ten_seconds() -> Length {
     Length::seconds(10)
 }
