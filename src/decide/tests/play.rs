@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::Timestamp;
 
 use crate::{
-    decide::{Act, Case, Clocks, Happened, Input, Step, WhyNot, decide, open, standing},
+    decide::{Act, Case, Clocks, Happened, Input, Step, WhyNot, clocks, decide, open, standing},
     judge::{
         Facts, Finding, Overall, Status, TriggerVerdict, Verdict,
         memory::{Clock, FACTS},
@@ -249,7 +249,21 @@ impl Play {
         }
         if word == "kill" {
             self.begin();
+            self.read_again();
         }
+    }
+
+    /// What a new daemon knows is what the old one wrote.
+    fn read_again(&mut self) {
+        self.record = serde_json::from_value(serde_json::to_value(&self.record).unwrap()).unwrap();
+        if let Some(open) = &mut self.case {
+            open.status = serde_json::from_value(serde_json::to_value(&open.status).unwrap()).unwrap();
+        }
+    }
+
+    /// The open incident's status.
+    pub fn status(&self) -> Option<&IncidentStatus> {
+        self.case.as_ref().map(|open| &open.status)
     }
 
     fn begin(&mut self) {
@@ -452,6 +466,7 @@ impl Play {
                 };
                 told.push(happened.to_string());
                 status.state = Some(IncidentState::Escalated);
+                clocks::ask_again(status, &self.policy.scheme, turn.now);
                 return true;
             }
             told.push(format!(

@@ -176,6 +176,9 @@ change(throughput) > -2%
 spec.metrics.preset: there is no preset `prometheus-htp`; did you mean `prometheus-http`?
 spec.rollback.steps: a rollback needs at least one step, such as `restore: {}`
 "#);
+    insta::assert_snapshot!(mistakes("scheme: severity\ntargets: [{kind: Deployment, name: a}]\nmetrics: {preset: prometheus-http}\n"), @r#"
+spec.scheme: there is no scheme `severity`; did you mean `severities`?
+"#);
     insta::assert_snapshot!(mistakes("targets: [{kind: ConfigMap, name: a}]\nmetrics: {}\n"), @r#"
 spec.metrics.match: without a preset, say which rows are this guard's, such as `{namespace: shop, job: orders}`
 spec.triggers: without a preset there are no default triggers; write at least one, or `[]` for hard facts alone

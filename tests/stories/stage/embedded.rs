@@ -12,8 +12,8 @@ use kube::CustomResourceExt;
 use modosu::{
     app::{self, Parts, Running},
     clock::Clock,
-    config::Settings,
-    model::{guard::Guard, incident::Incident, units::Length},
+    config::{Flags, Settings},
+    model::{guard::Guard, incident::Incident},
     observe::prometheus::Prometheus,
 };
 use modosu_world::{Answer, Behaviour, Call, Stage as Moment, Verb, World, WorldOptions};
@@ -67,10 +67,10 @@ impl Embedded {
     pub fn daemon(&self, namespace: &str) {
         let number = self.daemons.fetch_add(1, Ordering::Relaxed) + 1;
         let user = format!("modosu-{number}");
+        let written = Settings::load(Some(&super::settings()), std::iter::empty(), &Flags::default());
         let settings = Settings {
-            poll: Length(TICK),
             namespaces: vec![namespace.to_owned()],
-            ..Settings::default()
+            ..written.unwrap()
         };
         let clock = Clock::simulated(self.world.now());
         let parts = Parts {
