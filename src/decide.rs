@@ -4,8 +4,12 @@
 //! order in which it must be written: the record of the guard, then the incident, then the plan may run.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-/// The clocks of a grade, and who is asked next.
+/// What the judge remembers, as a decision asks for it.
 pub mod clocks;
+/// The clocks of a grade, and who is asked next.
+pub mod deadlines;
+/// What a person decided.
+pub mod decided;
 /// Entering a state: change, going back, what is marked bad, what baseline holds.
 pub mod enter;
 /// What happened, rendered late.
@@ -20,6 +24,10 @@ pub mod progress;
 pub mod standing;
 #[cfg(test)]
 mod tests;
+/// Guards that breach together.
+pub mod together;
+/// An incident that waits for the proof of others.
+pub mod waiting;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -36,6 +44,7 @@ use crate::{
 };
 
 pub use happened::{Happened, WhyNot};
+pub use together::Around;
 
 /// Everything that a decision may depend on.
 pub struct Input<'a> {
@@ -51,6 +60,8 @@ pub struct Input<'a> {
     pub proven: &'a [Proven],
     /// The open incident.
     pub case: Option<Case<'a>>,
+    /// What is known beyond this guard.
+    pub around: &'a Around,
 }
 
 /// What the judge remembers of the time since the windows began.

@@ -192,7 +192,7 @@ fn every_mistake_is_told_at_once_with_its_place_and_what_would_be_right() {
         right: text or json
     modosu.yaml:21  budgett: {}
         there is no such setting
-        right: one of prometheus, poll, mode, namespaces, guard, http, presets, schemes, telemetry
+        right: one of prometheus, poll, mode, namespaces, guard, http, commonCause, presets, schemes, telemetry
     MODOSU__HTTP__: x
         this is not the name of a setting
         right: MODOSU__SECTION__KEY, such as MODOSU__PROMETHEUS__URL
@@ -290,7 +290,18 @@ fn every_mistake_in_a_scheme_is_told_with_its_line() {
           - {role: you, onlyFrom: blue}
           - {role: you, affter: 5m}
 ";
-    insta::assert_snapshot!(mistakes(file, &[]), @"");
+    insta::assert_snapshot!(mistakes(file, &[]), @r#"
+3 mistakes:
+modosu.yaml:2  schemes.levels: {"grades":[{"decider":"me","name":"mine"}]}
+    `levels` comes with modosu: an own scheme needs a name of its own
+    right: the form of config/schemes/severities.yaml
+modosu.yaml:5  schemes.none.grades: []
+    a scheme needs at least one grade
+    right: the form of config/schemes/severities.yaml
+modosu.yaml:14  schemes.colours.grades[1].chain[1].affter: 5m
+    there is no such setting; did you mean `after`?
+    right: the form of config/schemes/severities.yaml
+"#);
 }
 
 #[test]

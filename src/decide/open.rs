@@ -3,13 +3,13 @@
 
 use jiff::Timestamp;
 
-use super::{Act, Happened, Input, Step, WhyNot, between, clocks, enter::on_probation, plan};
+use super::{Act, Happened, Input, Step, WhyNot, between, deadlines, enter::on_probation, plan, together::Part};
 use crate::{
     judge::Finding,
     model::{
         grade::Scheme,
         guard::{Action, Mode},
-        incident::{IncidentSpec, IncidentState, IncidentStatus, PlannedStep, StateRef},
+        incident::{CommonCause, IncidentSpec, IncidentState, IncidentStatus, PlannedStep, StateRef},
     },
 };
 
@@ -23,6 +23,7 @@ pub struct Draft {
     pub why: Option<WhyNot>,
     /// The automatic triggers among what fires.
     pub automatic: Vec<String>,
+    pub common_cause: Option<CommonCause>,
 }
 
 impl Draft {
@@ -39,12 +40,13 @@ impl Draft {
             plan_hash: (!plan.is_empty()).then(|| plan::hash(&plan)),
             plan,
             acting_since: (self.state == IncidentState::RollingBack).then_some(now),
+            common_cause: self.common_cause.clone(),
             ..IncidentStatus::default()
         };
         if self.state == IncidentState::Observed {
             status.decider = scheme.find(&status.grade).map(|grade| grade.decider.clone());
         } else {
-            clocks::begin(&mut status, scheme, now);
+            deadlines::begin(&mut status, scheme, now);
         }
         status
     }
@@ -101,11 +103,16 @@ fn draft(input: &Input) -> Draft {
         }),
         decision: None,
     };
+    let common_cause = input.around.common.as_ref().map(Part::record).map(|cause| CommonCause {
+        waiting: cause.waiting && state == IncidentState::AwaitingDecision,
+        ..cause
+    });
     Draft {
         spec,
         state,
         why,
         automatic: automatic_names(input),
+        common_cause,
     }
 }
 
@@ -132,6 +139,14 @@ pub fn automatic_names(input: &Input) -> Vec<String> {
 
 /// Whether modosu may put back by itself what fires now, people being asked already for `asked_for`; else why not.
 pub fn automatic(input: &Input, asked_for: &[String]) -> Result<(), WhyNot> {
+    if let Some(why) = input.around.common.as_ref().and_then(Part::why_not) {
+        return Err(why);
+    }
+    alone(input, asked_for)
+}
+
+/// The same, whatever other guards do.
+pub fn alone(input: &Input, asked_for: &[String]) -> Result<(), WhyNot> {
     let mut why = WhyNot::ForPeople;
     for finding in input
         .verdict
@@ -174,6 +189,8 @@ fn allowed(input: &Input, finding: &Finding) -> Result<(), WhyNot> {
         Err(WhyNot::CoolingDown)
     } else if restores && input.record.restore_to.is_none() {
         Err(WhyNot::NothingProven)
+    } else if let Some(sentence) = input.around.equally_bad.get(&finding.name) {
+        Err(WhyNot::OldPodsToo(sentence.clone()))
     } else {
         Ok(())
     }

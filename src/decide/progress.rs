@@ -6,19 +6,19 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    Act, Case, Happened, Input, Step, WhyNot, between, clocks, enter, enter::close, happened::named, open,
-    open::automatic,
+    Act, Case, Happened, Input, Step, WhyNot, between, deadlines, decided::follow_decision, enter, enter::close,
+    happened::named, open, open::automatic, waiting::waits,
 };
 use crate::{
     model::{
-        guard::{Action, KeptState, Mode},
-        incident::{IncidentState, IncidentStatus, Timings, Verb},
+        guard::{Action, Mode},
+        incident::{IncidentState, IncidentStatus, Timings},
     },
     verify::{self, RollOut},
 };
 
 /// Healthy again for so long while people are awaited: passed.
-const PASSES_AFTER: Duration = Duration::from_secs(30 * 60);
+pub const PASSES_AFTER: Duration = Duration::from_secs(30 * 60);
 
 /// Moves the open incident on.
 pub fn progress(input: &Input, step: &mut Step) {
@@ -42,7 +42,7 @@ pub fn progress(input: &Input, step: &mut Step) {
         ) => step.record.incident = None,
     }
     if status.closed_at.is_none() {
-        let missed = clocks::run_out(&mut status, &input.policy.scheme, input.now);
+        let missed = deadlines::run_out(&mut status, &input.policy.scheme, input.now);
         step.happened.extend(missed);
     }
     step.case = Some(status);
@@ -51,9 +51,9 @@ pub fn progress(input: &Input, step: &mut Step) {
 fn awaiting(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
     if status.asked_at.is_none() {
         // Taken up without a status: people are awaited since it was opened.
-        clocks::begin(status, &input.policy.scheme, case.spec.opened_at);
+        deadlines::begin(status, &input.policy.scheme, case.spec.opened_at);
     }
-    if follow_decision(input, case, status, step) {
+    if follow_decision(input, case, status, step) || waits(input, case, status, step) {
         return;
     }
     // What was false for `hold` and fires again is a new breach; until then people are asked for it.
@@ -95,18 +95,21 @@ fn observed(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut S
     };
     match automatic {
         Ok(()) => {
-            clocks::begin(status, &input.policy.scheme, input.now);
+            deadlines::ask(status, &input.policy.scheme, input.now);
             act(input, case, status, step);
         }
-        Err(why) => {
-            let happened = Happened::PeopleDecide { why };
-            status.state = Some(IncidentState::AwaitingDecision);
-            status.reason = happened.to_string();
-            status.asked_for = open::automatic_names(input);
-            clocks::begin(status, &input.policy.scheme, input.now);
-            step.happened.push(happened);
-        }
+        Err(why) => people_decide(input, status, why, step),
     }
+}
+
+/// From here on people decide, and why; the grade's whole time begins.
+pub fn people_decide(input: &Input, status: &mut IncidentStatus, why: WhyNot, step: &mut Step) {
+    let happened = Happened::PeopleDecide { why };
+    status.state = Some(IncidentState::AwaitingDecision);
+    status.reason = happened.to_string();
+    status.asked_for = open::automatic_names(input);
+    deadlines::ask(status, &input.policy.scheme, input.now);
+    step.happened.push(happened);
 }
 
 fn escalated(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
@@ -128,38 +131,8 @@ fn escalated(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut 
     }
 }
 
-/// Follows what a person decided; each decision once. Gives whether there was one to follow.
-fn follow_decision(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) -> bool {
-    let Some(decision) = case
-        .spec
-        .decision
-        .as_ref()
-        .filter(|decision| status.decided.as_ref() != Some(*decision))
-    else {
-        return false;
-    };
-    status.decided = Some(decision.clone());
-    step.happened.push(Happened::Decided(decision.clone()));
-    match decision.verb {
-        Verb::Keep => {
-            let hash = case.spec.bad.hash.clone();
-            step.record.kept.retain(|kept| kept.hash != hash);
-            step.record.kept.push(KeptState {
-                hash,
-                at: input.now,
-                incident: case.name.to_owned(),
-            });
-            end(status, IncidentState::Kept, input, Happened::Kept, step);
-        }
-        Verb::Rollback => match cannot_roll_back(input, case) {
-            Some(because) => step.happened.push(Happened::CannotFollow { because }),
-            None => act(input, case, status, step),
-        },
-    }
-    true
-}
-
-fn cannot_roll_back(input: &Input, case: Case) -> Option<String> {
+/// Why the plan cannot run now, if it cannot.
+pub fn cannot_roll_back(input: &Input, case: Case) -> Option<String> {
     let restores = input.policy.steps.iter().any(|step| step.restore.is_some());
     let Some(to) = &case.spec.restore_to else {
         return restores.then(|| "there is no proven state to go back to".to_owned());
@@ -172,14 +145,14 @@ fn cannot_roll_back(input: &Input, case: Case) -> Option<String> {
 }
 
 /// A worse finding joined: grade and action only ever rise.
-fn raise(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
+pub fn raise(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
     let Some(worst) = input.verdict.firing.iter().max_by_key(|finding| finding.rank) else {
         return;
     };
     status.action = status.action.max(input.verdict.action());
     if worst.rank > input.policy.scheme.rank(&status.grade) {
         status.grade.clone_from(&worst.grade);
-        clocks::tighten(status, &input.policy.scheme, input.now);
+        deadlines::tighten(status, &input.policy.scheme, input.now);
         let grade = worst.grade.clone();
         step.happened.push(Happened::Raised {
             grade,
@@ -189,7 +162,7 @@ fn raise(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
 }
 
 /// The plan may run from the next write on. The state that hurts is marked bad first.
-fn act(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
+pub fn act(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
     mark_rolled_back(input, case, step);
     status.state = Some(IncidentState::RollingBack);
     status.acting_since = Some(input.now);
@@ -349,14 +322,15 @@ pub fn escalate(status: &mut IncidentStatus, input: &Input, because: String, ste
     let happened = Happened::Escalated { because };
     status.state = Some(IncidentState::Escalated);
     status.reason = happened.to_string();
-    clocks::ask_again(status, &input.policy.scheme, input.now);
+    deadlines::ask(status, &input.policy.scheme, input.now);
     if let Some(case) = input.case {
         status.timings = Some(timings(input, case, status));
     }
     step.happened.push(happened);
 }
 
-fn end(status: &mut IncidentStatus, state: IncidentState, input: &Input, happened: Happened, step: &mut Step) {
+/// Ends the incident and lets the guard go on without it.
+pub fn end(status: &mut IncidentStatus, state: IncidentState, input: &Input, happened: Happened, step: &mut Step) {
     close(status, state, input, &happened);
     step.record.incident = None;
     step.happened.push(happened);

@@ -3,13 +3,10 @@
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::{
-    Shared,
-    guarded::{Guarded, OpenCase},
-};
+use super::{Shared, case::OpenCase, guarded::Guarded};
 use crate::{
     act::{ApiError, record, run, snapshot},
-    decide::{Act, Happened, Step, WhyNot, clocks, open, plan},
+    decide::{Act, Happened, Step, WhyNot, deadlines, open, plan, together},
     judge::policy::Policy,
     model::{
         guard::IncidentRef,
@@ -143,6 +140,9 @@ impl Guarded {
             watched: false,
         });
         self.tell(shared, &happened);
+        if let Some(told) = draft.common_cause.as_ref().and_then(together::told) {
+            self.tell(shared, &told);
+        }
         self.write_record(shared).await
     }
 
@@ -189,7 +189,7 @@ impl Guarded {
         let happened = Happened::Escalated { because };
         case.status.state = Some(IncidentState::Escalated);
         case.status.reason = happened.to_string();
-        clocks::ask_again(&mut case.status, &policy.scheme, shared.clock.now());
+        deadlines::ask(&mut case.status, &policy.scheme, shared.clock.now());
         self.tell(shared, &happened);
         self.write_case(shared).await
     }

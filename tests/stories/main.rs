@@ -16,6 +16,7 @@ mod races;
 mod releases;
 mod stage;
 mod stuck;
+mod together;
 mod triggers;
 mod trust;
 

@@ -146,7 +146,7 @@ fn what_came_in_the_cooldown_acts_after_it_only_when_it_was_gone_and_comes_again
         30m  C errors            → AwaitingDecision  nobody decided by 2027-01-15 08:25:00 UTC (oncall was asked): tech-lead is asked now
         33m  C errors            → AwaitingDecision
         34m  C ok                → AwaitingDecision
-        35m  C ok                → AwaitingDecision
+        35m  C ok                → AwaitingDecision  nobody decided by 2027-01-15 08:25:00 UTC (tech-lead was asked): project-manager is asked now
         36m  C errors            → Verifying         C is marked bad and will never be restored | putting back A | (restore Deployment/orders := A)
     ",
     );

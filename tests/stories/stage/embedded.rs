@@ -12,15 +12,15 @@ use kube::CustomResourceExt;
 use modosu::{
     app::{self, Parts, Running},
     clock::Clock,
-    config::{Flags, Settings},
-    model::{guard::Guard, incident::Incident},
+    config::{CommonCause, Flags, Settings},
+    model::{guard::Guard, incident::Incident, units::Length},
     observe::prometheus::Prometheus,
 };
 use modosu_world::{Answer, Behaviour, Call, Stage as Moment, Verb, World, WorldOptions};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Bad, Kill, TICK, Written};
+use super::{Bad, Kill, RELATED, TICK, Written};
 
 pub struct Embedded {
     pub world: World,
@@ -70,6 +70,10 @@ impl Embedded {
         let written = Settings::load(Some(&super::settings()), std::iter::empty(), &Flags::default());
         let settings = Settings {
             namespaces: vec![namespace.to_owned()],
+            common_cause: CommonCause {
+                related: Length(RELATED),
+                ..CommonCause::default()
+            },
             ..written.unwrap()
         };
         let clock = Clock::simulated(self.world.now());
