@@ -291,16 +291,34 @@ fn every_mistake_in_a_scheme_is_told_with_its_line() {
           - {role: you, affter: 5m}
 ";
     insta::assert_snapshot!(mistakes(file, &[]), @r#"
-3 mistakes:
+9 mistakes:
 modosu.yaml:2  schemes.levels: {"grades":[{"decider":"me","name":"mine"}]}
     `levels` comes with modosu: an own scheme needs a name of its own
     right: the form of config/schemes/severities.yaml
 modosu.yaml:5  schemes.none.grades: []
     a scheme needs at least one grade
     right: the form of config/schemes/severities.yaml
+modosu.yaml:8  schemes.colours.grades[0].decideWithin: 2h
+    2h is longer than doneWithin, 1h: it is decided before it is done
+    right: a length of time such as 15m, 24h or 7d
+modosu.yaml:8  schemes.colours.grades[0].decider: 
+    name the role that decides, such as oncall
+    right: a role, such as oncall, that `people` of a guard knows
+modosu.yaml:9  schemes.colours.grades[1].name: red
+    two grades are named `red`
+    right: the form of config/schemes/severities.yaml
+modosu.yaml:11  schemes.colours.grades[1].doneWithin: soon
+    `soon` is not a length of time such as `90s`, `15m` or `7d`: expected number at 0
+    right: a length of time such as 15m, 24h or 7d
+modosu.yaml:13  schemes.colours.grades[1].chain[0].onlyFrom: blue
+    there is no grade `blue`; there are red, red
+    right: the name of one of the scheme's grades
 modosu.yaml:14  schemes.colours.grades[1].chain[1].affter: 5m
     there is no such setting; did you mean `after`?
     right: the form of config/schemes/severities.yaml
+modosu.yaml:14  schemes.colours.grades[1].chain[1].role: you
+    `you` was asked already: a role is asked once
+    right: a role, such as oncall, that `people` of a guard knows
 "#);
 }
 

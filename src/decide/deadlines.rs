@@ -5,6 +5,8 @@
 //! silence is never a yes.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use std::fmt;
+
 use jiff::Timestamp;
 
 use super::{Happened, between};
@@ -12,6 +14,37 @@ use crate::model::{
     grade::{Contact, Scheme},
     incident::{Clock, IncidentState, IncidentStatus, JournalEntry, Missed},
 };
+
+/// A clock that ran out, as it is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Late {
+    pub clock: Clock,
+    pub due: Timestamp,
+    /// Who had been asked.
+    pub asked: Option<String>,
+    /// Who is asked now; `None`: nobody further is in the chain.
+    pub next: Option<String>,
+    /// Nobody comes after that.
+    pub last: bool,
+}
+
+impl fmt::Display for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.clock {
+            Clock::Decide => "nobody decided",
+            Clock::Done => "it was not over",
+        };
+        write!(f, "{what} by {}", self.due.strftime("%Y-%m-%d %H:%M:%S UTC"))?;
+        if let Some(asked) = &self.asked {
+            write!(f, " ({asked} was asked)")?;
+        }
+        match &self.next {
+            Some(next) if self.last => write!(f, ": {next} is asked now, the last in the chain"),
+            Some(next) => write!(f, ": {next} is asked now"),
+            None => f.write_str(": nobody further is in the chain"),
+        }
+    }
+}
 
 /// People are asked for the first time, or modosu acts: both clocks begin.
 pub fn begin(status: &mut IncidentStatus, scheme: &Scheme, now: Timestamp) {
@@ -78,13 +111,13 @@ pub fn run_out(status: &mut IncidentStatus, scheme: &Scheme, now: Timestamp) -> 
         return None;
     }
     let role = next.map(|contact| contact.role.clone());
-    let happened = Happened::ClockMissed {
+    let happened = Happened::ClockMissed(Late {
         clock,
         due,
         asked: status.decider.clone(),
         next: role.clone(),
         last: ahead.next().is_none(),
-    };
+    });
     if let Some(role) = &role {
         status.decider = Some(role.clone());
         status.asked_at = Some(now);

@@ -2,11 +2,10 @@
 
 use std::{fmt, time::Duration};
 
-use jiff::Timestamp;
-
+use super::deadlines::Late;
 use crate::model::{
     guard::{Action, Mode},
-    incident::{Clock, Decision, IncidentState},
+    incident::{Decision, IncidentState},
 };
 
 /// One thing that happened, worth one log line and one Event.
@@ -55,16 +54,7 @@ pub enum Happened {
         sentence: String,
     },
     /// A clock ran out while nobody acted: the next role is asked.
-    ClockMissed {
-        clock: Clock,
-        due: Timestamp,
-        /// Who had been asked.
-        asked: Option<String>,
-        /// Who is asked now; `None`: nobody further is in the chain.
-        next: Option<String>,
-        /// Nobody comes after that.
-        last: bool,
-    },
+    ClockMissed(Late),
     Decided(Decision),
     /// The plan begins to run.
     Acting {
@@ -154,7 +144,7 @@ impl Happened {
             Self::Opened { .. } => "IncidentOpened",
             Self::PeopleDecide { .. } => "PeopleDecide",
             Self::Raised { .. } => "IncidentRaised",
-            Self::ClockMissed { .. } => "ClockMissed",
+            Self::ClockMissed(_) => "ClockMissed",
             Self::Decided(_) => "Decided",
             Self::Acting { .. } => "RollingBack",
             Self::RolledOut => "RolledOut",
@@ -178,7 +168,7 @@ impl Happened {
             | Self::Opened { .. }
             | Self::PeopleDecide { .. }
             | Self::Raised { .. }
-            | Self::ClockMissed { .. }
+            | Self::ClockMissed(_)
             | Self::Acting { .. }
             | Self::Escalated { .. }
             | Self::Together { .. }
@@ -232,31 +222,7 @@ impl fmt::Display for Happened {
             } => write!(f, "{sentence}; people decide: {why}"),
             Self::PeopleDecide { why } => write!(f, "people decide: {why}"),
             Self::Raised { grade, sentence } => write!(f, "now {grade}: {sentence}"),
-            Self::ClockMissed {
-                clock,
-                due,
-                asked,
-                next,
-                last,
-            } => {
-                let what = match clock {
-                    Clock::Decide => "nobody decided",
-                    Clock::Done => "it was not over",
-                };
-                write!(f, "{what} by {}", due.strftime("%Y-%m-%d %H:%M:%S UTC"))?;
-                if let Some(asked) = asked {
-                    write!(f, " ({asked} was asked)")?;
-                }
-                match next {
-                    Some(next) => write!(f, ": {next} is asked now")?,
-                    None => f.write_str(": nobody further is in the chain")?,
-                }
-                f.write_str(if next.is_some() && *last {
-                    ", the last in the chain"
-                } else {
-                    ""
-                })
-            }
+            Self::ClockMissed(late) => write!(f, "{late}"),
             Self::Decided(decision) => {
                 let by = decision.by.as_deref().unwrap_or("somebody");
                 write!(f, "{by} decided: {:?}", decision.verb)
