@@ -26,6 +26,7 @@ use crate::{
     observe::{
         cache::Cache,
         cluster::Proven,
+        prometheus_plan::for_people,
         seen::{NotSeen, Seen},
     },
 };
@@ -243,7 +244,11 @@ impl Guarded {
             facts: &seen.facts,
             rolled_out: seen.rolled_out.is_ok(),
         };
-        let verdict = judge(&rules.policy, &mut rules.memory, reading, &context);
+        let mut verdict = judge(&rules.policy, &mut rules.memory, reading, &context);
+        for evidence in verdict.firing.iter_mut().map(|finding| &mut finding.evidence) {
+            let signal = evidence.signal.as_ref().and_then(|name| rules.policy.signal(name));
+            evidence.query = signal.and_then(|signal| for_people(&rules.policy, signal));
+        }
         if reading.is_some() {
             let unknown = matches!(verdict.overall, Overall::Unknown { .. });
             self.blind_since = if unknown { self.blind_since.or(Some(now)) } else { None };
@@ -283,6 +288,7 @@ impl Guarded {
             .memory
             .facts_quiet_for(now)
             .map(|(name, quiet)| (name.to_owned(), quiet));
+        let wanted = comes || wants_baseline(&self.record, &rules.policy, now);
         Clocks {
             healthy: rules.memory.healthy_for(),
             requests: rules.memory.requests_since_change(),
@@ -291,9 +297,12 @@ impl Guarded {
                 .filter_map(|name| Some((name.clone(), rules.memory.quiet_for(&name)?)))
                 .chain(facts)
                 .collect(),
-            baseline: (comes || wants_baseline(&self.record, &rules.policy, now))
-                .then(|| rules.memory.baseline(&rules.policy))
-                .flatten(),
+            baseline: wanted.then(|| rules.memory.baseline(&rules.policy)).flatten(),
+            counts: if wanted {
+                rules.memory.counts(&rules.policy)
+            } else {
+                BTreeMap::new()
+            },
             verified: wishes.iter().all(|(_, truth, _)| *truth == Truth::True),
             blind,
         }
