@@ -174,6 +174,10 @@ spec.verify.conditions[0]: column 8: there is no signal `throughput`; known are:
 change(throughput) > -2%
        ^
 "#);
+}
+
+#[test]
+fn what_is_missing_is_told_too() {
     insta::assert_snapshot!(mistakes(
         "targets: [{kind: ConfigMap, name: a}]\nmetrics: {preset: prometheus-htp}\nrollback: {steps: []}\n"
     ), @r#"
