@@ -5,3 +5,4 @@ mod ladders;
 mod noise;
 mod stories;
 mod timeline;
+mod worse;
