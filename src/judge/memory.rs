@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use super::{
     collected::Collected,
     condition::Condition,
+    harm::Tally,
     history::{Cell, History, between},
     metered::Metered,
     policy::{Policy, Source},
@@ -53,6 +54,9 @@ pub struct Memory {
     last: Option<Timestamp>,
     since: Option<Timestamp>,
     collected: Collected,
+    /// The column of the first share, and what failed of it.
+    pub(super) share: Option<usize>,
+    pub(super) tally: Tally,
 }
 
 /// How one trigger stands, counted in readings with new data.
@@ -137,6 +141,7 @@ impl Memory {
         };
         let requests = column(|source| matches!(source, Source::Bad { .. } | Source::Good { .. }))
             .or_else(|| column(|source| matches!(source, Source::Rate { .. })));
+        let share = column(|source| matches!(source, Source::Bad { .. } | Source::Good { .. }));
         let shares = places.iter().enumerate().filter_map(|(signal, place)| match place {
             Place::Share { column, of, .. } if *of == signal => Some(*column),
             Place::Share { .. } | Place::Rate { .. } | Place::Value => None,
@@ -168,6 +173,8 @@ impl Memory {
             last: None,
             since: None,
             collected: Collected::new(policy.baseline_window, shares),
+            share,
+            tally: Tally::default(),
         }
     }
 
@@ -271,6 +278,7 @@ impl Memory {
         self.all_quiet.reset();
         self.meters.iter_mut().for_each(Metered::begin);
         self.answered = 0.0;
+        self.tally = Tally::default();
     }
 
     /// Takes a reading in; what it is to the clocks, where it has new data.
