@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, hint::black_box, time::Duration};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use jiff::Timestamp;
 use modosu::{
-    decide::{Clocks, Input, Step, decide},
+    decide::{Around, Clocks, Input, Step, decide},
     judge::{
         Context, Facts, Memory, judge,
         policy::{Policy, Source},
@@ -78,6 +78,7 @@ impl Guard {
                 baseline: Some(Baseline {
                     taken_at: start,
                     hash: "00000004".into(),
+                    counts: BTreeMap::new(),
                     values,
                 }),
                 ..GuardStatus::default()
@@ -116,6 +117,7 @@ impl Guard {
                 .filter_map(|trigger| quiet(&trigger.name))
                 .collect(),
             baseline: self.memory.baseline(&self.policy),
+            counts: self.memory.counts(&self.policy),
             verified: true,
             blind: Duration::ZERO,
         };
@@ -129,6 +131,7 @@ impl Guard {
             clocks: &clocks,
             proven: &self.proven,
             case: None,
+            around: &Around::default(),
         })
     }
 }

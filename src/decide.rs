@@ -4,6 +4,8 @@
 //! order in which it must be written: the record of the guard, then the incident, then the plan may run.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+/// What the judge remembers, as a decision asks for it.
+pub mod clocks;
 /// Entering a state: change, going back, what is marked bad, what baseline holds.
 pub mod enter;
 /// What happened, rendered late.
@@ -18,6 +20,10 @@ pub mod progress;
 pub mod standing;
 #[cfg(test)]
 mod tests;
+/// Guards that breach together.
+pub mod together;
+/// An incident that waits for the proof of others.
+pub mod waiting;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -26,7 +32,7 @@ use jiff::Timestamp;
 use crate::{
     judge::{Verdict, policy::Policy},
     model::{
-        guard::{GuardStatus, Mode, RestoreTo},
+        guard::{BaselineCounts, GuardStatus, Mode, RestoreTo},
         incident::{IncidentSpec, IncidentState, IncidentStatus},
     },
     observe::{cluster::Proven, seen::Seen},
@@ -34,6 +40,7 @@ use crate::{
 };
 
 pub use happened::{Happened, WhyNot};
+pub use together::Around;
 
 /// Everything that a decision may depend on.
 pub struct Input<'a> {
@@ -49,6 +56,8 @@ pub struct Input<'a> {
     pub proven: &'a [Proven],
     /// The open incident.
     pub case: Option<Case<'a>>,
+    /// What is known beyond this guard.
+    pub around: &'a Around,
 }
 
 /// What the judge remembers of the time since the windows began.
@@ -63,6 +72,8 @@ pub struct Clocks {
     pub quiet_by: BTreeMap<String, Duration>,
     /// What the healthy time gives as a baseline.
     pub baseline: Option<BTreeMap<String, f64>>,
+    /// What its ratios were counted from.
+    pub counts: BTreeMap<String, BaselineCounts>,
     /// All of the guard's `verify.conditions` hold.
     pub verified: bool,
     /// Nothing was known for so long.

@@ -6,7 +6,7 @@ use super::{
     answer::Failure,
     prometheus_batch::Numbers,
     prometheus_rules::Rules,
-    query::{Births, Form, Moment, Names, Values, quoted, suffixed},
+    query::{Births, Form, Moment, Names, Values, quoted, selected, suffixed},
 };
 use crate::{
     judge::policy::{BY, MATCH, Policy, Source},
@@ -124,11 +124,7 @@ impl Plan {
                 }
             }
             Source::Gauge { query } => Ask::Value {
-                form: if query.contains(MATCH) {
-                    Form::Shared { query: query.clone() }
-                } else {
-                    Form::Own { query: query.clone() }
-                },
+                form: gauge(query),
                 over: Duration::ZERO,
                 scale: 1.0,
             },
@@ -247,6 +243,16 @@ pub fn heartbeat(policy: &Policy) -> Option<String> {
     })
 }
 
+/// The query of a gauge: of one guard, or of all together.
+fn gauge(query: &str) -> Form {
+    let query = query.to_owned();
+    if query.contains(MATCH) {
+        Form::Shared { query }
+    } else {
+        Form::Own { query }
+    }
+}
+
 /// The query for the alerts that fire with these labels.
 fn firing(labels: &BTreeMap<String, String>) -> Form {
     let labels = labels.iter().map(|(name, value)| format!("{name}={}, ", quoted(value)));
@@ -256,6 +262,36 @@ fn firing(labels: &BTreeMap<String, String>) -> Form {
             labels.collect::<String>()
         ),
     }
+}
+
+/// A query that shows the signal as people would ask for it, over the policy's window. Where it counts, modosu's own queries
+/// are more exact.
+pub fn for_people(policy: &Policy, signal: usize) -> Option<String> {
+    let (names, values): (Names, Values) = policy.matching.clone().into_iter().unzip();
+    let rate = |selector: &str| {
+        let over = policy.window.as_secs().max(1);
+        format!("sum(rate({}[{over}s]))", selected(selector, &names, &values))
+    };
+    Some(match &policy.signals.get(signal)?.source {
+        Source::Bad { bad: part, total } | Source::Good { good: part, total } => {
+            format!("{} / {}", rate(part), rate(total))
+        }
+        Source::Complement { of } if *of != signal => format!("1 - {}", for_people(policy, *of)?),
+        Source::Complement { .. } => return None,
+        Source::Rate { counter } => rate(counter),
+        Source::Quantile { histogram, q, scale } => {
+            let (q, over) = (q.to_string(), policy.window);
+            let histogram = histogram.clone();
+            let text = Form::Quantile { histogram, q, over }.text(&names, [&values]);
+            if scale.total_cmp(&1.0).is_eq() {
+                text
+            } else {
+                format!("({text}) * {scale}")
+            }
+        }
+        Source::Gauge { query } => gauge(query).text(&names, [&values]),
+        Source::Alerts { labels } => firing(labels).text(&names, [&values]),
+    })
 }
 
 /// A counter of bad requests that does not exist is zero where there is a total; without total nothing is known.

@@ -11,6 +11,7 @@ mod cost;
 mod fixture;
 mod push;
 mod real;
+mod signals;
 mod watch;
 
 use std::time::Duration;

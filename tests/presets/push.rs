@@ -1,7 +1,5 @@
 //! Prometheus remote write, as far as pushing today's values goes: protobuf in one snappy block of literals.
 
-use modosu::observe::query::Moment;
-
 /// A histogram with exponential buckets: schema 3 (eight buckets for each doubling), from bucket `first` on.
 pub struct Native {
     pub first: i64,
@@ -59,12 +57,6 @@ fn histogram(native: &Native, at_millis: i64) -> Vec<u8> {
     bytes(&mut message, 12, &deltas);
     number(&mut message, 15, at_millis.unsigned_abs());
     message
-}
-
-/// The milliseconds of a moment that is written in seconds.
-pub fn millis(moment: Moment) -> i64 {
-    let text = moment.to_string().replace('.', "");
-    text.parse().unwrap()
 }
 
 fn zigzag(n: i64) -> u64 {

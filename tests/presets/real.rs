@@ -11,10 +11,7 @@ use std::{
 use axum::{Router, extract::Path, routing::get};
 use modosu::{
     model::units::Length,
-    observe::{
-        prometheus::{Prometheus, Settings},
-        query::Moment,
-    },
+    observe::prometheus::{Prometheus, Settings},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -122,12 +119,6 @@ impl Real {
         for fixture in self.exporters.lock().unwrap().values_mut() {
             fixture.rounds(traffic, 1.0);
         }
-    }
-
-    /// The one number of a query's answer.
-    pub async fn number(&self, query: &str) -> Option<f64> {
-        let at: Option<Moment> = None;
-        self.prometheus().query(query, at).await.unwrap().number().unwrap()
     }
 }
 
