@@ -120,6 +120,7 @@ impl Guard {
             baseline: self.memory.baseline(&self.policy),
             counts: self.memory.counts(&self.policy),
             verified: true,
+            harm: None,
             blind: Duration::ZERO,
         };
         decide(&Input {

@@ -58,7 +58,24 @@ async fn a_missed_clock_asks_the_next_and_decides_nothing(stage: &Stage) {
     assert_eq!(stage.target_writes(), 0, "silence is never a yes");
     assert_eq!(told(stage).await, 1, "one Event on the guard");
 
-    // When it will be fixed can be told without deciding.
+    let name = waiting.metadata.name.clone().unwrap();
+    a_fix_is_expected(stage, &waiting).await;
+
+    // The note does not stand in the plan's way.
+    stage.decide(&name, "rollback").await;
+    let recovered = stage.incident_in("Recovered", 90).await;
+    let journal = recovered.status.unwrap().journal;
+    assert_eq!(journal[0], missed.journal[0], "append-only");
+    assert_eq!(
+        notes(&journal).len(),
+        2,
+        "the missed clock and the time to fix: {journal:?}"
+    );
+    assert_eq!(stage.env("orders", "LATENCY_MS").await, "20", "the template is back");
+}
+
+/// When it will be fixed can be told without deciding.
+async fn a_fix_is_expected(stage: &Stage, waiting: &Incident) {
     let name = waiting.metadata.name.clone().unwrap();
     let fix = json!({"spec": {"decision": {"fixEta": "2h"}}});
     stage.edit("modosu.dev/v1alpha1", "Incident", &name, fix).await;
@@ -76,18 +93,6 @@ async fn a_missed_clock_asks_the_next_and_decides_nothing(stage: &Stage) {
         .roll_out
         .expect("the release was seen from its beginning to its end");
     assert_eq!(rolled_out.hash, waiting.spec.bad.hash);
-
-    // The note does not stand in the plan's way.
-    stage.decide(&name, "rollback").await;
-    let recovered = stage.incident_in("Recovered", 90).await;
-    let journal = recovered.status.unwrap().journal;
-    assert_eq!(journal[0], missed.journal[0], "append-only");
-    assert_eq!(
-        notes(&journal).len(),
-        2,
-        "the missed clock and the time to fix: {journal:?}"
-    );
-    assert_eq!(stage.env("orders", "LATENCY_MS").await, "20", "the template is back");
 }
 
 async fn only(stage: &Stage) -> Incident {
