@@ -8,6 +8,8 @@ pub mod cache;
 pub mod cluster;
 /// The cluster's objects, trimmed to what modosu judges by.
 pub mod objects;
+/// What past turns would have read.
+pub mod past;
 /// One turn of reading Prometheus for all guards.
 pub mod poll;
 /// One question to Prometheus, over HTTP or in this process.
@@ -24,3 +26,5 @@ pub mod prometheus_plan;
 pub mod query;
 /// A guard's targets as they are now.
 pub mod seen;
+/// Moments at even distances.
+pub mod steps;

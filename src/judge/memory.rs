@@ -44,6 +44,8 @@ pub struct Memory {
     last: Option<Timestamp>,
     since: Option<Timestamp>,
     collected: Collected,
+    /// What is remembered was read from the past; no live reading with new data came since.
+    recalled: bool,
 }
 
 /// How one trigger stands, counted in readings with new data.
@@ -152,6 +154,7 @@ impl Memory {
             last: None,
             since: None,
             collected: Collected::new(policy.baseline_window),
+            recalled: false,
         }
     }
 
@@ -163,9 +166,23 @@ impl Memory {
         self.collected.clear();
     }
 
+    /// It was filled from the past: until a live reading with new data comes, nothing fires and no clock is shown.
+    pub(super) const fn recall(&mut self) {
+        self.recalled = true;
+    }
+
+    /// Whether nothing live came since it was filled from the past.
+    pub(super) const fn recalled(&self) -> bool {
+        self.recalled
+    }
+
+    const fn told(&self, clock: Clock) -> Duration {
+        if self.recalled { Duration::ZERO } else { clock.total() }
+    }
+
     /// How long it was healthy and rolled out without a breach, in readings with new data. Unknown stops the clock.
     pub const fn healthy_for(&self) -> Duration {
-        self.healthy.total()
+        self.told(self.healthy)
     }
 
     /// Requests answered since `since`; nothing where no signal counts them.
@@ -178,7 +195,7 @@ impl Memory {
         self.holds
             .iter()
             .find(|hold| hold.name == trigger)
-            .map(|hold| hold.quiet.total())
+            .map(|hold| self.told(hold.quiet))
     }
 
     /// How long each hard fact has not held.
@@ -189,7 +206,7 @@ impl Memory {
 
     /// How long no trigger and no hard fact held, in readings with new data. Unknown stops the clock.
     pub const fn all_quiet_for(&self) -> Duration {
-        self.all_quiet.total()
+        self.told(self.all_quiet)
     }
 
     /// Every signal's number in the healthy time collected so far: at least five minutes and 100 requests, or nothing.
@@ -235,6 +252,7 @@ impl Memory {
             return None;
         }
         self.last = Some(reading.at);
+        self.recalled &= !newer;
         if reading.at < since {
             self.latest.fill(Latest::Unknown(Because::BeforeChange));
             return None;

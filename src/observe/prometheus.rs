@@ -11,8 +11,9 @@ use tower::{BoxError, Service, ServiceExt, util::BoxCloneSyncService};
 use url::{Url, form_urlencoded};
 
 use super::{
-    answer::{Answer, Failure, Response},
+    answer::{Answer, Failure, Response, Run},
     query::Moment,
+    steps::Steps,
 };
 use crate::model::units::Length;
 
@@ -141,7 +142,8 @@ impl Prometheus {
         })
     }
 
-    /// A Prometheus in this process: it gets `POST /api/v1/query` with a form, like the real one.
+    /// A Prometheus in this process: it gets `POST /api/v1/query` and `/api/v1/query_range` with a
+    /// form, like the real one.
     pub fn from_service<S>(service: S, timeout: Duration) -> Self
     where
         S: Service<http::Request<Bytes>, Response = http::Response<Bytes>> + Clone + Send + Sync + 'static,
@@ -164,10 +166,44 @@ impl Prometheus {
     pub async fn query(&self, promql: &str, at: Option<Moment>) -> Result<Answer, Failure> {
         let asked = async {
             match &self.transport {
-                Transport::Http(http) => http.query(promql, at, self.timeout).await,
-                Transport::InProcess(service) => in_process(service.clone(), promql, at).await,
+                Transport::Http(http) => Answer::read(&http.query(promql, at, self.timeout).await?.response()),
+                Transport::InProcess(service) => {
+                    let at = at.map(|at| ("time", at.to_string()));
+                    Answer::read(
+                        &in_process(service.clone(), "/api/v1/query", promql, at)
+                            .await?
+                            .response(),
+                    )
+                }
             }
         };
+        self.in_time(asked).await
+    }
+
+    /// Asks one query at every multiple of `steps`.
+    pub async fn range(&self, promql: &str, steps: Steps) -> Result<Vec<Run>, Failure> {
+        let asked = async {
+            match &self.transport {
+                Transport::Http(http) => Run::read(&http.range(promql, steps, self.timeout).await?.response()),
+                Transport::InProcess(service) => {
+                    let Steps { first, last, step } = steps;
+                    let when = [
+                        ("start", first.to_string()),
+                        ("end", last.to_string()),
+                        ("step", step.to_string()),
+                    ];
+                    Run::read(
+                        &in_process(service.clone(), "/api/v1/query_range", promql, when)
+                            .await?
+                            .response(),
+                    )
+                }
+            }
+        };
+        self.in_time(asked).await
+    }
+
+    async fn in_time<T>(&self, asked: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         match tokio::time::timeout(self.timeout, asked).await {
             Ok(answer) => answer,
             Err(_) => Err(Failure::NoAnswer(format!(
@@ -178,38 +214,60 @@ impl Prometheus {
     }
 }
 
+/// What came over the wire, or out of this process.
+struct Said {
+    status: http::StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Said {
+    fn response(&self) -> Response<'_> {
+        let text = |name| {
+            self.headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
+        Response {
+            status: self.status,
+            content_type: text(header::CONTENT_TYPE),
+            location: text(header::LOCATION),
+            body: &self.body,
+        }
+    }
+}
+
 impl Http {
-    async fn query(&self, promql: &str, at: Option<Moment>, timeout: Duration) -> Result<Answer, Failure> {
-        let limit = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
-        let mut query = self.client.query(promql).timeout(limit);
+    async fn query(&self, promql: &str, at: Option<Moment>, timeout: Duration) -> Result<Said, Failure> {
+        let mut query = self.client.query(promql).timeout(millis(timeout));
         if let Some(at) = at {
             query = query.query("time", at);
         }
-        for (name, value) in &self.headers {
-            query = query.header(name.clone(), value.clone());
+        for (name, value) in self.headers().await? {
+            query = query.header(name, value);
         }
-        if let Some(authorization) = self.authorization().await? {
-            query = query.header(header::AUTHORIZATION, authorization);
+        said(query.post_raw().await).await
+    }
+
+    async fn range(&self, promql: &str, steps: Steps, timeout: Duration) -> Result<Said, Failure> {
+        let Steps { first, last, step } = steps;
+        let step = Duration::from_secs(step).as_secs_f64();
+        let mut query = self
+            .client
+            .query_range(promql, first, last, step)
+            .timeout(millis(timeout));
+        for (name, value) in self.headers().await? {
+            query = query.header(name, value);
         }
-        let mut response = query
-            .post_raw()
-            .await
-            .map_err(|why| Failure::NoAnswer(root_cause(&why)))?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|why| Failure::NoAnswer(root_cause(&why)))?
-        {
-            if body.len() + chunk.len() > BODY_LIMIT {
-                return Err(Failure::NoAnswer(format!(
-                    "the answer is larger than {} MiB",
-                    BODY_LIMIT >> 20
-                )));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        read(response.status(), response.headers(), &body)
+        said(query.post_raw().await).await
+    }
+
+    /// What is sent with every query.
+    async fn headers(&self) -> Result<Vec<(HeaderName, HeaderValue)>, Failure> {
+        let own = self.headers.iter().map(|(name, value)| (name.clone(), value.clone()));
+        let authorization = self.authorization().await?.map(|value| (header::AUTHORIZATION, value));
+        Ok(own.chain(authorization).collect())
     }
 
     async fn authorization(&self) -> Result<Option<HeaderValue>, Failure> {
@@ -226,46 +284,59 @@ impl Http {
     }
 }
 
+/// Reads a response to its end, unless it is far too large.
+async fn said(response: Result<reqwest::Response, prometheus_http_query::Error>) -> Result<Said, Failure> {
+    let mut response = response.map_err(|why| Failure::NoAnswer(root_cause(&why)))?;
+    let mut body = Vec::new();
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|why| Failure::NoAnswer(root_cause(&why)))?
+    {
+        if body.len() + chunk.len() > BODY_LIMIT {
+            return Err(Failure::NoAnswer(format!(
+                "the answer is larger than {} MiB",
+                BODY_LIMIT >> 20
+            )));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Said {
+        status: response.status(),
+        headers: response.headers().clone(),
+        body: body.into(),
+    })
+}
+
 async fn in_process(
     service: BoxCloneSyncService<http::Request<Bytes>, http::Response<Bytes>, BoxError>,
+    path: &str,
     promql: &str,
-    at: Option<Moment>,
-) -> Result<Answer, Failure> {
-    let form = form(promql, at);
-    let request = http::Request::post("/api/v1/query")
+    when: impl IntoIterator<Item = (&'static str, String)>,
+) -> Result<Said, Failure> {
+    let request = http::Request::post(path)
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .body(Bytes::from(form))
+        .body(Bytes::from(form(promql, when)))
         .map_err(|why| Failure::NoAnswer(why.to_string()))?;
     let response = service
         .oneshot(request)
         .await
         .map_err(|why| Failure::NoAnswer(why.to_string()))?;
-    read(response.status(), response.headers(), response.body())
-}
-
-fn form(promql: &str, at: Option<Moment>) -> String {
-    let mut form = form_urlencoded::Serializer::new(String::new());
-    form.append_pair("query", promql);
-    if let Some(at) = at {
-        form.append_pair("time", &at.to_string());
-    }
-    form.finish()
-}
-
-fn read(status: http::StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Answer, Failure> {
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-    };
-    let response = Response {
-        status,
-        content_type: text(header::CONTENT_TYPE),
-        location: text(header::LOCATION),
+    let (parts, body) = response.into_parts();
+    Ok(Said {
+        status: parts.status,
+        headers: parts.headers,
         body,
-    };
-    Answer::read(&response)
+    })
+}
+
+fn form(promql: &str, when: impl IntoIterator<Item = (&'static str, String)>) -> String {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("query", promql).extend_pairs(when).finish()
+}
+
+fn millis(length: Duration) -> i64 {
+    i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn client(http: reqwest::Client, url: &str) -> Result<Client, SettingsError> {

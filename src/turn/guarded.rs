@@ -69,6 +69,8 @@ pub(super) struct Rules {
     pub memory: Memory,
     /// The memory was told where its windows begin.
     pub begun: bool,
+    /// What it would remember from before was read, or cannot be.
+    pub remembers: bool,
 }
 
 /// The open incident, and what of its status is written.
@@ -252,7 +254,7 @@ impl Guarded {
     }
 
     /// Readings from before the change, or from before the roll-out that is to be proven, count for nothing.
-    fn windows_begin(&self, now: Timestamp) -> Timestamp {
+    pub(super) fn windows_begin(&self, now: Timestamp) -> Timestamp {
         let change = self.record.current.as_ref().map_or(now, |current| current.since);
         let rolled_out = self.case.as_ref().and_then(|case| case.status.rolled_out_at);
         rolled_out.map_or(change, |at| at.max(change))
@@ -386,6 +388,7 @@ fn compile(guard: &Guard, presets: &BTreeMap<String, Preset>) -> Result<Rules, S
             memory: Memory::new(&policy),
             policy: Arc::new(policy),
             begun: false,
+            remembers: false,
         }),
         Err(mistakes) => Err(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
     }

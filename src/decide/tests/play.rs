@@ -84,6 +84,7 @@ pub fn seen(text: &str) -> Seen {
         images: Vec::new(),
         parts,
         rolled_out,
+        whole_since: None,
         facts: Facts::default(),
         shared: Vec::new(),
     }
