@@ -22,6 +22,8 @@ pub mod condition;
 pub mod history;
 /// What the judge remembers of one guard between turns.
 pub mod memory;
+/// Whether a share got worse than it was before the change.
+pub mod meter;
 /// A guard's wishes, compiled once.
 pub mod policy;
 /// How sure a share is.
