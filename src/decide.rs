@@ -4,6 +4,8 @@
 //! order in which it must be written: the record of the guard, then the incident, then the plan may run.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+/// What the judge remembers, as a decision asks for it.
+pub mod clocks;
 /// Entering a state: change, going back, what is marked bad, what baseline holds.
 pub mod enter;
 /// What happened, rendered late.

@@ -15,8 +15,12 @@ use tracing::{Instrument, Span};
 
 use super::Shared;
 use crate::{
-    decide::{Case, Clocks, Input, between, decide, enter::wants_baseline, progress, standing},
-    judge::{Context, Memory, Overall, Truth, Verdict, judge, policy::Policy, verify_conditions},
+    decide::{
+        Case, Clocks, Input, between,
+        clocks::{may_take_baseline, windows_begin},
+        decide, progress, standing,
+    },
+    judge::{Context, Memory, Overall, Verdict, judge, policy::Policy},
     model::{
         guard::{Guard, GuardStatus, IncidentRef, State},
         incident::{Incident, IncidentSpec, IncidentState, IncidentStatus},
@@ -253,21 +257,12 @@ impl Guarded {
         Some(verdict)
     }
 
-    /// Readings from before the change, or from before the roll-out that is to be proven, count for nothing.
     pub(super) fn windows_begin(&self, now: Timestamp) -> Timestamp {
-        let change = self.record.current.as_ref().map_or(now, |current| current.since);
-        let rolled_out = self.case.as_ref().and_then(|case| case.status.rolled_out_at);
-        rolled_out.map_or(change, |at| at.max(change))
+        windows_begin(&self.record, self.case.as_ref().map(|case| &case.status), now)
     }
 
     fn clocks(&mut self, seen: &Seen, verdict: &Verdict, now: Timestamp) -> Clocks {
         let since = self.windows_begin(now);
-        // Computed where decide may take it: a state comes, or has none of its own yet.
-        let comes = self
-            .record
-            .current
-            .as_ref()
-            .is_some_and(|current| current.hash != seen.hash);
         let blind = self.blind_since.map_or(Duration::ZERO, |since| between(since, now));
         let Ok(rules) = &mut self.rules else {
             return Clocks::default();
@@ -279,26 +274,9 @@ impl Guarded {
             facts: &seen.facts,
             rolled_out: seen.rolled_out.is_ok(),
         };
-        let wishes = verify_conditions(&rules.policy, &mut rules.memory, &context);
-        let names = verdict.triggers.iter().map(|trigger| trigger.name.clone());
-        let facts = rules
-            .memory
-            .facts_quiet_for(now)
-            .map(|(name, quiet)| (name.to_owned(), quiet));
-        Clocks {
-            healthy: rules.memory.healthy_for(),
-            requests: rules.memory.requests_since_change(),
-            quiet: rules.memory.all_quiet_for(),
-            quiet_by: names
-                .filter_map(|name| Some((name.clone(), rules.memory.quiet_for(&name)?)))
-                .chain(facts)
-                .collect(),
-            baseline: (comes || wants_baseline(&self.record, &rules.policy, now))
-                .then(|| rules.memory.baseline(&rules.policy))
-                .flatten(),
-            verified: wishes.iter().all(|(_, truth, _)| *truth == Truth::True),
-            blind,
-        }
+        let wanted = may_take_baseline(&self.record, &rules.policy, &seen.hash, now);
+        let clocks = Clocks::of(&rules.policy, &mut rules.memory, verdict, &context, wanted);
+        Clocks { blind, ..clocks }
     }
 
     fn proven(&self, shared: &Shared<'_>) -> Vec<Proven> {
