@@ -2,5 +2,6 @@
 
 mod clocks;
 mod noise;
+mod recall;
 mod stories;
 mod timeline;

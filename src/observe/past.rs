@@ -48,6 +48,8 @@ pub struct Stretch {
     pub step: Duration,
 }
 
+/// Guards that are asked together, and for which steps.
+type Group<'a, K> = (Steps, Vec<(&'a K, &'a Policy)>);
 /// One guard's numbers at the moments where it has some.
 type Numbers = Result<BTreeMap<Moment, f64>, Failure>;
 type Series = BTreeMap<(Form, Names), BTreeMap<Values, Numbers>>;
@@ -83,8 +85,8 @@ impl<K: Ord + Clone> Poller<K> {
     }
 
     /// Who is asked for which steps: guards whose stretches end together are asked together, from the earliest on.
-    fn groups<'a>(&mut self, wanted: &'a BTreeMap<K, Wanted>, at: Moment) -> Vec<(Steps, Vec<(&'a K, &'a Policy)>)> {
-        let mut groups: BTreeMap<(i64, u64), (Steps, Vec<(&K, &Policy)>)> = BTreeMap::new();
+    fn groups<'a>(&mut self, wanted: &'a BTreeMap<K, Wanted>, at: Moment) -> Vec<Group<'a, K>> {
+        let mut groups: BTreeMap<(i64, u64), Group<'_, K>> = BTreeMap::new();
         for (guard, wanted) in wanted {
             for stretch in &wanted.stretches {
                 let Some(from) = Moment::from_clock(stretch.from, self.ahead) else {

@@ -463,13 +463,7 @@ async fn ranges_come_to_the_same_alike() {
         [now - 11_000.0, now, 1.0],
         [now - 3.0, now, 2.0],
     ] {
-        both.range(&format!("up{{{m}}} * 0"), asked, |answer| {
-            let lengths = runs(answer)
-                .into_iter()
-                .map(|(labels, run)| (labels, vec![run.len().min(1).try_into().map_or(0.0, f64::from::<u8>)]));
-            lengths.collect()
-        })
-        .await;
+        both.range(&format!("up{{{m}}} * 0"), asked, |_| BTreeMap::new()).await;
     }
 
     // A birth, a reset, a target that refuses, and one that is new: each counts once, in whichever step the server saw it.

@@ -14,7 +14,9 @@ mod outages;
 mod races;
 mod releases;
 mod stage;
+mod starts;
 mod stuck;
+mod together;
 mod triggers;
 mod trust;
 
