@@ -5,3 +5,4 @@ mod noise;
 mod recall;
 mod stories;
 mod timeline;
+mod worse;

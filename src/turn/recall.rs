@@ -16,6 +16,9 @@ use crate::{
 
 /// Windows, holds and clocks reach back so far at most.
 const AN_HOUR: SignedDuration = SignedDuration::from_hours(1);
+/// What a proven state's healthy time is collected over, in coarser steps.
+const A_DAY: SignedDuration = SignedDuration::from_hours(24);
+const COARSE: Duration = Duration::from_secs(60);
 /// The longest step between two past readings, and the shortest.
 const LONGEST_STEP: Duration = Duration::from_secs(15);
 const SHORTEST_STEP: Duration = Duration::from_secs(1);
@@ -60,25 +63,29 @@ impl Guarded {
     /// another one has been there nobody knows: then nothing is read.
     fn wants_past(&mut self, seen: &Seen, now: Timestamp) -> Option<Wanted> {
         let begin = self.windows_begin(now);
-        let same = self
-            .record
-            .current
-            .as_ref()
-            .is_some_and(|current| current.hash == seen.hash);
+        let current = self.record.current.as_ref();
+        let same = current.is_some_and(|current| current.hash == seen.hash);
+        let proven = current.is_some_and(|current| current.proven);
         let rules = self.rules.as_mut().ok().filter(|rules| !rules.remembers)?;
         if !same {
             rules.remembers = true;
             return None;
         }
-        let hour = now.checked_sub(AN_HOUR).unwrap_or(Timestamp::MIN);
-        let stretch = Stretch {
-            from: begin.max(hour),
+        let back = |length| begin.max(now.checked_sub(length).unwrap_or(Timestamp::MIN));
+        let hour = Stretch {
+            from: back(AN_HOUR),
             to: None,
             step: step(&rules.policy),
         };
+        let day = Stretch {
+            from: back(A_DAY),
+            to: Some(hour.from),
+            step: COARSE,
+        };
+        let stretches = if proven { vec![day, hour] } else { vec![hour] };
         Some(Wanted {
             policy: rules.policy.clone(),
-            stretches: vec![stretch],
+            stretches,
         })
     }
 

@@ -21,11 +21,7 @@ use crate::{
         Act, Around, Case, Clocks, Happened, Input, Step, WhyNot, decide, open, standing,
         together::{Part, Proof, Role, Together},
     },
-    judge::{
-        Facts, Finding, Overall, Status, TriggerVerdict, Verdict,
-        memory::{Clock, FACTS},
-        policy::Policy,
-    },
+    judge::{Facts, Finding, Overall, Status, TriggerVerdict, Verdict, clock::Clock, memory::FACTS, policy::Policy},
     model::{
         grade,
         guard::{Action, GuardSpec, GuardStatus, IncidentRef, Mode, TargetRef},
@@ -341,6 +337,7 @@ impl Play {
                 .map(|(name, clock)| (name.clone(), clock.total()))
                 .collect(),
             baseline: (healthy >= Duration::from_secs(300)).then(BTreeMap::new),
+            counts: BTreeMap::new(),
             verified: true,
             blind: Duration::ZERO,
         };
