@@ -125,6 +125,8 @@ impl<K: Ord + Clone> Poller<K> {
                 over: Some(step),
                 settled: self.learned.settled(),
                 interval: self.learned.interval(guard),
+                on_targets: self.learned.on_targets(policy),
+                rules: &self.rules,
             };
             Plan::of(policy, terms)
         };

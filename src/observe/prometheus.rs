@@ -5,73 +5,21 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 use axum::body::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use prometheus_http_query::Client;
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use tower::{BoxError, Service, ServiceExt, util::BoxCloneSyncService};
 use url::{Url, form_urlencoded};
 
+pub use super::prometheus_settings::{BasicAuth, Settings, SettingsError};
 use super::{
     answer::{Answer, Failure, Response, Run},
+    prometheus_rules::Listed,
     query::Moment,
     steps::Steps,
 };
-use crate::model::units::Length;
 
+/// Where rules are listed.
+const RULES: &str = "/api/v1/rules?type=alert";
 /// No answer to 10,000 guards comes near this; a log file served by mistake does.
 const BODY_LIMIT: usize = 64 << 20;
-
-/// Where Prometheus is and how one gets in.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Settings {
-    /// With the path prefix, if there is one: `https://mimir/prometheus`.
-    pub url: String,
-    /// For one query, and for all queries of a turn together.
-    pub timeout: Length,
-    /// Read again for every query, so that a rotated token counts at once.
-    pub bearer_token_file: Option<PathBuf>,
-    pub basic_auth: Option<BasicAuth>,
-    /// Sent with every query, such as `X-Scope-OrgID`.
-    pub headers: BTreeMap<String, String>,
-    /// A PEM file with authorities that are trusted beside the system's.
-    pub ca: Option<PathBuf>,
-}
-
-/// Name and password, the password from a file that is read again for every query.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct BasicAuth {
-    pub username: String,
-    pub password_file: PathBuf,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            url: "http://prometheus:9090".into(),
-            timeout: Length::seconds(5),
-            bearer_token_file: None,
-            basic_auth: None,
-            headers: BTreeMap::new(),
-            ca: None,
-        }
-    }
-}
-
-/// A setting that cannot work, found before the first query.
-#[derive(Debug, Error)]
-pub enum SettingsError {
-    #[error("prometheus.url: `{url}` is not an address such as `http://prometheus:9090`: {why}")]
-    Url { url: String, why: String },
-    #[error("prometheus.headers: `{name}` cannot be sent as a header: {why}")]
-    Header { name: String, why: String },
-    #[error("prometheus.ca: {path}: {why}")]
-    Ca { path: PathBuf, why: String },
-    #[error("prometheus: bearerTokenFile and basicAuth are both set, only one can be sent")]
-    TwoCredentials,
-    #[error("prometheus: the HTTP client cannot be built: {0}")]
-    Client(#[from] reqwest::Error),
-}
 
 /// A Prometheus that can be asked. Cheap to clone.
 #[derive(Clone)]
@@ -170,7 +118,7 @@ impl Prometheus {
                 Transport::InProcess(service) => {
                     let at = at.map(|at| ("time", at.to_string()));
                     Answer::read(
-                        &in_process(service.clone(), "/api/v1/query", promql, at)
+                        &in_process(service.clone(), post("/api/v1/query", promql, at))
                             .await?
                             .response(),
                     )
@@ -193,12 +141,30 @@ impl Prometheus {
                         ("step", step.to_string()),
                     ];
                     Run::read(
-                        &in_process(service.clone(), "/api/v1/query_range", promql, when)
+                        &in_process(service.clone(), post("/api/v1/query_range", promql, when))
                             .await?
                             .response(),
                     )
                 }
             }
+        };
+        self.in_time(asked).await
+    }
+
+    /// The alerting rules that are loaded, and how their evaluation goes.
+    pub async fn rules(&self) -> Result<Listed, Failure> {
+        let asked = async {
+            let said = match &self.transport {
+                Transport::Http(http) => http.rules().await?,
+                Transport::InProcess(service) => {
+                    let request = http::Request::get(RULES).body(Bytes::new());
+                    in_process(service.clone(), request).await?
+                }
+            };
+            if !said.status.is_success() {
+                return Err(Failure::NoAnswer(format!("HTTP {}", said.status)));
+            }
+            serde_json::from_slice(&said.body).map_err(|why| Failure::NoAnswer(format!("not a list of rules: {why}")))
         };
         self.in_time(asked).await
     }
@@ -270,6 +236,15 @@ impl Http {
         Ok(own.chain(authorization).collect())
     }
 
+    async fn rules(&self) -> Result<Said, Failure> {
+        let base = self.client.base_url().as_str().trim_end_matches('/');
+        let mut request = self.client.inner().get(format!("{base}{RULES}"));
+        for (name, value) in self.headers().await? {
+            request = request.header(name, value);
+        }
+        said(request.send().await).await
+    }
+
     async fn authorization(&self) -> Result<Option<HeaderValue>, Failure> {
         let request = self.client.inner().post(self.client.base_url().as_str());
         let request = match &self.credentials {
@@ -285,7 +260,7 @@ impl Http {
 }
 
 /// Reads a response to its end, unless it is far too large.
-async fn said(response: Result<reqwest::Response, prometheus_http_query::Error>) -> Result<Said, Failure> {
+async fn said<E: std::error::Error>(response: Result<reqwest::Response, E>) -> Result<Said, Failure> {
     let mut response = response.map_err(|why| Failure::NoAnswer(root_cause(&why)))?;
     let mut body = Vec::new();
     while let Some(chunk) = response
@@ -310,14 +285,9 @@ async fn said(response: Result<reqwest::Response, prometheus_http_query::Error>)
 
 async fn in_process(
     service: BoxCloneSyncService<http::Request<Bytes>, http::Response<Bytes>, BoxError>,
-    path: &str,
-    promql: &str,
-    when: impl IntoIterator<Item = (&'static str, String)>,
+    request: http::Result<http::Request<Bytes>>,
 ) -> Result<Said, Failure> {
-    let request = http::Request::post(path)
-        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .body(Bytes::from(form(promql, when)))
-        .map_err(|why| Failure::NoAnswer(why.to_string()))?;
+    let request = request.map_err(|why| Failure::NoAnswer(why.to_string()))?;
     let response = service
         .oneshot(request)
         .await
@@ -328,6 +298,16 @@ async fn in_process(
         headers: parts.headers,
         body,
     })
+}
+
+fn post(
+    path: &str,
+    promql: &str,
+    when: impl IntoIterator<Item = (&'static str, String)>,
+) -> http::Result<http::Request<Bytes>> {
+    http::Request::post(path)
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Bytes::from(form(promql, when)))
 }
 
 fn form(promql: &str, when: impl IntoIterator<Item = (&'static str, String)>) -> String {
