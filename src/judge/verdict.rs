@@ -7,8 +7,8 @@ use std::{fmt, time::Duration};
 use jiff::Timestamp;
 
 use super::{
+    clock::Hold,
     condition::{Condition, Dimension, Truth},
-    memory::Hold,
     policy::Rule,
     share::Count,
     view::{Leaf, Odds, View},
