@@ -28,6 +28,8 @@ pub mod meter;
 pub mod policy;
 /// How sure a share is.
 pub mod share;
+/// Old and new pods, side by side.
+pub mod sides;
 #[cfg(test)]
 mod tests;
 /// One trigger in one turn.

@@ -2,6 +2,8 @@
 
 /// What Prometheus answered, read without believing it.
 pub mod answer;
+/// What is asked beside a turn's readings.
+pub mod aside;
 /// One kind of object, watched into a map of trimmed values.
 pub mod cache;
 /// The cluster as watches show it.
@@ -24,3 +26,5 @@ pub mod prometheus_plan;
 pub mod query;
 /// A guard's targets as they are now.
 pub mod seen;
+/// Old and new pods of a roll-out, and what each counted.
+pub mod sides;

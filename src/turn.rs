@@ -3,6 +3,8 @@
 //! Only a turn of `poll` asks Prometheus. A watched object that changes makes the guards of its namespace decide
 //! again, on the last readings.
 
+/// Old and new pods side by side.
+pub mod beside;
 /// Acts of a decision, carried out in the order in which they must be written.
 pub mod carry_out;
 /// The open incident of a guard.
@@ -146,6 +148,9 @@ impl Daemon {
             if let Some(Ok(seen)) = seen.get(key) {
                 guarded.look(seen, readings.get(key), now);
             }
+        }
+        if namespaces.is_none() {
+            self.look_beside(now).await;
         }
         let around = neighbours::around(
             &self.guards,

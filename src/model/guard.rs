@@ -331,6 +331,16 @@ pub struct Verify {
     pub hold: Length,
 }
 
+impl TargetKind {
+    /// Whether it runs pods.
+    pub const fn is_workload(self) -> bool {
+        match self {
+            Self::ConfigMap => false,
+            Self::Deployment => true,
+        }
+    }
+}
+
 impl std::fmt::Display for TargetRef {
     /// `Deployment/orders`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -63,6 +63,8 @@ pub struct Pod {
     pub config: Vec<ConfigUse>,
     /// The owner's name, for words.
     pub owner_name: String,
+    /// Its IP address, once it has one.
+    pub address: Option<String>,
     /// A ReplicaSet owns it: whose that is tells another watch, maybe later.
     pub replicated: bool,
 }
@@ -163,6 +165,7 @@ impl Pod {
         Some(Self {
             owner: owner.uid.clone(),
             owner_name: owner.name.clone(),
+            address: data.pointer("/status/podIP").and_then(Value::as_str).map(str::to_owned),
             replicated: owner.kind == "ReplicaSet",
             created: object.metadata.creation_timestamp.as_ref().map(|t| t.0),
             ready,

@@ -44,15 +44,15 @@ const SLACK: Duration = Duration::from_secs(1);
 /// Reads Prometheus for all guards, turn by turn. `K` names a guard.
 #[derive(Debug)]
 pub struct Poller<K> {
-    prometheus: Prometheus,
+    pub(super) prometheus: Prometheus,
     breaker: Breaker,
     /// How far Prometheus' clock is ahead of the daemon's.
     ahead: SignedDuration,
     /// Up to when each guard's counts were read.
-    marks: BTreeMap<K, Moment>,
-    learned: Learned<K>,
+    pub(super) marks: BTreeMap<K, Moment>,
+    pub(super) learned: Learned<K>,
     memories: BTreeMap<(Form, Names), Memory>,
-    queries: u32,
+    pub(super) queries: u32,
 }
 
 /// What one turn learned.

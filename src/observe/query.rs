@@ -16,9 +16,11 @@
 //!         and on (L, job) (max_over_time(up{M}[1h] offset 35000ms) == 1))))), 0))
 //! ```
 //!
+//! sum by (L, pod, instance) (…)
+//!
 //! (`job` and `instance` stand once where they are among `L`; the text that is sent is on one line.)
 //!
-//! The last one counts what happened in the Δ (here 5 s) before its evaluation, each event once:
+//! The sum by `L` counts what happened in the Δ (here 5 s) before its evaluation, each event once:
 //! * A series seen in the five minutes up to Δ ago counts what it grew beyond its last value there, so that a missed
 //!   scrape between costs nothing.
 //! * A counter that fell to less than half began anew and counts as a whole. One that fell less is another replica's
@@ -157,7 +159,7 @@ impl Form {
                 selector,
                 over,
                 settled,
-            } => growth(names, &with(selector), &with("up"), *over, *settled),
+            } => growth(names, &[], &with(selector), &with("up"), *over, *settled),
             Self::Quantile { histogram, q, over } => {
                 let by = names
                     .iter()
@@ -176,8 +178,21 @@ impl Form {
     }
 }
 
-fn growth(names: &[String], x: &str, up: &str, over: Duration, settled: Duration) -> String {
-    let by = names.join(", ");
+/// What the counters grew, pod by pod: by the labels `pod` and `instance`, as far as there are any.
+pub fn growth_by_pod<'a>(
+    names: &[String],
+    rows: impl IntoIterator<Item = &'a Values>,
+    selector: &str,
+    over: Duration,
+    settled: Duration,
+) -> String {
+    let matchers = matchers(names, rows);
+    let (x, up) = (narrowed(selector, &matchers), narrowed("up", &matchers));
+    growth(names, &["pod", "instance"], &x, &up, over, settled)
+}
+
+fn growth(names: &[String], more: &[&str], x: &str, up: &str, over: Duration, settled: Duration) -> String {
+    let by = also(names, more);
     let job = also(names, &["job"]);
     let target = also(names, &["job", "instance"]);
     let ago = format!("offset {}ms", over.as_millis());

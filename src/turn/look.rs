@@ -33,6 +33,7 @@ impl Guarded {
         };
         let verdict = judge(&rules.policy, &mut rules.memory, reading, &context);
         if reading.is_some() {
+            self.equally_bad.clear();
             let unknown = matches!(verdict.overall, Overall::Unknown { .. });
             self.blind_since = if unknown { self.blind_since.or(Some(now)) } else { None };
         }

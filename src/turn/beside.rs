@@ -1,0 +1,90 @@
+//! IO. Old and new pods side by side, for guards on which an automatic trigger fires while both run.
+
+use jiff::Timestamp;
+
+use super::{Daemon, guarded::Guarded};
+use crate::{
+    decide::{between, enter::on_probation},
+    judge::{Finding, policy::Source, sides},
+    model::guard::Action,
+    observe::{
+        cache::ObjectKey,
+        cluster::Cluster,
+        sides::{ByPod, Pods},
+    },
+};
+
+/// What is asked for one finding of one guard.
+struct Question {
+    finding: Finding,
+    pods: Pods,
+}
+
+impl Daemon {
+    /// Asks in the same turn, before anything is decided: what only new pods do is acted on without delay, and where
+    /// Prometheus does not answer nothing is said.
+    pub(super) async fn look_beside(&mut self, now: Timestamp) {
+        let mut questions = Vec::new();
+        let mut asked = Vec::new();
+        for (key, guarded) in &self.guards {
+            for (question, by_pod) in guarded.questions(key, &self.cluster, now) {
+                questions.push(question);
+                asked.push(by_pod);
+            }
+        }
+        if asked.is_empty() {
+            return;
+        }
+        let answers = self.poller.by_pod(&asked).await;
+        for ((question, asked), counted) in questions.into_iter().zip(asked).zip(answers) {
+            let Some(guarded) = self.guards.get_mut(&asked.guard) else {
+                continue;
+            };
+            let sides = question.pods.sides(&counted.unwrap_or_default());
+            let Ok(rules) = &guarded.rules else { continue };
+            if let Some(sentence) = sides::equally_bad(&rules.policy, &question.finding, sides) {
+                guarded.equally_bad.insert(question.finding.name, sentence);
+            }
+        }
+    }
+}
+
+impl Guarded {
+    fn questions(&self, key: &ObjectKey, cluster: &Cluster, now: Timestamp) -> Vec<(Question, ByPod<ObjectKey>)> {
+        let (Ok(rules), Some(current), Some((verdict, _))) = (&self.rules, &self.record.current, &self.judged) else {
+            return Vec::new();
+        };
+        let policy = &rules.policy;
+        let automatic = |finding: &&Finding| finding.action == Action::AutomaticRollback && !finding.hard_fact;
+        let mut findings = verdict.firing.iter().filter(automatic).peekable();
+        if findings.peek().is_none() || !self.undecided() || !on_probation(current, policy, now) {
+            return Vec::new();
+        }
+        let Some(pods) = Pods::of(&key.0, &self.guard().spec, cluster).filter(Pods::mixed) else {
+            return Vec::new();
+        };
+        let question = |finding: &Finding| {
+            let (part, total, is_good) = match &policy.signals.get(sides::ratio(policy, finding)?)?.source {
+                Source::Bad { bad, total } => (bad, total, false),
+                Source::Good { good, total } => (good, total, true),
+                Source::Complement { .. } | Source::Quantile { .. } | Source::Gauge { .. } | Source::Rate { .. } => {
+                    return None;
+                }
+            };
+            let by_pod = ByPod {
+                guard: key.clone(),
+                part: part.clone(),
+                total: total.clone(),
+                is_good,
+                matching: policy.matching.clone(),
+                since: between(finding.evidence.since.unwrap_or(now), now),
+            };
+            let question = Question {
+                finding: finding.clone(),
+                pods: pods.clone(),
+            };
+            Some((question, by_pod))
+        };
+        findings.filter_map(question).collect()
+    }
+}
