@@ -78,6 +78,7 @@ impl Guard {
                 baseline: Some(Baseline {
                     taken_at: start,
                     hash: "00000004".into(),
+                    counts: BTreeMap::new(),
                     values,
                 }),
                 ..GuardStatus::default()
@@ -116,6 +117,7 @@ impl Guard {
                 .filter_map(|trigger| quiet(&trigger.name))
                 .collect(),
             baseline: self.memory.baseline(&self.policy),
+            counts: self.memory.counts(&self.policy),
             verified: true,
             blind: Duration::ZERO,
         };

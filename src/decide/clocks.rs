@@ -1,6 +1,8 @@
 //! Pure. What the judge remembers of a guard, as a decision asks for it.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::{Clocks, enter::wants_baseline};
@@ -26,6 +28,7 @@ impl Clocks {
                 .chain(facts)
                 .collect(),
             baseline: wanted.then(|| memory.baseline(policy)).flatten(),
+            counts: if wanted { memory.counts(policy) } else { BTreeMap::new() },
             verified: wishes.iter().all(|(_, truth, _)| *truth == Truth::True),
             blind: std::time::Duration::ZERO,
         }
