@@ -151,6 +151,7 @@ impl Daemon {
         }
         if namespaces.is_none() {
             self.look_beside(now).await;
+            self.look_around().await;
         }
         let around = neighbours::around(
             &self.guards,

@@ -64,7 +64,7 @@ pub struct GuardSpec {
     /// How grades are named: `severities` (Critical … Low) or `levels` (1 – 3).
     #[serde(default)]
     pub scheme: Scheme,
-    /// What follows from crash loops and exceeded progress deadlines, which need no requests.
+    /// What follows from crash loops and exceeded progress deadlines, which need no requests; traffic that is gone only alerts.
     #[serde(default)]
     pub hard_facts: HardFacts,
     /// Condition, `for`, grade and action; the preset's own where absent.

@@ -1,4 +1,5 @@
-//! IO. What is asked beside a turn's readings, for the few guards that need it: counts by pod.
+//! IO. What is asked beside a turn's readings, for the few guards that need it: counts by pod, and what goes on around a
+//! guard whose traffic fell.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,13 +12,27 @@ use tokio::time::timeout;
 use super::{
     answer::Answer,
     poll::Poller,
-    query::{Moment, Names, Values, growth_by_pod},
+    prometheus::Prometheus,
+    query::{Form, Moment, Names, Values, all_up, growth_by_pod},
     sides::{ByPod, PodCount, over},
 };
-use crate::judge::share::Count;
+use crate::judge::{share::Count, traffic::Told};
 
 /// Queries that run at the same time.
 const AT_ONCE: usize = 4;
+
+/// A guard whose traffic fell.
+#[derive(Clone, Debug)]
+pub struct Fell<K> {
+    pub guard: K,
+    pub namespace: String,
+    pub counter: String,
+    /// The labels of the guard's rows.
+    pub matching: BTreeMap<String, String>,
+    /// For how long it is low.
+    pub low: Duration,
+    pub window: Duration,
+}
 
 /// One query: a selector, label names, how far back, and the moment.
 type Query = (String, Names, Duration, Moment);
@@ -53,6 +68,29 @@ impl<K: Ord + Clone> Poller<K> {
         Some([query(&one.part), query(&one.total)])
     }
 
+    /// What the targets and the neighbours of these guards say, in the order asked; nothing where Prometheus does not answer.
+    pub async fn around<'a>(&mut self, asked: &'a [Fell<K>]) -> Vec<Option<Told>> {
+        let prometheus = &self.prometheus;
+        let settled = self.learned.settled();
+        let running = asked.iter().map(|one: &'a Fell<K>| {
+            let at = self.marks.get(&one.guard).copied();
+            let window = one.window.max(self.learned.interval(&one.guard).saturating_mul(2));
+            let row = Around {
+                counter: &one.counter,
+                namespace: &one.namespace,
+                matching: &one.matching,
+                window,
+                settled,
+                since: one.low.saturating_add(one.window),
+            };
+            async move { row.ask(prometheus, at?).await }.boxed()
+        });
+        let running: Vec<_> = running.collect();
+        let told = stream::iter(running).buffered(AT_ONCE).collect().await;
+        self.queries += u32::try_from(asked.len() * 3).unwrap_or(u32::MAX);
+        told
+    }
+
     async fn ask_all(&mut self, queries: BTreeMap<Query, BTreeSet<Values>>) -> BTreeMap<Query, Rows> {
         let settled = self.learned.settled();
         let prometheus = &self.prometheus;
@@ -68,6 +106,62 @@ impl<K: Ord + Clone> Poller<K> {
         let done: Vec<Option<(Query, Rows)>> = stream::iter(running).buffered(AT_ONCE).collect().await;
         done.into_iter().flatten().collect()
     }
+}
+
+/// What is asked around one guard.
+struct Around<'a> {
+    counter: &'a str,
+    namespace: &'a str,
+    matching: &'a BTreeMap<String, String>,
+    window: Duration,
+    settled: Duration,
+    /// How long ago the rate was as before.
+    since: Duration,
+}
+
+impl Around<'_> {
+    async fn ask(&self, prometheus: &Prometheus, at: Moment) -> Option<Told> {
+        let (names, values): (Names, Values) = self.matching.clone().into_iter().unzip();
+        let up = number(prometheus, &all_up(&names, &values), at).await??;
+        // Its namespace's rows: by the labels that name it.
+        let mut own = self.matching.clone();
+        own.retain(|_, value| value == self.namespace);
+        let around = if own.is_empty() {
+            None
+        } else {
+            self.rates(prometheus, own, at).await?
+        };
+        Some(Told {
+            up: (up - 1.0).abs() < f64::EPSILON,
+            around,
+        })
+    }
+
+    async fn rates(
+        &self,
+        prometheus: &Prometheus,
+        labels: BTreeMap<String, String>,
+        at: Moment,
+    ) -> Option<Option<(f64, f64)>> {
+        let (names, values): (Names, Values) = labels.into_iter().unzip();
+        let form = Form::Growth {
+            selector: self.counter.to_owned(),
+            over: self.window,
+            settled: self.settled,
+        };
+        let text = form.text(&names, [&values]);
+        let before = number(prometheus, &text, at.before(self.since)).await?;
+        let now = number(prometheus, &text, at).await?;
+        let rate = |count: f64| count / self.window.as_secs_f64();
+        Some(before.zip(now).map(|(before, now)| (rate(before), rate(now))))
+    }
+}
+
+/// The one row's number; `None`: no answer, `Some(None)`: no row.
+async fn number(prometheus: &Prometheus, text: &str, at: Moment) -> Option<Option<f64>> {
+    let answer = timeout(prometheus.timeout(), prometheus.query(text, Some(at))).await;
+    let rows = answer.ok()?.ok()?.rows;
+    Some(rows.first().and_then(|row| row.value).filter(|value| value.is_finite()))
 }
 
 fn rows_of(names: &Names, answer: Answer) -> Rows {

@@ -17,6 +17,7 @@
 //! ```
 //!
 //! sum by (L, pod, instance) (…)
+//! min by (L) (up{M})
 //!
 //! (`job` and `instance` stand once where they are among `L`; the text that is sent is on one line.)
 //!
@@ -189,6 +190,12 @@ pub fn growth_by_pod<'a>(
     let matchers = matchers(names, rows);
     let (x, up) = (narrowed(selector, &matchers), narrowed("up", &matchers));
     growth(names, &["pod", "instance"], &x, &up, over, settled)
+}
+
+/// Whether every target is up: 1, else 0.
+pub fn all_up(names: &[String], values: &Values) -> String {
+    let matchers = matchers(names, [values]);
+    format!("min by ({}) ({})", names.join(", "), narrowed("up", &matchers))
 }
 
 fn growth(names: &[String], more: &[&str], x: &str, up: &str, over: Duration, settled: Duration) -> String {

@@ -1,4 +1,5 @@
-//! IO. Old and new pods side by side, for guards on which an automatic trigger fires while both run.
+//! IO. What is asked of Prometheus beside a turn's readings: old and new pods side by side, for guards on which an
+//! automatic trigger fires while both run; and what goes on around guards whose traffic fell.
 
 use jiff::Timestamp;
 
@@ -8,6 +9,7 @@ use crate::{
     judge::{Finding, policy::Source, sides},
     model::guard::Action,
     observe::{
+        aside::Fell,
         cache::ObjectKey,
         cluster::Cluster,
         sides::{ByPod, Pods},
@@ -20,7 +22,25 @@ struct Question {
     pods: Pods,
 }
 
+/// So many guards' neighbours are asked about in a turn; the others wait.
+const FELL_AT_ONCE: usize = 16;
+
 impl Daemon {
+    /// Asks about traffic that fell; the next turn judges what is said.
+    pub(super) async fn look_around(&mut self) {
+        let fell = self.guards.iter().filter_map(|(key, guarded)| guarded.fell(key));
+        let asked: Vec<Fell<ObjectKey>> = fell.take(FELL_AT_ONCE).collect();
+        if asked.is_empty() {
+            return;
+        }
+        let told = self.poller.around(&asked).await;
+        for (asked, told) in asked.iter().zip(told) {
+            if let Some(Ok(rules)) = self.guards.get_mut(&asked.guard).map(|guarded| guarded.rules.as_mut()) {
+                rules.memory.tell_traffic(told);
+            }
+        }
+    }
+
     /// Asks in the same turn, before anything is decided: what only new pods do is acted on without delay, and where
     /// Prometheus does not answer nothing is said.
     pub(super) async fn look_beside(&mut self, now: Timestamp) {
@@ -50,6 +70,19 @@ impl Daemon {
 }
 
 impl Guarded {
+    fn fell(&self, key: &ObjectKey) -> Option<Fell<ObjectKey>> {
+        let rules = self.rules.as_ref().ok()?;
+        let (counter, low) = rules.memory.low_traffic(&rules.policy)?;
+        Some(Fell {
+            guard: key.clone(),
+            namespace: key.0.clone(),
+            counter: counter.to_owned(),
+            matching: rules.policy.matching.clone(),
+            low,
+            window: rules.policy.window,
+        })
+    }
+
     fn questions(&self, key: &ObjectKey, cluster: &Cluster, now: Timestamp) -> Vec<(Question, ByPod<ObjectKey>)> {
         let (Ok(rules), Some(current), Some((verdict, _))) = (&self.rules, &self.record.current, &self.judged) else {
             return Vec::new();

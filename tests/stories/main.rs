@@ -7,6 +7,7 @@
 mod beside;
 mod config;
 mod decisions;
+mod facts;
 mod hands;
 mod invalid;
 mod kills;

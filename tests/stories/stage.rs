@@ -65,6 +65,8 @@ pub struct Bad {
     pub crash: Option<bool>,
     /// What readiness probes are told.
     pub ready: Option<bool>,
+    /// Requests per second of each pod.
+    pub rps: Option<f64>,
 }
 
 impl Stage {

@@ -6,16 +6,16 @@ use std::collections::BTreeMap;
 
 use super::{Evidence, Mistake, Policy, Rule, Signal, signals::signals};
 use crate::{
-    judge::condition::{Condition, suggestion},
+    judge::{
+        condition::{Condition, suggestion},
+        memory::FACTS,
+    },
     model::{
         grade,
         guard::{Action, GuardSpec, HardFacts, Mode, Step, TargetKind, Trigger},
         preset::Preset,
     },
 };
-
-/// Names that findings of hard facts carry.
-const HARD_FACTS: [&str; 2] = ["crash_looping", "progress_deadline_exceeded"];
 
 pub fn compile(namespace: &str, spec: &GuardSpec, presets: &BTreeMap<String, Preset>) -> Result<Policy, Vec<Mistake>> {
     let mut mistakes = Vec::new();
@@ -242,7 +242,7 @@ fn rules(spec: &GuardSpec, preset: Option<&Preset>, signals: &[Signal], mistakes
                 ),
             ));
         }
-        if HARD_FACTS.contains(&trigger.name.as_str()) {
+        if FACTS.contains(&trigger.name.as_str()) {
             mistakes.push(Mistake::new(
                 format!("{path}.name"),
                 format!("`{}` is the name of a hard fact; choose another", trigger.name),
