@@ -37,7 +37,7 @@ use crate::{
         cache::ObjectKey,
         cluster::{Cluster, ReadConfig},
         poll::{Health, Poller, State},
-        seen::{Followed, Seen},
+        seen::{Followed, Seen, Users},
     },
     report::{board::Board, events::Events, metrics::Metrics},
 };
@@ -183,14 +183,20 @@ impl Daemon {
     async fn see(&mut self, namespaces: Option<&BTreeSet<String>>) -> BTreeMap<ObjectKey, guarded::Look> {
         let mut looks = BTreeMap::new();
         let now = self.clock.now();
+        let mut users = (String::new(), Users::default());
         for (key, guarded) in &self.guards {
             if namespaces.is_some_and(|touched| !touched.contains(&key.0)) {
                 continue;
             }
+            if users.0 != key.0 {
+                users = (key.0.clone(), Users::of(&key.0, &self.cluster));
+            }
             let spec = &guarded.guard().spec;
-            let followed = Followed::find(&key.0, spec, &self.cluster);
+            let followed = Followed::find(&key.0, spec, &self.cluster, &users.1);
             let look = match configs(&mut self.cluster, &self.api, &key.0, &followed, now).await {
-                Ok(configs) => Seen::assemble(&key.0, spec, &followed, &configs, &self.cluster).map_err(Into::into),
+                Ok(configs) => {
+                    Seen::assemble(&key.0, spec, &followed, &configs, &self.cluster, now).map_err(Into::into)
+                }
                 Err(why) => Err(guarded::Blind::Unreadable(why.to_string())),
             };
             looks.insert(key.clone(), look);

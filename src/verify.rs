@@ -139,6 +139,7 @@ mod tests {
             rolled_out,
             facts: crate::judge::Facts::default(),
             shared: Vec::new(),
+            keeps_pods: None,
         }
     }
 

@@ -178,7 +178,7 @@ mod tests {
         traffic.tell(Some(UP));
         assert_eq!(
             traffic.gone(BASELINE, true).unwrap(),
-            "0 requests in 1 min, 50 a second came before; its targets are up and its pods Ready"
+            "0 requests in 60 s, 50 a second came before; its targets are up and its pods Ready"
         );
         assert_eq!(traffic.gone(BASELINE, false), None, "its pods are not Ready");
         assert_eq!(traffic.gone(None, true), None, "no baseline");

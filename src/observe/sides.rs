@@ -1,8 +1,11 @@
 //! Pure. Which pods of a guard's workloads are of the newest revision and which of older ones, and what each of them counted.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::cluster::Cluster;
+use super::{
+    cluster::Cluster,
+    objects::{Pod, Workload},
+};
 use crate::{
     judge::{share::Count, sides::Sides},
     model::guard::{GuardSpec, TargetRef},
@@ -49,21 +52,11 @@ impl Pods {
     }
 
     fn add(&mut self, namespace: &str, target: &TargetRef, cluster: &Cluster) -> Option<()> {
-        let workload = cluster.workloads.get(namespace, &target.name)?;
+        let workload = cluster.workload(namespace, target)?;
         if workload.rollout.observed < workload.rollout.generation {
             return None;
         }
-        let revisions: BTreeMap<String, bool> = cluster
-            .revisions
-            .matching(namespace, |revision| revision.owner == workload.uid)
-            .into_iter()
-            .map(|(_, revision)| (revision.uid.clone(), revision.revision == workload.revision))
-            .collect();
-        for (name, pod) in cluster
-            .pods
-            .matching(namespace, |pod| revisions.contains_key(&pod.owner))
-        {
-            let new = revisions.get(&pod.owner).copied().unwrap_or(false);
+        for (name, pod, new) in pods_of(namespace, &workload, cluster) {
             self.by_name.insert(name, new);
             self.by_address
                 .extend(pod.address.clone().map(|address| (address, new)));
@@ -95,6 +88,27 @@ impl Pods {
         }
         sides
     }
+}
+
+/// A workload's pods, and whether each is of its newest revision: by the ReplicaSet that owns it, or by its own label.
+pub fn pods_of(namespace: &str, workload: &Workload, cluster: &Cluster) -> Vec<(String, Arc<Pod>, bool)> {
+    let sets: BTreeMap<String, bool> = cluster
+        .revisions
+        .matching(namespace, |set| set.owner == workload.uid)
+        .into_iter()
+        .map(|(_, set)| (set.uid.clone(), set.revision == workload.revision))
+        .collect();
+    let own = |pod: &Pod| pod.owner == workload.uid || sets.contains_key(&pod.owner);
+    let pods = cluster.pods.matching(namespace, own).into_iter();
+    let of_newest = |pod: &Pod| match sets.get(&pod.owner) {
+        Some(newest) => *newest,
+        None => pod.revision.is_some() && pod.revision == workload.revision,
+    };
+    pods.map(|(name, pod)| {
+        let newest = of_newest(&pod);
+        (name, pod, newest)
+    })
+    .collect()
 }
 
 /// How far back to count: from the first bad reading on, and two scrapes more, so that every pod has a sample in it;

@@ -117,7 +117,7 @@ impl Guarded {
         };
         let (steps, obstacle) = match self.note(planned, "make a plan") {
             Some(run::Resolved::Plan(steps)) if steps.is_empty() => (steps, Some(WhyNot::NothingToPutBack)),
-            Some(run::Resolved::Plan(steps)) => (steps, None),
+            Some(run::Resolved::Plan(steps)) => (steps, seen.keeps_pods.clone().map(WhyNot::PodsNotReplaced)),
             Some(run::Resolved::Impossible(why)) => (Vec::new(), Some(WhyNot::NoPlan(why))),
             Some(run::Resolved::Changed) | None => return false,
         };

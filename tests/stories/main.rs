@@ -11,6 +11,7 @@ mod facts;
 mod hands;
 mod invalid;
 mod kills;
+mod kinds;
 mod limits;
 mod outages;
 mod races;

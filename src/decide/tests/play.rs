@@ -91,6 +91,7 @@ pub fn seen(text: &str) -> Seen {
         rolled_out,
         facts: Facts::default(),
         shared: Vec::new(),
+        keeps_pods: None,
     }
 }
 

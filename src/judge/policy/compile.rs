@@ -12,7 +12,7 @@ use crate::{
     },
     model::{
         grade,
-        guard::{Action, GuardSpec, HardFacts, Mode, Step, TargetKind, Trigger},
+        guard::{Action, GuardSpec, HardFacts, Mode, Step, TargetRef, Trigger},
         preset::Preset,
     },
 };
@@ -161,10 +161,8 @@ fn steps(steps: &[Step], mistakes: &mut Vec<Mistake>) {
             ));
         }
         let Some(set) = &step.set_env else { continue };
-        let named = set
-            .target
-            .strip_prefix("Deployment/")
-            .filter(|name| !name.is_empty() && !name.contains('/'));
+        let named = set.target.parse::<TargetRef>().ok();
+        let named = named.filter(|target| target.kind.is_workload() && !target.name.contains('/'));
         if named.is_none() {
             mistakes.push(Mistake::new(
                 format!("{path}.setEnv.target"),
@@ -196,7 +194,7 @@ fn matching(
     if !spec.metrics.matching.is_empty() {
         return spec.metrics.matching.clone();
     }
-    let workload = spec.targets.iter().find(|target| target.kind == TargetKind::Deployment);
+    let workload = spec.targets.iter().find(|target| target.kind.is_workload());
     match (preset, workload) {
         (Some(preset), Some(workload)) => [
             (preset.labels.namespace.clone(), namespace.to_owned()),
@@ -212,7 +210,10 @@ fn matching(
             BTreeMap::new()
         }
         (Some(_), None) => {
-            mistakes.push(Mistake::new("spec.metrics.match", "no target is a Deployment, so say which rows are this guard's, such as `{namespace: shop, job: orders}`"));
+            mistakes.push(Mistake::new(
+                "spec.metrics.match",
+                "no target is a workload, so say which rows are this guard's, such as `{namespace: shop, job: orders}`",
+            ));
             BTreeMap::new()
         }
     }
