@@ -8,7 +8,6 @@
 use jiff::Timestamp;
 
 use crate::model::{
-    grade,
     guard::{Action, Baseline},
     incident::Evidence,
     reading::{Because, Reading},
@@ -184,7 +183,7 @@ fn measured(
 }
 
 fn found(policy: &Policy, rule: &policy::Rule, evidence: Evidence) -> Finding {
-    let rank = grade::find(policy.scheme, &rule.grade).map_or(0, |grade| grade.rank);
+    let rank = policy.scheme.rank(&rule.grade);
     Finding {
         name: rule.name.clone(),
         action: rule.action,

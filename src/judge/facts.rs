@@ -11,7 +11,7 @@ use super::{
     traffic::Told,
     view::{Latest, Place},
 };
-use crate::model::{grade, guard::Action, incident::Evidence};
+use crate::model::{guard::Action, incident::Evidence};
 
 /// Every hard fact that holds.
 pub fn hard_facts(policy: &Policy, memory: &mut Memory, context: &Context<'_>) -> Vec<Finding> {
@@ -31,20 +31,23 @@ pub fn hard_facts(policy: &Policy, memory: &mut Memory, context: &Context<'_>) -
         };
         *not_since = None;
         let since = *since.get_or_insert(context.now);
-        let grade = grade::default_for(policy.scheme, action);
+        let grade = policy
+            .scheme
+            .default_for(action)
+            .map_or("", |grade| grade.name.as_str());
         let evidence = Evidence {
             name: name.to_owned(),
             condition: name.to_owned(),
             sentence: sentence.clone(),
-            grade: grade.name.to_owned(),
+            grade: grade.to_owned(),
             since: Some(since),
             ..Evidence::default()
         };
         findings.push(Finding {
             name: name.to_owned(),
             action,
-            grade: grade.name.to_owned(),
-            rank: grade.rank,
+            grade: grade.to_owned(),
+            rank: policy.scheme.rank(grade),
             hard_fact: true,
             evidence,
         });

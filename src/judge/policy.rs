@@ -2,11 +2,12 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use super::condition::Condition;
 use crate::model::{
-    guard::{Action, GuardSpec, Mode, Scheme, Step, Unit},
+    grade::{Scheme, Schemes},
+    guard::{Action, GuardSpec, Mode, Step, Unit},
     preset::Preset,
     units::Certainty,
 };
@@ -29,7 +30,7 @@ pub struct Policy {
     pub triggers: Vec<Rule>,
     /// What follows from hard facts; `None`: off.
     pub hard_facts: Option<Action>,
-    pub scheme: Scheme,
+    pub scheme: Arc<Scheme>,
     pub window: Duration,
     pub baseline_window: Duration,
     /// How `worse(…)` weighs; `None`: not at all.
@@ -104,13 +105,24 @@ pub struct Mistake {
 }
 
 impl Policy {
-    /// A guard's wishes, checked and with defaults resolved; or every mistake in them.
+    /// A guard's wishes, checked and with defaults resolved, graded by one of the shipped schemes; or every mistake in
+    /// them. For those who have no settings of a daemon.
     pub fn compile(
         namespace: &str,
         spec: &GuardSpec,
         presets: &BTreeMap<String, Preset>,
     ) -> Result<Self, Vec<Mistake>> {
-        compile::compile(namespace, spec, presets)
+        Self::compile_with(namespace, spec, presets, &Scheme::shipped())
+    }
+
+    /// The same with the schemes that there are.
+    pub fn compile_with(
+        namespace: &str,
+        spec: &GuardSpec,
+        presets: &BTreeMap<String, Preset>,
+        schemes: &Schemes,
+    ) -> Result<Self, Vec<Mistake>> {
+        compile::compile(namespace, spec, presets, schemes)
     }
 
     /// The place of the signal of that name.

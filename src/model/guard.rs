@@ -20,7 +20,7 @@ mod target;
 
 use defaults::{
     a_day, a_minute, an_hour, fifteen_minutes, five_minutes_maybe, one_in_a_thousand, one_in_ten_thousand,
-    restore_then_wait, ten_minutes, ten_seconds, twenty, two_hours, yes,
+    restore_then_wait, severities, ten_minutes, ten_seconds, twenty, two_hours, yes,
 };
 pub use status::{
     BadState, Baseline, BaselineCounts, Current, EffectiveMode, GuardStatus, IncidentRef, KeptState, RestoreTo, State,
@@ -64,9 +64,10 @@ pub struct GuardSpec {
     /// What a signal is compared with where a condition says `baseline`.
     #[serde(default)]
     pub baseline: BaselinePolicy,
-    /// How grades are named: `severities` (Critical … Low) or `levels` (1 – 3).
-    #[serde(default)]
-    pub scheme: Scheme,
+    /// How grades are named: `severities` (Critical … Low), `levels` (1 – 3), or one of the daemon's settings.
+    #[serde(default = "severities")]
+    #[schemars(length(min = 1, max = 63))]
+    pub scheme: String,
     /// What follows from crash loops and exceeded progress deadlines, which need no requests; traffic that is gone only alerts.
     #[serde(default)]
     pub hard_facts: HardFacts,
@@ -211,15 +212,6 @@ pub struct EvidencePolicy {
     pub floor: Share,
 }
 
-/// How grades are named and who answers for them.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum Scheme {
-    #[default]
-    Severities,
-    Levels,
-}
-
 /// What a firing trigger leads to.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "snake_case")]
@@ -249,7 +241,8 @@ pub struct Trigger {
     #[schemars(length(min = 1, max = 2000))]
     pub condition: String,
     pub action: Action,
-    /// Critical | High | Medium | Low, or 1 | 2 | 3; by default from the action.
+    /// Critical | High | Medium | Low, or 1 | 2 | 3, or one of the own scheme. By default from the action:
+    /// automatic_rollback the scheme's first (worst), alert_and_manual_review its second, monitor its last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grade: Option<String>,
     /// Must hold this long.

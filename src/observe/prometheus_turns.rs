@@ -19,7 +19,8 @@ use super::{Poller, State};
 use crate::{
     judge::policy::{Policy, Signal, Source},
     model::{
-        guard::{Mode, Scheme, Unit},
+        grade::Scheme,
+        guard::{Mode, Unit},
         reading::{Because, Measured, Reading},
     },
     observe::prometheus::Prometheus,
@@ -142,7 +143,7 @@ fn policy(job: &str) -> Policy {
         ],
         triggers: vec![],
         hard_facts: None,
-        scheme: Scheme::Severities,
+        scheme: Scheme::default().into(),
         window: Duration::from_secs(60),
         baseline_window: hour,
         evidence: None,

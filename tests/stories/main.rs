@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a story stops at the first surprise")]
 
 mod beside;
+mod clocks;
 mod config;
 mod decisions;
 mod facts;

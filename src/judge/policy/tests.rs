@@ -189,3 +189,20 @@ spec.metrics.match: without a preset, say which rows are this guard's, such as `
 spec.triggers: without a preset there are no default triggers; write at least one, or `[]` for hard facts alone
 "#);
 }
+
+#[test]
+fn a_scheme_is_looked_up_when_the_guard_is_compiled() {
+    insta::assert_snapshot!(mistakes("scheme: severity\ntargets: [{kind: Deployment, name: a}]\nmetrics: {preset: prometheus-http}\n"), @r#"
+spec.scheme: there is no scheme `severity`; did you mean `severities`?
+"#);
+    let spec: GuardSpec = serde_saphyr::from_str(&format!("{SMALLEST}scheme: colours\n{PLAN_A}")).unwrap();
+    let colours = Scheme::parse("grades: [{name: red, decider: me}, {name: green, decider: me}]").unwrap();
+    let schemes = [("colours".to_owned(), colours.into())].into();
+    let policy = Policy::compile_with("shop", &spec, &Preset::shipped(), &schemes).unwrap();
+    let grades: Vec<_> = policy.triggers.iter().map(|rule| rule.grade.as_str()).collect();
+    assert_eq!(
+        grades,
+        ["red", "green", "red"],
+        "by their actions: worst, second, worst"
+    );
+}
