@@ -15,8 +15,12 @@ pub mod guarded;
 pub mod look;
 /// What one guard must know of the others.
 pub mod neighbours;
+/// Open incidents whose guard is gone.
+pub mod orphans;
 /// What the turn leaves on the board, in the metrics, the log and as Events.
 pub mod publish;
+/// How fast statuses are written.
+pub mod quota;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -42,6 +46,7 @@ use crate::{
     report::{board::Board, events::Events, metrics::Metrics},
 };
 use guarded::Guarded;
+use quota::Quota;
 
 /// So many guards are carried out at the same time.
 const AT_ONCE: usize = 32;
@@ -60,6 +65,10 @@ pub struct Daemon {
     pub events: Events,
     pub guards: BTreeMap<ObjectKey, Guarded>,
     pub health: Option<Health>,
+    /// How fast conditions may be written.
+    pub quota: Quota,
+    /// When incidents without a guard were last closed.
+    pub orphans_closed: Option<tokio::time::Instant>,
 }
 
 /// What the parts of a turn share while guards are carried out side by side.
@@ -70,6 +79,7 @@ pub struct Shared<'a> {
     pub events: &'a Events,
     pub metrics: &'a Metrics,
     pub settings: &'a Settings,
+    pub quota: &'a Quota,
 }
 
 impl Daemon {
@@ -94,6 +104,7 @@ impl Daemon {
         (0..polled.queries).for_each(|_| self.metrics.query_done(outcome));
         self.health = Some(polled.health);
         self.guards_in(None, &polled.readings).await;
+        self.close_orphans().await;
         self.metrics.turn_took(began.elapsed());
     }
 
@@ -168,6 +179,7 @@ impl Daemon {
             events: &self.events,
             metrics: &self.metrics,
             settings: &self.settings,
+            quota: &self.quota,
         };
         let nothing = Around::default();
         let mut turns = Vec::new();

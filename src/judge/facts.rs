@@ -103,7 +103,8 @@ impl Memory {
             | Source::Good { .. }
             | Source::Complement { .. }
             | Source::Quantile { .. }
-            | Source::Gauge { .. } => None,
+            | Source::Gauge { .. }
+            | Source::Alerts { .. } => None,
         }
     }
 

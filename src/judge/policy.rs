@@ -62,6 +62,11 @@ pub struct Signal {
     pub source: Source,
 }
 
+/// In a gauge's query: the matchers of the guard's labels.
+pub const MATCH: &str = "$match";
+/// In a gauge's query: the names of the guard's labels.
+pub const BY: &str = "$by";
+
 /// Where a signal's number comes from. Selectors are PromQL selectors without the guard's own labels.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
@@ -71,10 +76,12 @@ pub enum Source {
     Good { good: String, total: String },
     /// One minus the signal at that place, a ratio.
     Complement { of: usize },
-    /// The quantile of a classic histogram (its name without `_bucket`).
-    Quantile { histogram: String, q: f64 },
-    /// Any PromQL that gives one number.
+    /// The quantile of a histogram (its name without `_bucket`), times `scale`.
+    Quantile { histogram: String, q: f64, scale: f64 },
+    /// Any PromQL that gives one number; with [`MATCH`] in it one for all guards together.
     Gauge { query: String },
+    /// How many alerts with these labels fire.
+    Alerts { labels: BTreeMap<String, String> },
     /// A counter's growth per second.
     Rate { counter: String },
 }

@@ -32,7 +32,7 @@ pub fn ratio(policy: &Policy, finding: &Finding) -> Option<usize> {
     match policy.signals.get(place)?.source {
         Source::Bad { .. } | Source::Good { .. } => Some(place),
         Source::Complement { of } => Some(of),
-        Source::Quantile { .. } | Source::Gauge { .. } | Source::Rate { .. } => None,
+        Source::Quantile { .. } | Source::Gauge { .. } | Source::Alerts { .. } | Source::Rate { .. } => None,
     }
 }
 
@@ -50,7 +50,11 @@ pub fn equally_bad(policy: &Policy, finding: &Finding, sides: Sides) -> Option<S
     let counts_bad = match policy.signals.get(signal)?.source {
         Source::Bad { .. } => true,
         Source::Complement { of } => matches!(policy.signals.get(of)?.source, Source::Good { .. }),
-        Source::Good { .. } | Source::Quantile { .. } | Source::Gauge { .. } | Source::Rate { .. } => false,
+        Source::Good { .. }
+        | Source::Quantile { .. }
+        | Source::Gauge { .. }
+        | Source::Alerts { .. }
+        | Source::Rate { .. } => false,
     };
     let hurts_above = single.relation.upward();
     // The side of the counts that hurts: bad ones above a limit, good ones below it.

@@ -116,7 +116,9 @@ pub fn places(signals: &[Signal]) -> (Vec<Place>, usize) {
                 others: true,
             },
             Source::Rate { .. } => Place::Rate { column: next() },
-            Source::Complement { .. } | Source::Quantile { .. } | Source::Gauge { .. } => Place::Value,
+            Source::Complement { .. } | Source::Quantile { .. } | Source::Gauge { .. } | Source::Alerts { .. } => {
+                Place::Value
+            }
         });
     }
     for (place, signal) in signals.iter().enumerate() {

@@ -130,21 +130,22 @@ pub struct Metrics {
     pub signals: BTreeMap<String, SignalSpec>,
 }
 
-/// A named number from Prometheus: exactly one of `ratio`, `quantile`, `gauge`, `rate`, `complement`.
+/// A named number from Prometheus: exactly one of `ratio`, `quantile`, `gauge`, `rate`, `complement`, `alerts`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[x_kube(validation = (
-    "[has(self.ratio), has(self.quantile), has(self.gauge), has(self.rate), has(self.complement)].exists_one(given, given)",
-    "a signal is exactly one of ratio, quantile, gauge, rate, complement"
+    "[has(self.ratio), has(self.quantile), has(self.gauge), has(self.rate), has(self.complement), has(self.alerts)].exists_one(given, given)",
+    "a signal is exactly one of ratio, quantile, gauge, rate, complement, alerts"
 ))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SignalSpec {
     /// The share of bad (or good) among all, from counters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratio: Option<RatioSpec>,
-    /// A quantile of a classic histogram, in the histogram's unit.
+    /// A quantile of a histogram, classic or native.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantile: Option<QuantileSpec>,
-    /// Any PromQL that gives one number for this guard.
+    /// Any PromQL that gives one number for this guard. With `$match` in the place of its labels' matchers and `$by` in that of
+    /// their names, as in `sum by ($by) (queue_length{$match})`, it is asked once for all guards together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gauge: Option<String>,
     /// A counter's growth per second.
@@ -153,6 +154,10 @@ pub struct SignalSpec {
     /// One minus another ratio signal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub complement: Option<String>,
+    /// How many alerts with these labels and the guard's own are firing, such as `{alertname: OrdersSlow}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 10))]
+    pub alerts: Option<BTreeMap<String, String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
 }
@@ -175,6 +180,9 @@ pub struct RatioSpec {
 pub struct QuantileSpec {
     pub histogram: String,
     pub q: f64,
+    /// What one of the histogram's units is in the signal's: 0.001 where it counts milliseconds. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f64>,
 }
 
 /// What a signal's number counts.

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,10 +14,10 @@ use super::{
     answer::Answer,
     poll::Poller,
     prometheus::Prometheus,
-    query::{Form, Moment, Names, Values, all_up, growth_by_pod},
+    query::{Births, Form, Grown, Moment, Names, Values, all_up, growth_by_pod},
     sides::{ByPod, PodCount, over},
 };
-use crate::judge::{share::Count, traffic::Told};
+use crate::judge::{policy::Policy, share::Count, traffic::Told};
 
 /// Queries that run at the same time.
 const AT_ONCE: usize = 4;
@@ -27,15 +28,14 @@ pub struct Fell<K> {
     pub guard: K,
     pub namespace: String,
     pub counter: String,
-    /// The labels of the guard's rows.
-    pub matching: BTreeMap<String, String>,
+    pub policy: Arc<Policy>,
     /// For how long it is low.
     pub low: Duration,
     pub window: Duration,
 }
 
-/// One query: a selector, label names, how far back, and the moment.
-type Query = (String, Names, Duration, Moment);
+/// One query: a selector, label names, how far back, how series are born, and the moment.
+type Query = (String, Names, Duration, Births, Moment);
 /// Its rows: a guard's values, then pod and instance.
 type Rows = BTreeMap<(Values, String, String), f64>;
 
@@ -48,13 +48,13 @@ impl<K: Ord + Clone> Poller<K> {
                 queries
                     .entry(query)
                     .or_default()
-                    .insert(one.matching.values().cloned().collect());
+                    .insert(one.policy.matching.values().cloned().collect());
             }
         }
         let answers = self.ask_all(queries).await;
         let counted = |one: &ByPod<K>| {
             let [part, total] = self.queries_of(one)?;
-            let values: Values = one.matching.values().cloned().collect();
+            let values: Values = one.policy.matching.values().cloned().collect();
             Some(counts(one, &values, answers.get(&part)?, answers.get(&total)?))
         };
         asked.iter().map(counted).collect()
@@ -62,9 +62,10 @@ impl<K: Ord + Clone> Poller<K> {
 
     fn queries_of(&self, one: &ByPod<K>) -> Option<[Query; 2]> {
         let at = self.marks.get(&one.guard).copied()?;
-        let names: Names = one.matching.keys().cloned().collect();
+        let names: Names = one.policy.matching.keys().cloned().collect();
         let over = over(one.since, self.learned.interval(&one.guard));
-        let query = |selector: &String| (selector.clone(), names.clone(), over, at);
+        let births = self.births(&one.policy, &one.total);
+        let query = |selector: &String| (selector.clone(), names.clone(), over, births.clone(), at);
         Some([query(&one.part), query(&one.total)])
     }
 
@@ -78,7 +79,8 @@ impl<K: Ord + Clone> Poller<K> {
             let row = Around {
                 counter: &one.counter,
                 namespace: &one.namespace,
-                matching: &one.matching,
+                matching: &one.policy.matching,
+                births: self.births(&one.policy, &one.counter),
                 window,
                 settled,
                 since: one.low.saturating_add(one.window),
@@ -91,13 +93,29 @@ impl<K: Ord + Clone> Poller<K> {
         told
     }
 
+    fn births(&self, policy: &Policy, total: &str) -> Births {
+        if self.learned.on_targets(policy) {
+            Births::Target
+        } else {
+            Births::Series {
+                total: total.to_owned(),
+            }
+        }
+    }
+
     async fn ask_all(&mut self, queries: BTreeMap<Query, BTreeSet<Values>>) -> BTreeMap<Query, Rows> {
         let settled = self.learned.settled();
         let prometheus = &self.prometheus;
         self.queries += u32::try_from(queries.len()).unwrap_or(u32::MAX);
         let running = queries.into_iter().map(|(query, rows)| async move {
-            let (selector, names, over, at) = &query;
-            let text = growth_by_pod(names, &rows, selector, *over, settled);
+            let (selector, names, over, births, at) = &query;
+            let grown = Grown {
+                selector,
+                over: *over,
+                settled,
+                births,
+            };
+            let text = growth_by_pod(names, &rows, &grown);
             let answer = timeout(prometheus.timeout(), prometheus.query(&text, Some(*at))).await;
             let rows = rows_of(names, answer.ok()?.ok()?);
             Some((query, rows))
@@ -113,6 +131,7 @@ struct Around<'a> {
     counter: &'a str,
     namespace: &'a str,
     matching: &'a BTreeMap<String, String>,
+    births: Births,
     window: Duration,
     settled: Duration,
     /// How long ago the rate was as before.
@@ -148,6 +167,7 @@ impl Around<'_> {
             selector: self.counter.to_owned(),
             over: self.window,
             settled: self.settled,
+            births: self.births.clone(),
         };
         let text = form.text(&names, [&values]);
         let before = number(prometheus, &text, at.before(self.since)).await?;

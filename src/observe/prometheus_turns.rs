@@ -137,6 +137,7 @@ fn policy(job: &str) -> Policy {
                 Source::Quantile {
                     histogram: "duration".into(),
                     q: 0.95,
+                    scale: 1.0,
                 },
             ),
             signal("request_rate", Unit::Rate, Source::Rate { counter: total }),

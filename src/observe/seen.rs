@@ -343,3 +343,60 @@ fn no_progress(workload: &Workload, pods: &[(String, Arc<Pod>)], now: Timestamp)
 const PROGRESS_DEADLINE: SignedDuration = SignedDuration::from_secs(600);
 /// A container of the new revision that ended so often, while no new pod is Ready, is crash looping.
 const CRASHES: i64 = 3;
+
+#[cfg(test)]
+mod tests {
+    use kube::api::DynamicObject;
+    use serde_json::json;
+
+    use super::*;
+
+    /// A StatefulSet of two, of which one pod is of the new revision.
+    fn stateful_set(policy: &str) -> Workload {
+        let object: DynamicObject = serde_json::from_value(json!({
+            "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db", "uid": "u", "generation": 2},
+            "spec": {"replicas": 2, "podManagementPolicy": policy, "template": {"spec": {"containers": []}}},
+            "status": {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 1, "availableReplicas": 1, "updateRevision": "db-2"},
+        }))
+        .unwrap();
+        Workload::read(TargetKind::StatefulSet, &object)
+    }
+
+    fn pod(unready_since: Option<&str>) -> Vec<(String, Arc<Pod>)> {
+        let status = if unready_since.is_some() { "False" } else { "True" };
+        let object: DynamicObject = serde_json::from_value(json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "db-1", "labels": {"controller-revision-hash": "db-2"},
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "u", "controller": true}]},
+            "status": {"conditions": [{"type": "Ready", "status": status, "lastTransitionTime": unready_since}]},
+        }))
+        .unwrap();
+        vec![("db-1".to_owned(), Arc::new(Pod::read(&object).unwrap()))]
+    }
+
+    #[test]
+    fn what_no_deadline_tells_of_is_derived_from_the_pods() {
+        let now: Timestamp = "2026-03-01T00:10:00Z".parse().unwrap();
+        let said = |since| no_progress(&stateful_set("OrderedReady"), &pod(since), now);
+        assert_eq!(said(Some("2026-03-01T00:00:01Z")), None);
+        let sentence = said(Some("2026-03-01T00:00:00Z")).unwrap();
+        assert_eq!(sentence, "pod db-1 of the new revision has not been Ready for 10 min");
+        assert_eq!(said(None), None, "it is Ready");
+        assert_eq!(pod(None)[0].1.revision.as_deref(), Some("db-2"));
+    }
+
+    #[test]
+    fn pods_that_come_in_order_are_not_replaced_while_one_is_not_ready() {
+        let target: TargetRef = "StatefulSet/db".parse().unwrap();
+        let since = Some("2026-03-01T00:00:00Z");
+        let why = stuck(&target, &stateful_set("OrderedReady"), &pod(since)).unwrap();
+        assert!(why.contains("kubectl delete pod db-1"), "{why}");
+        assert_eq!(stuck(&target, &stateful_set("OrderedReady"), &pod(None)), None);
+        assert_eq!(stuck(&target, &stateful_set("Parallel"), &pod(since)), None);
+        let kept = Workload {
+            keeps_pods: Some("its updateStrategy is OnDelete, which replaces no pods".into()),
+            ..stateful_set("Parallel")
+        };
+        assert!(stuck(&target, &kept, &pod(None)).is_some());
+    }
+}

@@ -7,7 +7,7 @@ use super::{
     objects::{Pod, Workload},
 };
 use crate::{
-    judge::{share::Count, sides::Sides},
+    judge::{policy::Policy, share::Count, sides::Sides},
     model::guard::{GuardSpec, TargetRef},
 };
 
@@ -35,8 +35,7 @@ pub struct ByPod<K> {
     pub part: String,
     pub total: String,
     pub is_good: bool,
-    /// The labels of the guard's rows.
-    pub matching: BTreeMap<String, String>,
+    pub policy: Arc<Policy>,
     /// How long ago the first bad reading was.
     pub since: Duration,
 }

@@ -77,7 +77,7 @@ impl Guarded {
             guard: key.clone(),
             namespace: key.0.clone(),
             counter: counter.to_owned(),
-            matching: rules.policy.matching.clone(),
+            policy: rules.policy.clone(),
             low,
             window: rules.policy.window,
         })
@@ -100,7 +100,11 @@ impl Guarded {
             let (part, total, is_good) = match &policy.signals.get(sides::ratio(policy, finding)?)?.source {
                 Source::Bad { bad, total } => (bad, total, false),
                 Source::Good { good, total } => (good, total, true),
-                Source::Complement { .. } | Source::Quantile { .. } | Source::Gauge { .. } | Source::Rate { .. } => {
+                Source::Complement { .. }
+                | Source::Quantile { .. }
+                | Source::Gauge { .. }
+                | Source::Alerts { .. }
+                | Source::Rate { .. } => {
                     return None;
                 }
             };
@@ -109,7 +113,7 @@ impl Guarded {
                 part: part.clone(),
                 total: total.clone(),
                 is_good,
-                matching: policy.matching.clone(),
+                policy: policy.clone(),
                 since: between(finding.evidence.since.unwrap_or(now), now),
             };
             let question = Question {

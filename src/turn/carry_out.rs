@@ -9,7 +9,7 @@ use crate::{
     decide::{Act, Happened, Step, WhyNot, deadlines, open, plan, together},
     judge::policy::Policy,
     model::{
-        guard::IncidentRef,
+        guard::{GuardStatus, IncidentRef},
         incident::{IncidentState, IncidentStatus},
     },
     observe::{
@@ -241,6 +241,14 @@ impl Guarded {
             next.incident = Some(case.at.clone());
         }
         if next == self.written {
+            return true;
+        }
+        let bare = |status: &GuardStatus| GuardStatus {
+            conditions: Vec::new(),
+            ..status.clone()
+        };
+        if bare(&next) == bare(&self.written) && !shared.quota.take(shared.clock.now()) {
+            // Only conditions changed, as those of many others do right now: its turn comes.
             return true;
         }
         let written = record::guard_status(shared.api, &self.guard, &next).await;

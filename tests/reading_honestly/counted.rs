@@ -77,6 +77,7 @@ fn policy(job: &str, metric: &str) -> Policy {
     let quantile = Source::Quantile {
         histogram: "duration_seconds".into(),
         q: 0.5,
+        scale: 1.0,
     };
     Policy {
         mode: Mode::Enforce,

@@ -213,12 +213,25 @@ fn matching(
         return spec.metrics.matching.clone();
     }
     let workload = spec.targets.iter().find(|target| target.kind.is_workload());
-    match (preset, workload) {
-        (Some(preset), Some(workload)) => [
-            (preset.labels.namespace.clone(), namespace.to_owned()),
-            (preset.labels.workload.clone(), workload.name.clone()),
-        ]
-        .into(),
+    match (preset.map(|preset| &preset.labels), workload) {
+        (Some(labels), _)
+            if !labels.matching.is_empty() || (labels.namespace.is_none() && labels.workload.is_none()) =>
+        {
+            let names = labels.matching.iter().map(|name| format!("{name}: …"));
+            mistakes.push(Mistake::new(
+                "spec.metrics.match",
+                format!(
+                    "nothing on Kubernetes tells which rows of this preset are this guard's: say so, as in `{{{}}}`",
+                    names.collect::<Vec<_>>().join(", ")
+                ),
+            ));
+            BTreeMap::new()
+        }
+        (Some(labels), Some(workload)) => {
+            let namespace = labels.namespace.clone().map(|label| (label, namespace.to_owned()));
+            let workload = labels.workload.clone().map(|label| (label, workload.name.clone()));
+            namespace.into_iter().chain(workload).collect()
+        }
         (None, _) if spec.metrics.preset.is_some() => BTreeMap::new(),
         (None, _) => {
             mistakes.push(Mistake::new(

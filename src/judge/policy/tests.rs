@@ -140,7 +140,7 @@ triggers:
 verify: {conditions: ["change(throughput) > -2%"]}
 "#
     ), @r#"
-spec.metrics.signals.both: is exactly one of ratio, quantile, gauge, rate, complement
+spec.metrics.signals.both: is exactly one of ratio, quantile, gauge, rate, complement, alerts
 spec.metrics.signals.lag.gauge: `sum(x`: a `)` is missing
 spec.metrics.signals.min: `min` is a word of the condition language; name it with letters, digits and `_`, such as `queue_depth`
 spec.metrics.signals.queue depth: `queue depth` cannot stand in a condition; name it with letters, digits and `_`, such as `queue_depth`
