@@ -1,6 +1,6 @@
 //! IO. One pass of the ring for all guards: observe, judge, decide, record, act, report.
 //!
-//! Only a turn of `poll` asks Prometheus. A watched object that changes makes the guards of its namespace decide
+//! Only a turn of `poll` asks Prometheus: for readings and, after a start, for past ones. A watched object that changes makes the guards of its namespace decide
 //! again, on the last readings.
 
 /// Old and new pods side by side.
@@ -21,6 +21,8 @@ pub mod orphans;
 pub mod publish;
 /// How fast statuses are written.
 pub mod quota;
+/// What the judge would remember had the daemon never stopped.
+mod recall;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -90,6 +92,7 @@ impl Daemon {
             return;
         }
         self.meet_guards();
+        self.recall().await;
         let policies: BTreeMap<ObjectKey, Arc<Policy>> = self
             .guards
             .iter()

@@ -2,7 +2,7 @@
 //!
 //! Gone is what fell at once. The rate, over steps as long as the guard's window, is compared with the baseline and with
 //! the median of the fifteen steps before it fell; below a tenth of both it is low. A night comes slowly: the median
-//! follows it. What is low for a whole step, and for so long that at least twenty requests should have come, is gone, if
+//! follows it. What is low for two whole steps, and for so long that at least twenty requests should have come, is gone, if
 //! Prometheus says that every target is up and that what left did not arrive elsewhere in the namespace (a switch from blue
 //! to green). Where the series themselves are missing (a renamed metric, a scrape that fails) nothing is known.
 
@@ -108,7 +108,8 @@ impl Traffic {
     /// For how long it is low, where that is for the targets and the neighbours to explain.
     pub fn asks(&self, baseline: Option<f64>) -> Option<Duration> {
         let ((requests, seconds), usual, baseline) = (self.low?, self.usual()?, baseline?);
-        let low = requests / seconds < baseline * GONE && usual * seconds >= EXPECTED;
+        let long = seconds >= self.length * 2.0 && usual * seconds >= EXPECTED;
+        let low = requests / seconds < baseline * GONE && long;
         low.then(|| Duration::try_from_secs_f64(seconds).unwrap_or_default())
     }
 
@@ -173,12 +174,18 @@ mod tests {
         let mut traffic = busy();
         assert_eq!(traffic.asks(BASELINE), None);
         minutes(&mut traffic, &[0.0]);
-        assert_eq!(traffic.asks(BASELINE), Some(Duration::from_secs(60)));
+        assert_eq!(
+            traffic.asks(BASELINE),
+            None,
+            "what left may arrive elsewhere a moment later"
+        );
+        minutes(&mut traffic, &[0.0]);
+        assert_eq!(traffic.asks(BASELINE), Some(Duration::from_secs(120)));
         assert_eq!(traffic.gone(BASELINE, true), None, "nobody said anything yet");
         traffic.tell(Some(UP));
         assert_eq!(
             traffic.gone(BASELINE, true).unwrap(),
-            "0 requests in 60 s, 50 a second came before; its targets are up and its pods Ready"
+            "0 requests in 2 min, 50 a second came before; its targets are up and its pods Ready"
         );
         assert_eq!(traffic.gone(BASELINE, false), None, "its pods are not Ready");
         assert_eq!(traffic.gone(None, true), None, "no baseline");
@@ -203,7 +210,7 @@ mod tests {
     #[test]
     fn what_moved_elsewhere_is_not_gone() {
         let mut traffic = busy();
-        minutes(&mut traffic, &[0.0]);
+        minutes(&mut traffic, &[0.0, 0.0]);
         for (around, gone) in [
             (Some((120.0, 119.0)), false),
             (Some((120.0, 96.0)), false),
@@ -236,7 +243,7 @@ mod tests {
     #[test]
     fn what_is_not_known_is_not_gone_and_after_an_hour_it_is_the_usual() {
         let mut traffic = busy();
-        minutes(&mut traffic, &[0.0]);
+        minutes(&mut traffic, &[0.0, 0.0]);
         traffic.lose();
         assert_eq!(traffic.asks(BASELINE), None);
         let mut traffic = busy();

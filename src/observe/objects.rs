@@ -37,6 +37,8 @@ pub struct Rollout {
     pub updated: i64,
     pub available: i64,
     pub paused: bool,
+    /// When its controller last called it complete.
+    pub completed_at: Option<Timestamp>,
     /// The message of `ProgressDeadlineExceeded`.
     pub deadline_exceeded: Option<String>,
 }
@@ -67,6 +69,7 @@ pub struct Pod {
     pub unready_since: Option<Timestamp>,
     /// Of a StatefulSet's or DaemonSet's pod: its revision.
     pub revision: Option<String>,
+    pub ready_since: Option<Timestamp>,
     pub leaving: bool,
     pub containers: Vec<Container>,
     pub config: Vec<ConfigUse>,
@@ -154,10 +157,12 @@ fn number(object: &DynamicObject, path: &str) -> Option<i64> {
 /// The numbers of a Deployment or a StatefulSet.
 fn counted(object: &DynamicObject) -> Rollout {
     let count = |path: &str| number(object, path).unwrap_or(0);
-    let conditions = object.data.pointer("/status/conditions").and_then(Value::as_array);
-    let exceeded = conditions
-        .into_iter()
-        .flatten()
+    let conditions = || {
+        let all = object.data.pointer("/status/conditions").and_then(Value::as_array);
+        all.into_iter().flatten()
+    };
+    let completed = conditions().find(|c| text(c, "reason") == Some("NewReplicaSetAvailable"));
+    let exceeded = conditions()
         .filter(|c| text(c, "reason") == Some("ProgressDeadlineExceeded") && text(c, "status") == Some("False"))
         .map(|c| text(c, "message").unwrap_or("progress deadline exceeded").to_owned())
         .next();
@@ -173,6 +178,7 @@ fn counted(object: &DynamicObject) -> Rollout {
             .pointer("/spec/paused")
             .and_then(Value::as_bool)
             .unwrap_or(false),
+        completed_at: completed.and_then(|c| text(c, "lastUpdateTime")?.parse().ok()),
         deadline_exceeded: exceeded,
     }
 }
@@ -187,6 +193,7 @@ fn daemon_set(object: &DynamicObject) -> Rollout {
         updated: count("/status/updatedNumberScheduled"),
         available: count("/status/numberAvailable"),
         paused: false,
+        completed_at: None,
         deadline_exceeded: None,
     }
 }
@@ -242,6 +249,7 @@ impl Pod {
             replicated: owner.kind == "ReplicaSet",
             created,
             ready,
+            ready_since: changed.filter(|_| ready),
             unready_since: changed.or(created).filter(|_| !ready),
             revision: match owner.kind.as_str() {
                 "StatefulSet" => label("controller-revision-hash"),

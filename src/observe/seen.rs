@@ -29,6 +29,8 @@ pub struct Seen {
     pub parts: BTreeMap<TargetRef, String>,
     /// Every workload rolled out, no pod older than the settings it read at its start.
     pub rolled_out: Result<(), String>,
+    /// Since when that is known to be so without a break.
+    pub whole_since: Option<Timestamp>,
     pub facts: Facts,
     /// ConfigMaps that other workloads use as well: named, never restored.
     pub shared: Vec<String>,
@@ -200,6 +202,7 @@ impl Seen {
         let mut keeps_pods = None;
         let mut images = Vec::new();
         let mut rolled_out = Ok(());
+        let mut whole_since = Some(Timestamp::MIN);
         let mut facts = Facts::default();
         for target in &spec.targets {
             match target.kind {
@@ -223,6 +226,7 @@ impl Seen {
                     let pods = newest_pods(namespace, &workload, cluster);
                     let complete = workload.rollout.complete().map_err(|why| format!("{target}: {why}"));
                     rolled_out = rolled_out.and(complete).and(fresh(&pods, configs));
+                    whole_since = whole_since.zip(whole(&workload, &pods)).map(|(all, one)| all.max(one));
                     collect_facts(target, &workload, &pods, now, &mut facts);
                     keeps_pods = keeps_pods.or_else(|| stuck(target, &workload, &pods));
                 }
@@ -244,6 +248,7 @@ impl Seen {
             hash,
             images,
             parts,
+            whole_since: whole_since.filter(|_| rolled_out.is_ok()),
             rolled_out,
             facts,
             shared: shared.collect(),
@@ -273,6 +278,14 @@ fn stuck(target: &TargetRef, workload: &Workload, pods: &[(String, Arc<Pod>)]) -
     Some(format!(
         "{target} replaces its pods in order, and pod {pod} is not Ready: put the template back, then `kubectl delete pod {pod}`"
     ))
+}
+
+/// Since when the roll-out is complete and every pod Ready. API times are whole seconds, rounded down.
+fn whole(workload: &Workload, pods: &[(String, std::sync::Arc<Pod>)]) -> Option<Timestamp> {
+    let ready = pods.iter().map(|(_, pod)| pod.ready_since);
+    let times = ready.chain([workload.rollout.completed_at]);
+    let latest = times.reduce(|one, other| Some(one?.max(other?))).flatten()?;
+    latest.checked_add(jiff::SignedDuration::from_secs(1)).ok()
 }
 
 /// A pod that read its settings at its start must be younger than they are. API times are whole seconds.

@@ -18,6 +18,7 @@ mod outages;
 mod races;
 mod releases;
 mod stage;
+mod starts;
 mod stuck;
 mod together;
 mod triggers;
