@@ -170,6 +170,16 @@ impl Form {
         }
     }
 
+    /// The PromQL of a shared query for the rows with these values of some of its labels, still grouped by all.
+    pub fn narrowed_to(&self, all: &[String], names: &[String], values: &Values) -> String {
+        match self {
+            Self::Shared { query } => query
+                .replace(MATCH, &matchers(names, [values]))
+                .replace(BY, &all.join(", ")),
+            other => other.text(names, [values]),
+        }
+    }
+
     /// The PromQL for the rows with these values.
     pub fn text<'a>(&self, names: &[String], rows: impl IntoIterator<Item = &'a Values>) -> String {
         let matchers = matchers(names, rows);
