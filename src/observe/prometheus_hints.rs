@@ -10,7 +10,7 @@ use std::{
 use super::{
     answer::{Answer, Row},
     prometheus_plan::heartbeat,
-    query::{Form, Moment, Names, Values, selected},
+    query::{Moment, Names, Values, selected, shared},
 };
 use crate::judge::policy::{MATCH, Policy, Source};
 
@@ -118,7 +118,7 @@ pub fn words(policy: &Policy, answer: &Answer) -> Option<String> {
 
 /// What a guard's rows are rows of, and its query for some values of some labels.
 fn probe(policy: &Policy) -> Option<(String, impl Fn(&Names, &Values) -> String)> {
-    let shared = || {
+    let gauge = || {
         policy.signals.iter().find_map(|signal| match &signal.source {
             Source::Gauge { query } if query.contains(MATCH) => Some((signal.name.clone(), query.clone())),
             Source::Gauge { .. }
@@ -133,12 +133,12 @@ fn probe(policy: &Policy) -> Option<(String, impl Fn(&Names, &Values) -> String)
     let counter = heartbeat(policy);
     let (what, query) = match &counter {
         Some(selector) => (selector.clone(), selector.clone()),
-        None => shared().map(|(name, query)| (format!("series for `{name}`"), query))?,
+        None => gauge().map(|(name, query)| (format!("series for `{name}`"), query))?,
     };
     let all: Names = policy.matching.keys().cloned().collect();
     let ask = move |names: &Names, values: &Values| match &counter {
         Some(selector) => selected(selector, names, values),
-        None => Form::Shared { query: query.clone() }.narrowed_to(&all, names, values),
+        None => shared(&query, &all, names, values),
     };
     Some((what, ask))
 }
