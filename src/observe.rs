@@ -20,6 +20,8 @@ pub mod prometheus;
 pub mod prometheus_batch;
 /// Whether Prometheus answers, and when to ask again.
 pub mod prometheus_health;
+/// Which values a guard's labels could have, where it has no rows.
+pub mod prometheus_hints;
 /// How often targets are scraped, and how long that takes.
 pub mod prometheus_learned;
 /// From a guard's signals to queries, and from numbers to measurements.

@@ -242,7 +242,7 @@ impl Form {
                 )
             }
             Self::Own { query } => query.clone(),
-            Self::Shared { query } => query.replace(MATCH, &matchers).replace(BY, &by),
+            Self::Shared { query } => filled(query, &matchers, &by),
         }
     }
 }
@@ -335,6 +335,15 @@ fn matchers<'a>(names: &[String], rows: impl IntoIterator<Item = &'a Values>) ->
 /// The selector of one row.
 pub fn selected(selector: &str, names: &[String], values: &Values) -> String {
     narrowed(selector, &matchers(names, [values]))
+}
+
+/// A shared query for rows with these values of some of its labels, grouped by all of them.
+pub fn shared(query: &str, all: &[String], names: &[String], values: &Values) -> String {
+    filled(query, &matchers(names, [values]), &all.join(", "))
+}
+
+fn filled(query: &str, matchers: &str, by: &str) -> String {
+    query.replace(MATCH, matchers).replace(BY, by)
 }
 
 /// The selector with more matchers in its own braces.
