@@ -68,6 +68,8 @@ pub struct Input<'a> {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Clocks {
     pub healthy: Duration,
+    /// What the same time long ago, or stored benchmarks, give as a baseline: asked once, when it was wanted.
+    pub given: BTreeMap<String, f64>,
     /// Requests answered since; `None` where nothing counts requests.
     pub requests: Option<u64>,
     /// No trigger held and no hard fact, for so long.

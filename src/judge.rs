@@ -176,6 +176,7 @@ fn view<'a>(policy: &'a Policy, memory: &'a Memory, context: &Context<'_>) -> Vi
         places: &memory.places,
         latest: &memory.latest,
         baselines: &memory.baselines,
+        memory,
         spread: &memory.spread,
         meters: &memory.meters,
         watched: watched(policy, context),

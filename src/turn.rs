@@ -9,6 +9,8 @@ pub mod beside;
 pub mod carry_out;
 /// The open incident of a guard.
 pub mod case;
+/// Baselines that healthy time does not give.
+mod given;
 /// One guard between turns: policy, memory, record, open incident.
 pub mod guarded;
 /// Judging, before anything is decided.
@@ -93,6 +95,7 @@ impl Daemon {
         }
         self.meet_guards();
         self.recall().await;
+        self.give().await;
         let policies: BTreeMap<ObjectKey, Arc<Policy>> = self
             .guards
             .iter()

@@ -21,6 +21,7 @@ impl Clocks {
             .map(|(name, quiet)| (name.to_owned(), quiet));
         Self {
             healthy: memory.healthy_for(),
+            given: BTreeMap::new(),
             requests: memory.requests_since_change(),
             quiet: memory.all_quiet_for(),
             quiet_by: names

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{Act, Case, Happened, Input, Step, between, happened::named};
 use crate::{
-    judge::{Status, policy::Policy},
+    judge::{
+        Status,
+        policy::{Policy, Reference},
+    },
     model::{
         guard::{Action, BadState, Baseline, Current, GuardStatus, RolledOut},
         incident::{IncidentState, IncidentStatus},
@@ -32,6 +35,9 @@ pub fn enter(input: &Input, step: &mut Step) -> bool {
         && let Some(values) = &input.clocks.baseline
     {
         step.record.baseline = Some(baseline(input, left.hash.clone(), values));
+    }
+    if !known(input) {
+        ask_again(input, step);
     }
     let held = held_now(input);
     let (from, images) = (named(&left.hash, &left.images), input.seen.images.clone());
@@ -261,17 +267,78 @@ fn healthy_enough(input: &Input) -> bool {
     input.seen.rolled_out.is_ok() && answered && input.clocks.healthy >= input.policy.known_good_after
 }
 
+/// A change came: what is not healthy time's to give is asked again for it.
+fn ask_again(input: &Input, step: &mut Step) {
+    if let Some(baseline) = &mut step.record.baseline {
+        baseline.values.retain(|name, _| !input.policy.reference.gives(name));
+    }
+}
+
 /// Takes the baseline where one is wanted.
 fn take_baseline(input: &Input, step: &mut Step) {
+    take_given(input, step);
     let Some(current) = &step.record.current else { return };
-    let values = input.clocks.baseline.as_ref();
+    let known = step.record.baseline.as_ref().filter(|known| known.hash == current.hash);
+    let more = |values: &&BTreeMap<String, f64>| {
+        let new =
+            |name: &String| !input.policy.reference.gives(name) && !known.is_some_and(|b| b.values.contains_key(name));
+        known.is_none() || values.keys().any(new)
+    };
+    let values = input.clocks.baseline.as_ref().filter(more);
     if let Some(values) = values.filter(|_| wants_baseline(&step.record, input.policy, input.now)) {
         let hash = current.hash.clone();
         step.happened.push(Happened::BaselineTaken {
             of: named(&hash, &current.images),
         });
-        step.record.baseline = Some(baseline(input, hash, values));
+        let given = step.record.baseline.iter().flat_map(|before| before.values.clone());
+        let given: Vec<_> = given.filter(|(name, _)| input.policy.reference.gives(name)).collect();
+        let mut taken = baseline(input, hash, values);
+        taken.values.extend(given);
+        step.record.baseline = Some(taken);
     }
+}
+
+/// What was asked for elsewhere, once it is there.
+fn take_given(input: &Input, step: &mut Step) {
+    let by = match &input.policy.reference {
+        Reference::Offset(_) => "the same time before",
+        Reference::Query(_) => "its query",
+        Reference::Healthy | Reference::Fixed(_) => return,
+    };
+    let given = input
+        .clocks
+        .given
+        .iter()
+        .filter(|(name, _)| input.policy.reference.gives(name));
+    let given: Vec<_> = given.map(|(name, value)| (name.clone(), *value)).collect();
+    if given.is_empty() {
+        return;
+    }
+    let known = step.record.baseline.get_or_insert_with(|| Baseline {
+        taken_at: input.now,
+        hash: String::new(),
+        counts: BTreeMap::new(),
+        values: BTreeMap::new(),
+    });
+    known.taken_at = input.now;
+    known.values.extend(given);
+    step.happened.push(Happened::BaselineGiven { by });
+}
+
+/// Whether the baseline must be asked for: a change came since, or there was none.
+pub fn wants_given(record: &GuardStatus, policy: &Policy) -> bool {
+    let known = |name: &String| {
+        record
+            .baseline
+            .as_ref()
+            .is_some_and(|known| known.values.contains_key(name))
+    };
+    record.current.is_some()
+        && match &policy.reference {
+            Reference::Offset(_) => !policy.signals.iter().any(|signal| known(&signal.name)),
+            Reference::Query(queries) => !queries.keys().all(known),
+            Reference::Healthy | Reference::Fixed(_) => false,
+        }
 }
 
 /// The healthy time so far of the state of that hash. Counts that are already known of it and cover more stay: after a start
@@ -289,16 +356,26 @@ fn baseline(input: &Input, hash: String, values: &BTreeMap<String, f64>) -> Base
         taken_at: input.now,
         hash,
         counts,
-        values: values.clone(),
+        values: own(&input.policy.reference, values),
     }
 }
 
-/// Outside probation a state is compared with its own healthy time; the very first one too, having nothing before it.
+/// What healthy time gives.
+fn own(reference: &Reference, values: &BTreeMap<String, f64>) -> BTreeMap<String, f64> {
+    let own = values.iter().filter(|(name, _)| !reference.gives(name));
+    own.map(|(name, value)| (name.clone(), *value)).collect()
+}
+
+/// Outside probation a state is compared with its own healthy time; the very first one too, having nothing before it. What
+/// was first taken is taken again when more of its signals have become known.
 pub fn wants_baseline(record: &GuardStatus, policy: &Policy, now: jiff::Timestamp) -> bool {
     let Some(current) = &record.current else { return false };
-    let first = record.restore_to.is_none() && record.baseline.is_none();
     let baseline = record.baseline.as_ref();
-    let own = baseline.is_some_and(|baseline| baseline.hash == current.hash);
+    let own = baseline.filter(|baseline| baseline.hash == current.hash);
+    let whole = own.is_some_and(|own| own.values.len() >= policy.signals.len());
+    let nothing = baseline.is_none_or(|baseline| baseline.hash.is_empty());
+    let first = record.restore_to.is_none() && (nothing || own.is_some() && !whole);
+    let own = own.is_some();
     let steady = current.proven && !on_probation(current, policy, now);
     first || (steady && !own)
 }

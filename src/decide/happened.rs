@@ -39,6 +39,10 @@ pub enum Happened {
     BaselineTaken {
         of: String,
     },
+    /// From elsewhere than healthy time.
+    BaselineGiven {
+        by: &'static str,
+    },
     Opened {
         state: IncidentState,
         action: Action,
@@ -148,7 +152,7 @@ impl Happened {
             Self::WentBack { .. } => "WentBack",
             Self::MarkedBad { .. } => "MarkedBad",
             Self::Proven { .. } => "Proven",
-            Self::BaselineTaken { .. } => "BaselineTaken",
+            Self::BaselineTaken { .. } | Self::BaselineGiven { .. } => "BaselineTaken",
             Self::Opened { .. } => "IncidentOpened",
             Self::PeopleDecide { .. } => "PeopleDecide",
             Self::Raised { .. } => "IncidentRaised",
@@ -187,6 +191,7 @@ impl Happened {
             | Self::WentBack { .. }
             | Self::Proven { .. }
             | Self::BaselineTaken { .. }
+            | Self::BaselineGiven { .. }
             | Self::Decided(_)
             | Self::RolledOut
             | Self::Recovered { .. }
@@ -212,6 +217,7 @@ impl fmt::Display for Happened {
             Self::MarkedBad { hash } => write!(f, "{hash} is marked bad and will never be restored"),
             Self::Proven { hash } => write!(f, "{hash} is proven: a rollback may go back to it"),
             Self::BaselineTaken { of } => write!(f, "took the baseline from the healthy time of {of}"),
+            Self::BaselineGiven { by } => write!(f, "took the baseline from {by}"),
             Self::Opened {
                 action: Action::Monitor,
                 sentence,

@@ -8,6 +8,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    fmt::Write as _,
     time::Duration,
 };
 
@@ -16,7 +17,7 @@ mod hours;
 
 use hours::Hours;
 
-use super::{history::Cell, policy::Policy, share::Count, view::Place};
+use super::{history::Cell, policy::Policy, share::Count, view::Place, words};
 use crate::model::guard::BaselineCounts;
 
 /// Less healthy time than this is no baseline (or the whole window, where that is shorter).
@@ -134,6 +135,30 @@ impl Collected {
             Place::Share { .. } | Place::Rate { .. } | Place::Value => None,
         });
         counted.collect()
+    }
+
+    /// What is missing for a baseline, and how long it will take.
+    pub fn waits(&self, requests: Option<usize>) -> String {
+        let (length, least) = (self.length(), LEAST.min(self.window));
+        let answered = requests.map_or(REQUESTS, |column| self.sum(column).all);
+        if length >= least && answered >= REQUESTS {
+            return "none was taken before the change; this state's own is taken when it is steady".to_owned();
+        }
+        let mut told = format!("{} of {} of healthy time", words::length(length), words::length(least));
+        let mut left = least.saturating_sub(length);
+        if requests.is_some() {
+            let _ = write!(
+                told,
+                " and {} of {REQUESTS} requests",
+                words::whole(answered.min(REQUESTS))
+            );
+            let missing = (REQUESTS - answered).max(0.0);
+            if missing > 0.0 && answered < 1.0 {
+                return told + " so far";
+            }
+            left = left.max(length.mul_f64(missing / answered.max(1.0)));
+        }
+        told + &format!(" so far, about {} more", words::length(left))
     }
 
     fn sum(&self, column: usize) -> Count {

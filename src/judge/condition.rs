@@ -23,6 +23,7 @@
 
 use super::policy::Signal;
 
+mod amount;
 mod check;
 mod lexer;
 mod mistake;
@@ -34,6 +35,7 @@ mod tests;
 mod tree;
 mod units;
 
+pub use amount::amount;
 pub use lexer::is_name;
 pub use mistake::{ConditionMistake, suggestion};
 pub use parser::parse;

@@ -16,7 +16,7 @@ use super::{
     harm::Tally,
     history::{Cell, History, between},
     metered::Metered,
-    policy::{Policy, Source},
+    policy::{Policy, Reference, Source},
     share::Count,
     traffic::Traffic,
     view::{Latest, Leaf, Place, begin, places},
@@ -63,6 +63,7 @@ pub struct Memory {
     pub(super) tally: Tally,
     /// What is remembered was read from the past; no live reading with new data came since.
     recalled: bool,
+    lacks: String,
 }
 
 /// A reading with new data.
@@ -130,6 +131,7 @@ impl Memory {
             share,
             tally: Tally::default(),
             recalled: false,
+            lacks: String::new(),
         }
     }
 
@@ -196,7 +198,12 @@ impl Memory {
 
     /// The baseline by the signals' places, and the meters against it.
     pub(super) fn compare_with(&mut self, policy: &Policy, baseline: Option<&Baseline>) {
-        let number = |name: &String| baseline?.values.get(name).copied().filter(|value| value.is_finite());
+        let fixed = |name: &String| match &policy.reference {
+            Reference::Fixed(numbers) => numbers.get(name).copied(),
+            Reference::Healthy | Reference::Offset(_) | Reference::Query(_) => None,
+        };
+        let taken = |name: &String| baseline?.values.get(name).copied().filter(|value| value.is_finite());
+        let number = |name: &String| fixed(name).or_else(|| taken(name));
         let spread = |place: &Place| match place {
             Place::Share { of, .. } => Some(baseline?.counts.get(&policy.signals.get(*of)?.name)?.dispersion),
             Place::Rate { .. } | Place::Value => None,
@@ -218,6 +225,25 @@ impl Memory {
             if watched || metered.tripped() {
                 metered.weigh(self.history.last(metered.column));
             }
+        }
+    }
+
+    /// What the baseline waits for, where something else than healthy time gives it.
+    pub fn baseline_waits_for(&mut self, what: String) {
+        self.lacks = what;
+    }
+
+    /// How little healthy time was collected, against what a baseline takes.
+    pub fn baseline_lacks(&self) -> String {
+        self.collected.waits(self.requests)
+    }
+
+    /// Why there is no baseline yet, and how long it will take.
+    pub(super) fn waits(&self) -> String {
+        if self.lacks.is_empty() {
+            self.collected.waits(self.requests)
+        } else {
+            self.lacks.clone()
         }
     }
 

@@ -13,6 +13,7 @@ use crate::model::{
 };
 
 mod compile;
+mod reference;
 mod selector;
 mod signals;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub struct Policy {
     pub scheme: Arc<Scheme>,
     pub window: Duration,
     pub baseline_window: Duration,
+    pub reference: Reference,
     /// How `worse(…)` weighs; `None`: not at all.
     pub evidence: Option<Evidence>,
     pub watch_for: Duration,
@@ -43,6 +45,19 @@ pub struct Policy {
     pub steps: Vec<Step>,
     pub verify: Vec<Condition>,
     pub hold: Duration,
+}
+
+/// What stands beside, or in the place of, the healthy time that a signal is compared with.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Reference {
+    #[default]
+    Healthy,
+    /// The same time so long ago.
+    Offset(Duration),
+    /// These numbers, by signal.
+    Fixed(BTreeMap<String, f64>),
+    /// The answers to these queries, by signal.
+    Query(BTreeMap<String, String>),
 }
 
 /// How `worse(…)` weighs.
@@ -135,6 +150,18 @@ impl Policy {
     /// The place of the signal of that name.
     pub fn signal(&self, name: &str) -> Option<usize> {
         self.signals.iter().position(|signal| signal.name == name)
+    }
+}
+
+impl Reference {
+    /// Whether that signal's baseline comes from here, and not from healthy time.
+    pub fn gives(&self, signal: &str) -> bool {
+        match self {
+            Self::Healthy => false,
+            Self::Offset(_) => true,
+            Self::Fixed(numbers) => numbers.contains_key(signal),
+            Self::Query(queries) => queries.contains_key(signal),
+        }
     }
 }
 

@@ -135,7 +135,8 @@ impl Asked<'_> {
             .iter()
             .find(|signal| self.view.baseline(**signal).is_none());
         if let Some(signal) = missing {
-            return Some(unarmed(format!("no baseline yet of {}", self.view.name(*signal))));
+            let (name, why) = (self.view.name(*signal), self.view.memory.waits());
+            return Some(unarmed(format!("no baseline yet of {name}: {why}")));
         }
         let no_meter = |signal| Some((self.view.policy.signals.get(signal)?, self.view.no_meter(signal)?));
         if let Some((signal, why)) = condition.metered().find_map(no_meter) {

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::{
     condition::{Comparison, Dimension, Missing, Number, Relation, Single, Truth},
     history::History,
+    memory::Memory,
     meter::{Meter, Read},
     metered::{Metered, NoMeter},
     policy::{Policy, Signal, Source},
@@ -44,6 +45,7 @@ pub struct View<'a> {
     pub places: &'a [Place],
     pub latest: &'a [Latest],
     pub baselines: &'a [Option<f64>],
+    pub memory: &'a Memory,
     /// How bursty each signal's counts were when healthy.
     pub spread: &'a [f64],
     pub meters: &'a [Metered],

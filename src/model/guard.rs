@@ -9,7 +9,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::units::{Certainty, Length, Share};
+use super::units::{Amount, Certainty, Length, Share};
 
 /// What need not be written.
 mod defaults;
@@ -19,8 +19,8 @@ mod status;
 mod target;
 
 use defaults::{
-    a_day, a_minute, an_hour, fifteen_minutes, five_minutes_maybe, one_in_a_thousand, one_in_ten_thousand,
-    restore_then_wait, severities, ten_minutes, ten_seconds, twenty, two_hours, yes,
+    a_day, a_minute, fifteen_minutes, five_minutes_maybe, one_in_a_thousand, one_in_ten_thousand, restore_then_wait,
+    severities, ten_minutes, ten_seconds, twenty, two_hours, yes,
 };
 pub use status::{
     BadState, Baseline, BaselineCounts, Current, EffectiveMode, GuardStatus, IncidentRef, KeptState, RestoreTo,
@@ -62,9 +62,9 @@ pub struct GuardSpec {
     #[serde(default = "yes")]
     pub follow_config: bool,
     pub metrics: Metrics,
-    /// What a signal is compared with where a condition says `baseline`.
-    #[serde(default)]
-    pub baseline: BaselinePolicy,
+    /// What a signal is compared with where a condition says `baseline`; by default `{window: 1h}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<BaselinePolicy>,
     /// How grades are named: `severities` (Critical … Low), `levels` (1 – 3), or one of the daemon's settings.
     #[serde(default = "severities")]
     #[schemars(length(min = 1, max = 63))]
@@ -198,13 +198,29 @@ pub enum Unit {
     Rate,
 }
 
-/// Where a baseline comes from.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
+/// Where a baseline comes from: exactly one of `window`, `offset`, `fixed`, `query`.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[x_kube(validation = (
+    "[has(self.window), has(self.offset), has(self.fixed), has(self.query)].exists_one(given, given)",
+    "a baseline is exactly one of window, offset, fixed, query"
+))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BaselinePolicy {
     /// The last healthy time, this long, of the state that a rollback would go to.
-    #[serde(default = "an_hour")]
-    pub window: Length,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Length>,
+    /// The same time so long ago, such as `7d`: the hour that began then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<Length>,
+    /// Numbers by signal, such as `{response_time: 200ms}`. Signals that are not named: as with `{window: 1h}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 50))]
+    pub fixed: Option<BTreeMap<String, Amount>>,
+    /// PromQL that gives one number, by signal, such as a stored benchmark; asked once, at the change. Signals that are not
+    /// named: as with `{window: 1h}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 50))]
+    pub query: Option<BTreeMap<String, String>>,
 }
 
 /// The meter behind `worse(signal)`: whether a share got worse than it was before the change.

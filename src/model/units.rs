@@ -23,6 +23,45 @@ pub enum Certainty {
     At(Share),
 }
 
+/// A number with its unit as people write it: `200ms`, `'5%'`, `120/s`, `40`. What it counts is checked where it is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Amount(pub String);
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Text(String),
+            Whole(i64),
+            Broken(f64),
+        }
+        Ok(Self(match Written::deserialize(deserializer)? {
+            Written::Text(text) => text,
+            Written::Whole(number) => number.to_string(),
+            Written::Broken(number) => number.to_string(),
+        }))
+    }
+}
+
+impl Serialize for Amount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl JsonSchema for Amount {
+    fn schema_name() -> Cow<'static, str> {
+        "Amount".into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"x-kubernetes-int-or-string": true, "description": "A number with its unit such as 200ms, '5%' or 40."})
+    }
+}
+
 impl Default for Certainty {
     fn default() -> Self {
         Self::At(Share(1e-6))

@@ -22,7 +22,10 @@ use super::{
     query::{Form, Moment, Names, Values},
     steps::Steps,
 };
-use crate::{judge::policy::Policy, model::reading::Reading};
+use crate::{
+    judge::policy::Policy,
+    model::reading::{Because, Reading},
+};
 
 /// The most numbers that one query may ask for: an answer of some ten megabytes.
 const NUMBERS: u64 = 200_000;
@@ -82,6 +85,23 @@ impl<K: Ord + Clone> Poller<K> {
             readings.sort_by_key(|reading| reading.at);
         }
         Some(readings)
+    }
+
+    /// The number that a query gives at present.
+    pub async fn number(&mut self, query: &str) -> Result<f64, Because> {
+        self.queries += 1;
+        let number = self
+            .prometheus
+            .query(query, None)
+            .await
+            .and_then(|answer| answer.number())?;
+        number.ok_or(Because::NoData).and_then(|number| {
+            if number.is_finite() {
+                Ok(number)
+            } else {
+                Err(Because::NotANumber)
+            }
+        })
     }
 
     /// Who is asked for which steps: guards whose stretches end together are asked together, from the earliest on.

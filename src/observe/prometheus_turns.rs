@@ -147,6 +147,7 @@ fn policy(job: &str) -> Policy {
         scheme: Scheme::default().into(),
         window: Duration::from_secs(60),
         baseline_window: hour,
+        reference: crate::judge::policy::Reference::Healthy,
         evidence: None,
         watch_for: hour,
         automatic_for: hour,

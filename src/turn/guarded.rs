@@ -61,6 +61,8 @@ pub struct Guarded {
     /// What cannot be done at present: said once.
     pub(super) failing: BTreeSet<&'static str>,
     pub(super) blind_since: Option<Timestamp>,
+    /// A baseline that was asked for elsewhere, until it is taken.
+    pub(super) given: BTreeMap<String, f64>,
     /// This turn's verdict and when it was made, until it is decided on.
     pub(super) judged: Option<(Verdict, Timestamp)>,
     /// By trigger: old and new pods were equally bad at the last poll, in a sentence.
@@ -75,6 +77,8 @@ pub(super) struct Rules {
     pub begun: bool,
     /// What it would remember from before was read, or cannot be.
     pub remembers: bool,
+    /// When a baseline was last asked for elsewhere.
+    pub asked_at: Option<Timestamp>,
 }
 
 /// What pages show beyond the record.
@@ -108,6 +112,7 @@ impl Guarded {
             shown: Shown::default(),
             failing: BTreeSet::new(),
             blind_since: None,
+            given: BTreeMap::new(),
             judged: None,
             equally_bad: BTreeMap::new(),
             guard,
@@ -126,9 +131,22 @@ impl Guarded {
     /// Takes an edit in: a new generation means new rules and a new memory.
     pub fn edited(&mut self, guard: Arc<Guard>, presets: &BTreeMap<String, Preset>, schemes: &Schemes) {
         if self.guard.metadata.generation != guard.metadata.generation {
+            let before = self.policy();
             self.rules = compile(&guard, presets, schemes);
+            self.compares_anew(before.as_deref());
         }
         self.guard = guard;
+    }
+
+    /// Where the owner changed what is compared with, what was taken for the old wish is taken anew.
+    fn compares_anew(&mut self, before: Option<&Policy>) {
+        let now = self.policy();
+        if let (Some(before), Some(now), Some(baseline)) = (before, now, &mut self.record.baseline)
+            && before.reference != now.reference
+        {
+            let (old, new) = (&before.reference, &now.reference);
+            baseline.values.retain(|name, _| !old.gives(name) && !new.gives(name));
+        }
     }
 
     pub(super) fn guard(&self) -> &Guard {
@@ -301,6 +319,7 @@ fn compile(guard: &Guard, presets: &BTreeMap<String, Preset>, schemes: &Schemes)
             policy: Arc::new(policy),
             begun: false,
             remembers: false,
+            asked_at: None,
         }),
         Err(mistakes) => Err(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
     }

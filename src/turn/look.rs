@@ -66,6 +66,7 @@ impl Guarded {
         };
         let wanted = may_take_baseline(&self.record, &rules.policy, &seen.hash, now);
         let clocks = Clocks::of(&rules.policy, &mut rules.memory, verdict, &context, wanted);
-        Clocks { blind, ..clocks }
+        let given = std::mem::take(&mut self.given);
+        Clocks { blind, given, ..clocks }
     }
 }

@@ -101,6 +101,7 @@ fn policy(job: &str, metric: &str) -> Policy {
         scheme: Scheme::default().into(),
         window: Duration::from_secs(8),
         baseline_window: hour,
+        reference: modosu::judge::policy::Reference::Healthy,
         evidence: None,
         watch_for: hour,
         automatic_for: hour,

@@ -352,6 +352,7 @@ impl Play {
     fn decide(&mut self, turn: &Turn, told: &mut Vec<String>) -> bool {
         let healthy = self.healthy.total();
         let clocks = Clocks {
+            given: BTreeMap::new(),
             healthy,
             requests: Some(healthy.as_secs()),
             quiet: self.all_quiet.total(),

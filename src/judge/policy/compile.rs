@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Evidence, Mistake, Policy, Rule, Signal, signals::signals};
+use super::{Evidence, Mistake, Policy, Rule, Signal, reference::reference, signals::signals};
 use crate::{
     judge::{
         condition::{Condition, suggestion},
@@ -33,6 +33,7 @@ pub fn compile(
     times(spec, &mut mistakes);
     evidence(spec, &mut mistakes);
     steps(&spec.rollback.steps, &mut mistakes);
+    let (baseline_window, reference) = reference(spec.baseline.as_ref(), &signals, &mut mistakes);
     let matching = matching(namespace, spec, preset, &mut mistakes);
     if preset.is_none() && spec.metrics.preset.is_some() {
         // Without the preset's signals every condition would be called wrong.
@@ -56,7 +57,8 @@ pub fn compile(
         },
         scheme: scheme.unwrap_or_default(),
         window: spec.metrics.window.0,
-        baseline_window: spec.baseline.window.0,
+        baseline_window,
+        reference,
         evidence: spec.evidence.enabled.then_some(Evidence {
             alpha: spec.evidence.alpha.0,
             floor: spec.evidence.floor.0,
@@ -121,7 +123,6 @@ fn targets(spec: &GuardSpec, mistakes: &mut Vec<Mistake>) {
 fn times(spec: &GuardSpec, mistakes: &mut Vec<Mistake>) {
     let never_zero = [
         ("spec.metrics.window", spec.metrics.window),
-        ("spec.baseline.window", spec.baseline.window),
         ("spec.rollback.within", spec.rollback.within),
     ];
     for (path, length) in never_zero {

@@ -2,14 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{BaselinePolicy, Empty, EvidencePolicy, Metrics, Rollback, Step, Verify};
+use super::{Empty, EvidencePolicy, Metrics, Rollback, Step, Verify};
 use crate::model::units::{Length, Share};
-
-impl Default for BaselinePolicy {
-    fn default() -> Self {
-        Self { window: an_hour() }
-    }
-}
 
 impl Default for EvidencePolicy {
     fn default() -> Self {
@@ -79,9 +73,6 @@ pub(super) fn ten_minutes() -> Length {
 }
 pub(super) fn fifteen_minutes() -> Length {
     Length::minutes(15)
-}
-pub(super) fn an_hour() -> Length {
-    Length::hours(1)
 }
 pub(super) fn two_hours() -> Length {
     Length::hours(2)

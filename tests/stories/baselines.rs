@@ -1,0 +1,74 @@
+//! What signals are compared with, where it is not the healthy hour before.
+
+use serde_json::{Value, json};
+
+use crate::{stage::Stage, story};
+
+async fn baseline(stage: &Stage) -> Value {
+    let status = serde_json::to_value(stage.guard_now("orders").await.status).unwrap();
+    status["baseline"].clone()
+}
+
+story!(a_stored_benchmark_is_asked_once_at_the_change);
+async fn a_stored_benchmark_is_asked_once_at_the_change(stage: &Stage) {
+    stage.deploy("orders", json!([])).await;
+    let query = format!("max(up{{namespace=\"{}\"}}) * 0.25", stage.namespace);
+    let spec = json!({"baseline": {"window": null, "query": {"response_time": query}}});
+    stage.guard("orders", spec).await;
+    stage.daemon().await;
+    let taken = async || baseline(stage).await["takenAt"].as_str().map(str::to_owned);
+    stage
+        .until("the benchmark's number is in the status", 30, async || {
+            (baseline(stage).await["response_time"] == 0.25).then_some(())
+        })
+        .await;
+    // Of the other signals the healthy time is taken, beside it.
+    stage.proven("orders").await;
+    stage
+        .until("the others' numbers too", 30, async || {
+            let baseline = baseline(stage).await;
+            (baseline["response_time"] == 0.25 && baseline["error_rate"].is_number()).then_some(())
+        })
+        .await;
+    let shown = stage.shown("orders").await;
+    let signals = shown["signals"].as_array().unwrap().iter();
+    let shown = signals
+        .filter(|signal| signal["name"] == "response_time")
+        .map(|signal| signal["baseline"].clone());
+    assert_eq!(shown.collect::<Vec<_>>(), [0.25]);
+
+    let before = taken().await;
+    stage.wait(6).await;
+    assert_eq!(taken().await, before, "asked once");
+    stage
+        .release("orders", json!([{"name": "VERSION", "value": "2"}]), |_| {})
+        .await;
+    stage
+        .until("it was asked again for the change", 30, async || {
+            (taken().await > before && baseline(stage).await["response_time"] == 0.25).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_time_before_is_compared_with_and_said_where_it_is_not_known() {
+    let stage = Stage::embedded("the_same_time_before").await;
+    stage.deploy("orders", json!([])).await;
+    stage
+        .guard("orders", json!({"baseline": {"window": null, "offset": "15m"}}))
+        .await;
+    stage.daemon().await;
+    stage.wait(20).await;
+    let shown = stage.shown("orders").await;
+    let why = shown["triggers"].to_string();
+    assert!(why.contains("too little is known of that time before"), "{shown}");
+    assert!(baseline(&stage).await["response_time"].is_null());
+
+    stage.wait(20 * 60).await;
+    stage
+        .until("it is known", 120, async || {
+            baseline(&stage).await["response_time"].is_number().then_some(())
+        })
+        .await;
+    assert!(stage.incidents().await.is_empty());
+}
