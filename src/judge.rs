@@ -30,6 +30,8 @@ mod metered;
 pub mod policy;
 /// How sure a share is.
 pub mod share;
+/// Slow requests, by a histogram's buckets.
+mod slow;
 #[cfg(test)]
 mod tests;
 /// One trigger in one turn.
@@ -135,6 +137,7 @@ fn view<'a>(policy: &'a Policy, memory: &'a Memory, context: &Context<'_>) -> Vi
         baselines: &memory.baselines,
         spread: &memory.spread,
         meters: &memory.meters,
+        slow: &memory.slow,
         watched: watched(policy, context),
         since: context.since,
     }

@@ -9,13 +9,18 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 
+/// How long something has been so.
+mod clock;
+
+pub use clock::{Clock, Hold};
+
 use super::{
     collected::Collected,
-    condition::Condition,
     history::{Cell, History, between},
-    metered::Metered,
+    metered::{Counted, Metered},
     policy::{Policy, Source},
     share::Count,
+    slow::Slow,
     view::{Latest, Leaf, Place, begin, places},
     words,
 };
@@ -53,25 +58,8 @@ pub struct Memory {
     last: Option<Timestamp>,
     since: Option<Timestamp>,
     collected: Collected,
-}
-
-/// How one trigger stands, counted in readings with new data.
-#[derive(Clone, Debug, Default)]
-pub struct Hold {
-    pub name: String,
-    pub held: Clock,
-    pub readings: u32,
-    pub since: Option<Timestamp>,
-    /// Requests answered while it held.
-    pub requests: f64,
-    pub quiet: Clock,
-}
-
-/// Adds up the time between one reading and the next while something is so at both.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Clock {
-    total: Duration,
-    last: Option<Timestamp>,
+    /// Of each quantile that a condition calls `worse`.
+    pub(super) slow: Vec<Slow>,
 }
 
 /// A reading with new data.
@@ -82,40 +70,6 @@ pub struct Fresh {
     pub requests: f64,
     /// How long its counts are, where they count.
     pub counted: Option<Duration>,
-}
-
-impl Clock {
-    /// It is so at this reading.
-    pub fn advance(&mut self, at: Timestamp) {
-        self.total += self.last.map_or(Duration::ZERO, |last| between(last, at));
-        self.last = Some(at);
-    }
-
-    /// It is not known to be so: the time until the next reading does not count.
-    pub const fn stop(&mut self) {
-        self.last = None;
-    }
-
-    /// It is not so.
-    pub const fn reset(&mut self) {
-        self.total = Duration::ZERO;
-        self.last = None;
-    }
-
-    /// The time so far.
-    pub const fn total(&self) -> Duration {
-        self.total
-    }
-}
-
-impl Hold {
-    /// Its condition no longer holds.
-    pub const fn release(&mut self) {
-        self.held.reset();
-        self.readings = 0;
-        self.since = None;
-        self.requests = 0.0;
-    }
 }
 
 impl Memory {
@@ -168,6 +122,7 @@ impl Memory {
             last: None,
             since: None,
             collected: Collected::new(policy.baseline_window, shares),
+            slow: policy.timed().map(Slow::new).collect(),
         }
     }
 
@@ -177,6 +132,7 @@ impl Memory {
     pub fn begin(&mut self, since: Timestamp) {
         self.restart(since);
         self.collected.clear();
+        self.slow.iter_mut().for_each(Slow::clear);
     }
 
     /// How long it was healthy and rolled out without a breach, in readings with new data. Unknown stops the clock.
@@ -213,9 +169,17 @@ impl Memory {
         self.collected.numbers(policy, &self.places, self.requests)
     }
 
-    /// What every ratio was counted from in the healthy time so far, at most a day of it.
+    /// What every ratio was counted from in the healthy time so far, at most a day of it; and, where latencies are weighed, how
+    /// many requests were slower than the smallest bucket that holds the quantile.
     pub fn counts(&self, policy: &Policy) -> BTreeMap<String, BaselineCounts> {
-        self.collected.counts(policy, &self.places)
+        let mut counts = self.collected.counts(policy, &self.places);
+        let numbers = self.baseline(policy).unwrap_or_default();
+        for slow in &self.slow {
+            let name = policy.signals.get(slow.signal).map(|signal| signal.name.clone());
+            let counted = name.as_ref().and_then(|name| slow.counts(*numbers.get(name)?));
+            counts.extend(name.zip(counted));
+        }
+        counts
     }
 
     /// The baseline by the signals' places, and the meters against it.
@@ -239,8 +203,15 @@ impl Memory {
     /// The newest reading, for the meters; those of a change that is no longer watched rest, but for what they say already.
     pub(super) fn weigh(&mut self, watched: bool) {
         for metered in &mut self.meters {
-            if watched || metered.tripped() {
-                metered.weigh(self.history.last(metered.column));
+            if !watched && !metered.tripped() {
+                continue;
+            }
+            match metered.counted {
+                Counted::Column(column) => metered.weigh(self.history.last(column).count),
+                Counted::Slow => {
+                    let slow = self.slow.iter().find(|slow| slow.signal == metered.signal);
+                    metered.weigh_slow(slow);
+                }
             }
         }
     }
@@ -270,6 +241,7 @@ impl Memory {
         self.healthy.reset();
         self.all_quiet.reset();
         self.meters.iter_mut().for_each(Metered::begin);
+        self.slow.iter_mut().for_each(Slow::begin);
         self.answered = 0.0;
     }
 
@@ -294,6 +266,9 @@ impl Memory {
         let counts = begin(reading.at, reading.span) >= since;
         if counts {
             self.count(reading, newer);
+            for slow in &mut self.slow {
+                slow.take(reading.signals.get(slow.signal), newer);
+            }
         }
         let counted = (counts && newer).then(|| self.history.newest_length());
         let requests = self
@@ -335,25 +310,26 @@ impl Memory {
             Latest::Value { .. } | Latest::Counted | Latest::Unknown(_) => None,
         });
         self.collected.add(length, self.history.last_cells(), values);
+        self.slow.iter_mut().for_each(|slow| slow.collect(length));
     }
 }
 
 fn meters(policy: &Policy, places: &[Place]) -> Vec<Metered> {
-    let rules = policy.triggers.iter().map(|rule| &rule.condition);
-    let mut named: Vec<usize> = rules.chain(&policy.verify).flat_map(Condition::metered).collect();
-    named.sort_unstable();
-    named.dedup();
-    let counted = named.into_iter().filter_map(|signal| match places.get(signal)? {
-        Place::Share { column, of, .. } => Some(Metered::new(signal, *of, *column)),
-        Place::Rate { .. } | Place::Value => None,
-    });
+    let counted = policy
+        .metered()
+        .into_iter()
+        .filter_map(|signal| match places.get(signal)? {
+            Place::Share { column, of, .. } => Some(Metered::new(signal, *of, Counted::Column(*column))),
+            Place::Value => Some(Metered::new(signal, signal, Counted::Slow)),
+            Place::Rate { .. } => None,
+        });
     counted.collect()
 }
 
 fn note(latest: &mut Latest, place: Place, measured: &Measured, at: Timestamp, newer: bool) {
     *latest = match (place, measured) {
         (_, Measured::Unknown(because)) => Latest::Unknown(because.clone()),
-        (Place::Value, Measured::Value { value, over }) if value.is_finite() => {
+        (Place::Value, Measured::Value { value, over } | Measured::Timed { value, over, .. }) if value.is_finite() => {
             // Without new data a quantile only forgets: the value stays as it was.
             if !newer && matches!(latest, Latest::Value { .. }) {
                 return;
@@ -365,7 +341,7 @@ fn note(latest: &mut Latest, place: Place, measured: &Measured, at: Timestamp, n
         }
         (Place::Share { .. }, Measured::Counts { bad, total }) if is_count(*bad) && is_count(*total) => Latest::Counted,
         (Place::Rate { .. }, Measured::Events(events)) if is_count(*events) => Latest::Counted,
-        (_, Measured::Value { .. } | Measured::Counts { .. } | Measured::Events(_)) => {
+        (_, Measured::Value { .. } | Measured::Timed { .. } | Measured::Counts { .. } | Measured::Events(_)) => {
             Latest::Unknown(Because::NotANumber)
         }
     };
@@ -379,7 +355,7 @@ fn cell(measured: &Measured, seconds: f64) -> Cell {
     let (some, all) = match measured {
         Measured::Counts { bad, total } => (bad.min(*total), *total),
         Measured::Events(events) => (0.0, *events),
-        Measured::Value { .. } | Measured::Unknown(_) => return Cell::default(),
+        Measured::Value { .. } | Measured::Timed { .. } | Measured::Unknown(_) => return Cell::default(),
     };
     if is_count(some) && is_count(all) {
         Cell {

@@ -13,6 +13,7 @@ use super::{
     metered::{Metered, NoMeter},
     policy::{Policy, Signal, Source},
     share::Count,
+    slow::Slow,
     words,
 };
 use crate::model::reading::Because;
@@ -47,6 +48,7 @@ pub struct View<'a> {
     /// How bursty each signal's counts were when healthy.
     pub spread: &'a [f64],
     pub meters: &'a [Metered],
+    pub slow: &'a [Slow],
     /// What is seen may still be put down to the change.
     pub watched: bool,
     pub since: Timestamp,
@@ -79,6 +81,10 @@ pub struct Odds {
     /// The logarithm of so many to one.
     pub log: f64,
     pub read: Read,
+    /// Of a latency: what is slower is bad.
+    pub slower_than: Option<f64>,
+    /// The highest share that is not called worse.
+    pub tolerated: f64,
 }
 
 impl Odds {
@@ -205,7 +211,13 @@ impl View<'_> {
         let signal = match missing {
             Missing::Baseline(_) => return Because::NoBaseline,
             Missing::NotFinite => return Because::NotANumber,
-            Missing::Signal(signal) => signal,
+            Missing::Counts(signal) if matches!(self.places.get(signal), Some(Place::Value)) => {
+                return match self.latest.get(signal) {
+                    Some(Latest::Unknown(because)) => because.clone(),
+                    Some(_) | None => Because::NoBuckets,
+                };
+            }
+            Missing::Signal(signal) | Missing::Counts(signal) => signal,
         };
         let (told, column) = match self.places.get(signal) {
             Some(Place::Share { column, of, .. }) => (*of, Some(*column)),
@@ -277,7 +289,9 @@ impl View<'_> {
     /// what it was: only an open question stays open.
     fn weighed(&self, comparison: &Comparison) -> Leaf {
         let signal = comparison.subject().unwrap_or(usize::MAX);
-        let meter = self.metered(signal).and_then(|metered| metered.meter().ok());
+        let metered = self.metered(signal);
+        let meter = metered.and_then(|metered| metered.meter().ok());
+        let slower_than = metered.and_then(|metered| metered.slower_than);
         let tripped = meter.filter(|meter| meter.tripped());
         let missing = if tripped.is_none() && !self.watched {
             None
@@ -285,7 +299,7 @@ impl View<'_> {
             Some(Missing::Baseline(signal))
         } else {
             let read = meter.is_some_and(|meter| meter.read().readings > 0);
-            Some(Missing::Signal(signal)).filter(|_| !read || !self.counts(signal))
+            Some(Missing::Counts(signal)).filter(|_| !read || !self.counts(signal, slower_than))
         };
         let truth = if missing.is_some() {
             Truth::Unknown
@@ -303,21 +317,28 @@ impl View<'_> {
             passing: false,
             quantile: None,
             missing,
-            value: count.and_then(Count::share),
-            limit: meter.map(Meter::tolerated),
+            // A latency's own number is another one than the share that was weighed.
+            value: count.and_then(Count::share).filter(|_| slower_than.is_none()),
+            limit: meter.map(Meter::tolerated).filter(|_| slower_than.is_none()),
             count,
             odds: tripped.map(|meter| Odds {
                 log: meter.log_odds(),
                 read: meter.read(),
+                slower_than,
+                tolerated: meter.tolerated(),
             }),
         }
     }
 
     /// Whether the newest reading counted the signal.
-    fn counts(&self, signal: usize) -> bool {
-        match self.places.get(signal) {
-            Some(Place::Share { of, .. }) => matches!(self.latest.get(*of), Some(Latest::Counted)),
-            Some(Place::Rate { .. } | Place::Value) | None => false,
+    fn counts(&self, signal: usize, slower_than: Option<f64>) -> bool {
+        match (self.places.get(signal), slower_than) {
+            (Some(Place::Share { of, .. }), _) => matches!(self.latest.get(*of), Some(Latest::Counted)),
+            (Some(Place::Value), Some(bound)) => {
+                let mut slow = self.slow.iter().filter(|slow| slow.signal == signal);
+                slow.any(|slow| slow.newest(bound).is_some())
+            }
+            (Some(Place::Rate { .. } | Place::Value) | None, _) => false,
         }
     }
 

@@ -251,7 +251,11 @@ fn present(number: Option<f64>) -> Result<f64, Because> {
 fn unknown_until_counted(signals: &mut [Measured]) {
     let because = signals.iter().find_map(|signal| match signal {
         Measured::Unknown(because @ Because::NoAnswer(_)) => Some(because.clone()),
-        Measured::Unknown(_) | Measured::Counts { .. } | Measured::Value { .. } | Measured::Events(_) => None,
+        Measured::Unknown(_)
+        | Measured::Counts { .. }
+        | Measured::Value { .. }
+        | Measured::Timed { .. }
+        | Measured::Events(_) => None,
     });
     let because = because.unwrap_or(Because::WarmingUp);
     for signal in signals {

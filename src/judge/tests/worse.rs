@@ -1,7 +1,12 @@
 //! Stories of `worse(signal)` and of how sure a share is: what was seen before the change, and what that makes of now.
 
+use std::time::Duration;
+
 use super::timeline::{World, baseline, counted, one_trigger, plus, start, tell};
-use crate::judge::{Status, Unarmed};
+use crate::{
+    judge::{Status, Unarmed, policy::Source},
+    model::reading::{Because, Bucket, Measured, Reading},
+};
 
 /// The preset's own triggers after a day with that share of bad requests.
 fn after_a_day(share: f64, dispersion: f64) -> World {
@@ -132,7 +137,7 @@ fn nothing_is_weighed_over_a_change_or_against_another_baseline() {
 fn it_rests_when_the_change_is_no_longer_watched() {
     let mut world = one_trigger("worse(error_rate)", "action: alert_and_manual_review");
     world.baseline = Some(before(0.002, 1.0));
-    world.since = start() - std::time::Duration::from_secs(86_400);
+    world.since = start() - Duration::from_secs(86_400);
     insta::assert_snapshot!(world.play("8x 30/300"), @r#"
 15 s  30/300         Healthy
       …
@@ -201,4 +206,62 @@ Healthy | error rate rose not armed: its limit lies at the baseline: error_rate 
     let mut never = one_trigger("error_rate > 0%", "");
     never.baseline = Some(before(0.0, 1.0));
     assert_eq!(never.play("2x 0/300").lines().count(), 2, "no error so far: armed");
+}
+
+/// One reading of 300 requests, so many of them slower than 250 ms and so many of those slower than 500 ms.
+fn timed(world: &mut World, slow: f64, slower: f64) -> String {
+    world.now = plus(world.now, world.every);
+    let bucket = |le, count| Bucket { le, count };
+    let buckets = vec![
+        bucket(0.1, 200.0),
+        bucket(0.25, 300.0 - slow),
+        bucket(0.5, 300.0 - slower),
+        bucket(f64::INFINITY, 300.0),
+    ];
+    let signals = world.policy.signals.iter().map(|signal| match signal.source {
+        Source::Quantile { .. } => Measured::Timed {
+            value: 0.2,
+            over: Duration::from_secs(60),
+            buckets: buckets.clone(),
+        },
+        Source::Bad { .. } => Measured::Counts { bad: 0.0, total: 300.0 },
+        Source::Rate { .. } => Measured::Events(300.0),
+        Source::Good { .. } | Source::Complement { .. } | Source::Gauge { .. } => Measured::Unknown(Because::NoData),
+    });
+    let reading = Reading {
+        at: world.now,
+        span: Duration::from_secs(world.every),
+        newest: Some(world.now),
+        signals: signals.collect(),
+    };
+    tell(&world.judge(Some(&reading)))
+}
+
+/// The 95th percentile was 200 ms, 4 % were slower than its bucket's 250 ms: later 12 % are.
+#[test]
+fn more_slow_requests_than_before_are_worse() {
+    let mut world = one_trigger("worse(response_time)", "action: alert_and_manual_review");
+    world.baseline = None;
+    for _ in 0..250 {
+        timed(&mut world, 12.0, 3.0);
+    }
+    let counts = world.memory.counts(&world.policy);
+    assert_eq!(counts["response_time"].slower_than, Some(0.25));
+    assert!((counts["response_time"].bad / counts["response_time"].requests - 0.04).abs() < 1e-9);
+    let mut taken = baseline(&[("response_time", 0.2)]);
+    taken.counts = counts;
+    world.baseline = Some(taken);
+    world.since = world.now;
+    world.memory.begin(world.since);
+    let mut told: Vec<_> = (0..3).map(|_| timed(&mut world, 12.0, 3.0)).collect();
+    told.extend((0..5).map(|_| timed(&mut world, 36.0, 3.0)));
+    told.push(tell(&world.read("0/300 200ms")));
+    told.dedup();
+    insta::assert_snapshot!(told.join("\n"), @r#"
+Unknown
+Healthy
+Unknown | t: the histogram's buckets were not counted in this reading
+"#);
+    let evidence = world.judge(None).firing.first().map(|finding| finding.evidence.clone());
+    assert_eq!(evidence, None, "without buckets nothing is known");
 }
