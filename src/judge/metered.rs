@@ -149,7 +149,8 @@ fn made(policy: &Policy, counts: Option<BaselineCounts>) -> Result<Meter, NoMete
         return Err(NoMeter::TooShort(covered));
     }
     let share = counts.bad / counts.requests;
-    Meter::new(counts.into(), evidence.alpha, evidence.floor).ok_or(NoMeter::Hopeless { share })
+    let meter = Meter::new(counts.into(), evidence.alpha, evidence.floor);
+    meter.map(Meter::beginning_late).ok_or(NoMeter::Hopeless { share })
 }
 
 impl NoMeter {
