@@ -51,6 +51,8 @@ pub struct Poller<K> {
     /// Up to when each guard's counts were read.
     marks: BTreeMap<K, Moment>,
     learned: Learned<K>,
+    /// Whose buckets are asked for as well.
+    closely: BTreeSet<K>,
     memories: BTreeMap<(Form, Names), Memory>,
     queries: u32,
 }
@@ -73,9 +75,15 @@ impl<K: Ord + Clone> Poller<K> {
             ahead: SignedDuration::ZERO,
             marks: BTreeMap::new(),
             learned: Learned::default(),
+            closely: BTreeSet::new(),
             memories: BTreeMap::new(),
             queries: 0,
         }
+    }
+
+    /// Which guards are under a change whose latencies are weighed: from now on their histograms' buckets are counted, too.
+    pub fn look_closely(&mut self, guards: BTreeSet<K>) {
+        self.closely = guards;
     }
 
     /// Reads all guards once; `now` is on the daemon's clock. Takes no longer than the time-out.
@@ -175,7 +183,13 @@ impl<K: Ord + Clone> Poller<K> {
             settled: self.learned.settled(),
             interval: self.learned.interval(guard),
         };
-        (Plan::of(policy, terms), over.unwrap_or_default())
+        let plan = Plan::of(policy, terms);
+        let plan = if self.closely.contains(guard) {
+            plan.with_buckets(policy, terms)
+        } else {
+            plan
+        };
+        (plan, over.unwrap_or_default())
     }
 
     fn reading(

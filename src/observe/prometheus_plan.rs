@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     judge::policy::{Policy, Source},
-    model::reading::{Because, Measured},
+    model::reading::{Because, Bucket, Measured},
 };
 
 /// The answers of a turn, by query.
@@ -23,6 +23,8 @@ pub struct Plan {
     /// The query for the newest sample's time; `None` where all signals are the owner's own queries.
     pub newest: Option<Form>,
     signals: Vec<Ask>,
+    /// Of each latency that is weighed, where a change is watched.
+    buckets: Vec<(usize, Form)>,
 }
 
 #[derive(Clone, Debug)]
@@ -115,7 +117,26 @@ impl Plan {
             values,
             newest,
             signals: policy.signals.iter().map(|signal| ask(&signal.source)).collect(),
+            buckets: Vec::new(),
         }
+    }
+
+    /// The same with the buckets' counts of the latencies that conditions call `worse`.
+    #[must_use]
+    pub fn with_buckets(mut self, policy: &Policy, terms: Terms) -> Self {
+        let form = |signal: usize| match (policy.signals.get(signal).map(|signal| &signal.source), terms.over) {
+            (Some(Source::Quantile { histogram, .. }), Some(over)) => Some(Form::Buckets {
+                histogram: histogram.clone(),
+                over,
+                settled: terms.settled,
+            }),
+            (Some(_) | None, _) => None,
+        };
+        self.buckets = policy
+            .timed()
+            .filter_map(|signal| Some((signal, form(signal)?)))
+            .collect();
+        self
     }
 
     /// The queries.
@@ -123,6 +144,7 @@ impl Plan {
         self.newest
             .iter()
             .chain(self.signals.iter().flat_map(Ask::queries).flatten())
+            .chain(self.buckets.iter().map(|(_, form)| form))
     }
 
     /// This guard's share of the answers.
@@ -167,8 +189,36 @@ impl Plan {
         };
         if again {
             unknown_until_counted(&mut signals);
+        } else {
+            self.add_buckets(&mut signals, answers);
         }
         Found { signals, newest, again }
+    }
+
+    /// Buckets that got no answer are left out: the quantile is known without them.
+    fn add_buckets(&self, signals: &mut [Measured], answers: &Answers) {
+        for (signal, form) in &self.buckets {
+            let (names, values) = self.row(form);
+            let Some(numbers) = answers.get(&(form.clone(), names)) else {
+                continue;
+            };
+            let own = numbers
+                .range(values.clone()..)
+                .take_while(|(row, _)| row.starts_with(&values));
+            let bucket = |(row, count): (&Values, &Result<f64, Failure>)| {
+                let le = row.get(values.len())?.parse().ok()?;
+                let count = *count.as_ref().ok()?;
+                Some(Bucket { le, count })
+            };
+            let all: Option<Vec<Bucket>> = own.map(bucket).collect();
+            let Some(mut buckets) = all else { continue };
+            buckets.sort_by(|one, other| one.le.total_cmp(&other.le));
+            if let Some(measured) = signals.get_mut(*signal)
+                && let Measured::Value { value, over } = *measured
+            {
+                *measured = Measured::Timed { value, over, buckets };
+            }
+        }
     }
 
     fn number(&self, answers: &Answers, form: &Form) -> Result<Option<f64>, Because> {
@@ -190,6 +240,7 @@ impl Plan {
             | Form::Samples { .. }
             | Form::Newest { .. }
             | Form::Growth { .. }
+            | Form::Buckets { .. }
             | Form::Quantile { .. } => (self.names.clone(), self.values.clone()),
         }
     }

@@ -10,6 +10,7 @@
 //! max by (L) (count_over_time(X[20s]))
 //! max by (L) (timestamp(X))
 //! histogram_quantile(0.95, sum by (L, le) (rate(H_bucket{M}[60s])))
+//! sum by (L, le) (…)                                          of H_bucket, otherwise as the last one: where a change is watched
 //! sum by (L) (clamp_min(X - ((last_over_time(X[5m] offset 5000ms) <= X * 2) or (X * 0 and on (L, job, instance) (
 //!     (max_over_time(up{M}[5m] offset 5000ms) == 1)
 //!     or ((up{M} unless on (L, job, instance) (max_over_time(up{M}[1h] offset 5000ms) == 1))
@@ -104,6 +105,12 @@ pub enum Form {
         over: Duration,
         settled: Duration,
     },
+    /// What each bucket of a classic histogram grew, as [`Form::Growth`]; its rows have one more label, `le`.
+    Buckets {
+        histogram: String,
+        over: Duration,
+        settled: Duration,
+    },
     /// The quantile of a classic histogram's observations.
     Quantile {
         histogram: String,
@@ -124,6 +131,11 @@ impl Form {
         match self {
             Self::Growth { selector, .. } => Self::Growth {
                 selector: selector.clone(),
+                over: Duration::ZERO,
+                settled: Duration::ZERO,
+            },
+            Self::Buckets { histogram, .. } => Self::Buckets {
+                histogram: histogram.clone(),
                 over: Duration::ZERO,
                 settled: Duration::ZERO,
             },
@@ -157,14 +169,18 @@ impl Form {
                 selector,
                 over,
                 settled,
-            } => growth(names, &with(selector), &with("up"), *over, *settled),
+            } => growth(&by, names, &with(selector), &with("up"), [*over, *settled]),
+            Self::Buckets {
+                histogram,
+                over,
+                settled,
+            } => {
+                let by = also(names, &["le"]);
+                let buckets = with(&suffixed(histogram, "_bucket"));
+                growth(&by, names, &buckets, &with("up"), [*over, *settled])
+            }
             Self::Quantile { histogram, q, over } => {
-                let by = names
-                    .iter()
-                    .map(String::as_str)
-                    .chain(["le"])
-                    .collect::<Vec<_>>()
-                    .join(", ");
+                let by = also(names, &["le"]);
                 let seconds = over.as_secs().max(1);
                 format!(
                     "histogram_quantile({q}, sum by ({by}) (rate({}[{seconds}s])))",
@@ -176,8 +192,7 @@ impl Form {
     }
 }
 
-fn growth(names: &[String], x: &str, up: &str, over: Duration, settled: Duration) -> String {
-    let by = names.join(", ");
+fn growth(by: &str, names: &[String], x: &str, up: &str, [over, settled]: [Duration; 2]) -> String {
     let job = also(names, &["job"]);
     let target = also(names, &["job", "instance"]);
     let ago = format!("offset {}ms", over.as_millis());
@@ -334,6 +349,24 @@ mod tests {
              (job, namespace, instance) (max_over_time(up{m}[1h] offset 5000ms) == 1)) and on (job, namespace) \
              (max_over_time(up{m}[1h] offset 35000ms) == 1))))), 0))"
         );
+        assert_eq!(text(&form, &[&["a", "n"]]), expected);
+    }
+
+    #[test]
+    fn buckets_are_counted_like_anything_else_with_one_more_label() {
+        let (over, settled) = (Duration::from_secs(5), Duration::from_secs(30));
+        let form = Form::Buckets {
+            histogram: "h".into(),
+            over,
+            settled,
+        };
+        let selector = "h_bucket".into();
+        let growth = Form::Growth {
+            selector,
+            over,
+            settled,
+        };
+        let expected = text(&growth, &[&["a", "n"]]).replacen("by (job, namespace)", "by (job, namespace, le)", 1);
         assert_eq!(text(&form, &[&["a", "n"]]), expected);
     }
 

@@ -43,6 +43,13 @@ impl Guarded {
         self.judged = Some((verdict, now));
     }
 
+    /// Whether a change is watched whose latencies are weighed, by counts of buckets.
+    pub(super) fn weighs_latency(&self, now: Timestamp) -> bool {
+        let Ok(rules) = &self.rules else { return false };
+        let watched = || between(self.windows_begin(now), now) < rules.policy.watch_for;
+        rules.policy.timed().next().is_some() && watched()
+    }
+
     fn windows_begin(&self, now: Timestamp) -> Timestamp {
         windows_begin(&self.record, self.case.as_ref().map(|case| &case.status), now)
     }
