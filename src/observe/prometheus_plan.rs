@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     answer::Failure,
     prometheus_batch::Numbers,
-    query::{Form, Moment, Names, Values, selected, suffixed},
+    prometheus_rules::Rules,
+    query::{Births, Form, Moment, Names, Values, quoted, selected, suffixed},
 };
 use crate::{
-    judge::policy::{Policy, Source},
+    judge::policy::{BY, MATCH, Policy, Source},
     model::reading::{Because, Bucket, Measured},
 };
 
@@ -23,8 +24,8 @@ pub struct Plan {
     /// The query for the newest sample's time; `None` where all signals are the owner's own queries.
     pub newest: Option<Form>,
     signals: Vec<Ask>,
-    /// Of each latency that is weighed, where a change is watched.
-    buckets: Vec<(usize, Form)>,
+    /// Of each latency that is weighed, where a change is watched; and what makes its unit of the bounds.
+    buckets: Vec<(usize, Form, f64)>,
 }
 
 #[derive(Clone, Debug)]
@@ -38,6 +39,12 @@ enum Ask {
     Value {
         form: Form,
         over: Duration,
+        scale: f64,
+    },
+    /// How many alerts fire, and what it means that none does.
+    Alerts {
+        form: Form,
+        quiet: Result<f64, Because>,
     },
     LikeThat(usize),
     /// A count without an earlier reading to count from.
@@ -48,7 +55,7 @@ impl Ask {
     fn queries(&self) -> [Option<&Form>; 2] {
         match self {
             Self::Counts { part, total, .. } => [Some(part), Some(total)],
-            Self::Events(form) | Self::Value { form, .. } => [Some(form), None],
+            Self::Events(form) | Self::Value { form, .. } | Self::Alerts { form, .. } => [Some(form), None],
             Self::LikeThat(_) | Self::FirstReading => [None, None],
         }
     }
@@ -66,35 +73,51 @@ pub struct Found {
 
 /// What is the same for all guards of a turn, or was learned about one.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub struct Terms<'a> {
     /// The time since the guard's last reading; `None`: there was none.
     pub over: Option<Duration>,
     /// How long a job must have been known for its new targets to count.
     pub settled: Duration,
     /// The guard's scrape interval.
     pub interval: Duration,
+    /// The guard's labels are its targets' own.
+    pub on_targets: bool,
+    pub rules: &'a Rules,
+}
+
+impl Terms<'_> {
+    /// How long a job must be known, and how a new series is told, of a counter with that total.
+    fn births(&self, total: &str) -> (Duration, Births) {
+        if self.on_targets {
+            (self.settled, Births::Target)
+        } else {
+            (Duration::ZERO, Births::Series { total: total.into() })
+        }
+    }
 }
 
 impl Plan {
     /// Which queries `policy` needs.
-    pub fn of(policy: &Policy, terms: Terms) -> Self {
-        let growth = |selector: &str| {
+    pub fn of(policy: &Policy, terms: Terms<'_>) -> Self {
+        let growth = |selector: &str, total: &str| {
+            let (settled, births) = terms.births(total);
             terms.over.map(|over| Form::Growth {
                 selector: selector.into(),
                 over,
-                settled: terms.settled,
+                settled,
+                births,
             })
         };
         let ask = |source: &Source| match source {
             Source::Bad { bad: part, total } | Source::Good { good: part, total } => {
                 let is_good = matches!(source, Source::Good { .. });
-                growth(part)
-                    .zip(growth(total))
+                growth(part, total)
+                    .zip(growth(total, total))
                     .map_or(Ask::FirstReading, |(part, total)| Ask::Counts { part, total, is_good })
             }
-            Source::Rate { counter } => growth(counter).map_or(Ask::FirstReading, Ask::Events),
+            Source::Rate { counter } => growth(counter, counter).map_or(Ask::FirstReading, Ask::Events),
             Source::Complement { of } => Ask::LikeThat(*of),
-            Source::Quantile { histogram, q } => {
+            Source::Quantile { histogram, q, scale } => {
                 let over = whole_seconds(policy.window.max(terms.interval.saturating_mul(4)));
                 Ask::Value {
                     form: Form::Quantile {
@@ -103,11 +126,17 @@ impl Plan {
                         over,
                     },
                     over,
+                    scale: *scale,
                 }
             }
             Source::Gauge { query } => Ask::Value {
-                form: Form::Own { query: query.clone() },
+                form: gauge(query),
                 over: Duration::ZERO,
+                scale: 1.0,
+            },
+            Source::Alerts { labels } => Ask::Alerts {
+                form: firing(labels),
+                quiet: terms.rules.quiet(labels.get("alertname").map_or("", String::as_str)),
             },
         };
         let (names, values) = policy.matching.clone().into_iter().unzip();
@@ -123,19 +152,21 @@ impl Plan {
 
     /// The same with the buckets' counts of the latencies that conditions call `worse`.
     #[must_use]
-    pub fn with_buckets(mut self, policy: &Policy, terms: Terms) -> Self {
+    pub fn with_buckets(mut self, policy: &Policy, terms: Terms<'_>) -> Self {
         let form = |signal: usize| match (policy.signals.get(signal).map(|signal| &signal.source), terms.over) {
-            (Some(Source::Quantile { histogram, .. }), Some(over)) => Some(Form::Buckets {
-                histogram: histogram.clone(),
-                over,
-                settled: terms.settled,
-            }),
+            (Some(Source::Quantile { histogram, scale, .. }), Some(over)) => {
+                let (settled, births) = terms.births(&suffixed(histogram, "_count"));
+                let form = Form::Buckets {
+                    histogram: histogram.clone(),
+                    over,
+                    settled,
+                    births,
+                };
+                Some((signal, form, *scale))
+            }
             (Some(_) | None, _) => None,
         };
-        self.buckets = policy
-            .timed()
-            .filter_map(|signal| Some((signal, form(signal)?)))
-            .collect();
+        self.buckets = policy.timed().filter_map(form).collect();
         self
     }
 
@@ -144,7 +175,7 @@ impl Plan {
         self.newest
             .iter()
             .chain(self.signals.iter().flat_map(Ask::queries).flatten())
-            .chain(self.buckets.iter().map(|(_, form)| form))
+            .chain(self.buckets.iter().map(|(_, form, _)| form))
     }
 
     /// This guard's share of the answers.
@@ -163,15 +194,26 @@ impl Plan {
                 Ask::Events(form) => number(form, true)
                     .and_then(present)
                     .map_or_else(Measured::Unknown, Measured::Events),
-                Ask::Value { form, over } => number(form, false)
-                    .and_then(present)
-                    .map_or_else(Measured::Unknown, |value| Measured::Value { value, over: *over }),
+                Ask::Value { form, over, scale } => {
+                    number(form, false)
+                        .and_then(present)
+                        .map_or_else(Measured::Unknown, |value| Measured::Value {
+                            value: value * scale,
+                            over: *over,
+                        })
+                }
+                Ask::Alerts { form, quiet } => number(form, false)
+                    .and_then(|firing| firing.map_or_else(|| quiet.clone(), Ok))
+                    .map_or_else(Measured::Unknown, |value| Measured::Value {
+                        value,
+                        over: Duration::ZERO,
+                    }),
                 Ask::LikeThat(_) | Ask::FirstReading => Measured::Unknown(Because::WarmingUp),
             });
         }
         let copies = self.signals.iter().map(|ask| match ask {
             Ask::LikeThat(of) => signals.get(*of).cloned(),
-            Ask::Counts { .. } | Ask::Events(_) | Ask::Value { .. } | Ask::FirstReading => None,
+            Ask::Counts { .. } | Ask::Events(_) | Ask::Value { .. } | Ask::Alerts { .. } | Ask::FirstReading => None,
         });
         let copies: Vec<_> = copies.collect();
         for (signal, copy) in signals.iter_mut().zip(copies) {
@@ -197,7 +239,7 @@ impl Plan {
 
     /// Buckets that got no answer are left out: the quantile is known without them.
     fn add_buckets(&self, signals: &mut [Measured], answers: &Answers) {
-        for (signal, form) in &self.buckets {
+        for (signal, form, scale) in &self.buckets {
             let (names, values) = self.row(form);
             let Some(numbers) = answers.get(&(form.clone(), names)) else {
                 continue;
@@ -206,9 +248,9 @@ impl Plan {
                 .range(values.clone()..)
                 .take_while(|(row, _)| row.starts_with(&values));
             let bucket = |(row, count): (&Values, &Result<f64, Failure>)| {
-                let le = row.get(values.len())?.parse().ok()?;
+                let le: f64 = row.get(values.len())?.parse().ok()?;
                 let count = *count.as_ref().ok()?;
-                Some(Bucket { le, count })
+                Some(Bucket { le: le * scale, count })
             };
             let all: Option<Vec<Bucket>> = own.map(bucket).collect();
             let Some(mut buckets) = all else { continue };
@@ -237,6 +279,8 @@ impl Plan {
         match form {
             Form::Own { .. } => (Names::new(), Values::new()),
             Form::ScrapeDuration
+            | Form::ScrapeDurationOf { .. }
+            | Form::Shared { .. }
             | Form::Samples { .. }
             | Form::Newest { .. }
             | Form::Growth { .. }
@@ -252,8 +296,29 @@ pub fn heartbeat(policy: &Policy) -> Option<String> {
         Source::Bad { total, .. } | Source::Good { total, .. } => Some(total.clone()),
         Source::Rate { counter } => Some(counter.clone()),
         Source::Quantile { histogram, .. } => Some(suffixed(histogram, "_count")),
-        Source::Complement { .. } | Source::Gauge { .. } => None,
+        Source::Complement { .. } | Source::Gauge { .. } | Source::Alerts { .. } => None,
     })
+}
+
+/// The query of a gauge: of one guard, or of all together.
+fn gauge(query: &str) -> Form {
+    let query = query.to_owned();
+    if query.contains(MATCH) {
+        Form::Shared { query }
+    } else {
+        Form::Own { query }
+    }
+}
+
+/// The query for the alerts that fire with these labels.
+fn firing(labels: &BTreeMap<String, String>) -> Form {
+    let labels = labels.iter().map(|(name, value)| format!("{name}={}, ", quoted(value)));
+    Form::Shared {
+        query: format!(
+            "count by ({BY}) (ALERTS{{alertstate=\"firing\", {}{MATCH}}})",
+            labels.collect::<String>()
+        ),
+    }
 }
 
 /// A query that shows the signal as people would ask for it, over the policy's window. Where it counts, modosu's own queries
@@ -271,12 +336,18 @@ pub fn for_people(policy: &Policy, signal: usize) -> Option<String> {
         Source::Complement { of } if *of != signal => format!("1 - {}", for_people(policy, *of)?),
         Source::Complement { .. } => return None,
         Source::Rate { counter } => rate(counter),
-        Source::Quantile { histogram, q } => {
+        Source::Quantile { histogram, q, scale } => {
             let (q, over) = (q.to_string(), policy.window);
             let histogram = histogram.clone();
-            Form::Quantile { histogram, q, over }.text(&names, [&values])
+            let text = Form::Quantile { histogram, q, over }.text(&names, [&values]);
+            if scale.total_cmp(&1.0).is_eq() {
+                text
+            } else {
+                format!("({text}) * {scale}")
+            }
         }
-        Source::Gauge { query } => query.clone(),
+        Source::Gauge { query } => gauge(query).text(&names, [&values]),
+        Source::Alerts { labels } => firing(labels).text(&names, [&values]),
     })
 }
 

@@ -225,7 +225,9 @@ fn timed(world: &mut World, slow: f64, slower: f64) -> String {
         },
         Source::Bad { .. } => Measured::Counts { bad: 0.0, total: 300.0 },
         Source::Rate { .. } => Measured::Events(300.0),
-        Source::Good { .. } | Source::Complement { .. } | Source::Gauge { .. } => Measured::Unknown(Because::NoData),
+        Source::Good { .. } | Source::Complement { .. } | Source::Gauge { .. } | Source::Alerts { .. } => {
+            Measured::Unknown(Because::NoData)
+        }
     });
     let reading = Reading {
         at: world.now,
