@@ -9,12 +9,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 
-/// How long something has been so.
-mod clock;
-
-pub use clock::{Clock, Hold};
-
 use super::{
+    clock::{Clock, Hold},
     collected::Collected,
     history::{Cell, History, between},
     metered::{Counted, Metered},
@@ -60,6 +56,8 @@ pub struct Memory {
     collected: Collected,
     /// Of each quantile that a condition calls `worse`.
     pub(super) slow: Vec<Slow>,
+    /// What is remembered was read from the past; no live reading with new data came since.
+    recalled: bool,
 }
 
 /// A reading with new data.
@@ -123,6 +121,7 @@ impl Memory {
             since: None,
             collected: Collected::new(policy.baseline_window, shares),
             slow: policy.timed().map(Slow::new).collect(),
+            recalled: false,
         }
     }
 
@@ -135,9 +134,23 @@ impl Memory {
         self.slow.iter_mut().for_each(Slow::clear);
     }
 
+    /// It was filled from the past: until a live reading with new data comes, nothing fires and no clock is shown.
+    pub(super) const fn recall(&mut self) {
+        self.recalled = true;
+    }
+
+    /// Whether nothing live came since it was filled from the past.
+    pub(super) const fn recalled(&self) -> bool {
+        self.recalled
+    }
+
+    const fn told(&self, clock: Clock) -> Duration {
+        if self.recalled { Duration::ZERO } else { clock.total() }
+    }
+
     /// How long it was healthy and rolled out without a breach, in readings with new data. Unknown stops the clock.
     pub const fn healthy_for(&self) -> Duration {
-        self.healthy.total()
+        self.told(self.healthy)
     }
 
     /// Requests answered since `since`; nothing where no signal counts them.
@@ -150,7 +163,7 @@ impl Memory {
         self.holds
             .iter()
             .find(|hold| hold.name == trigger)
-            .map(|hold| hold.quiet.total())
+            .map(|hold| self.told(hold.quiet))
     }
 
     /// How long each hard fact has not held.
@@ -161,7 +174,7 @@ impl Memory {
 
     /// How long no trigger and no hard fact held, in readings with new data. Unknown stops the clock.
     pub const fn all_quiet_for(&self) -> Duration {
-        self.all_quiet.total()
+        self.told(self.all_quiet)
     }
 
     /// Every signal's number in the healthy time collected so far: at least five minutes and 100 requests, or nothing.
@@ -256,6 +269,7 @@ impl Memory {
             return None;
         }
         self.last = Some(reading.at);
+        self.recalled &= !newer;
         if reading.at < since {
             self.latest.fill(Latest::Unknown(Because::BeforeChange));
             return None;

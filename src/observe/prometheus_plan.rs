@@ -6,7 +6,7 @@ use super::{
     answer::Failure,
     prometheus_batch::Numbers,
     prometheus_rules::Rules,
-    query::{Births, Form, Moment, Names, Values, quoted, selected, suffixed},
+    query::{Births, Form, Moment, Names, Values, quoted, suffixed},
 };
 use crate::{
     judge::policy::{BY, MATCH, Policy, Source},
@@ -180,9 +180,23 @@ impl Plan {
 
     /// This guard's share of the answers.
     pub fn read(&self, answers: &Answers) -> Found {
+        let mut found = self.read_from(|form| {
+            let (names, values) = self.row(form);
+            let numbers = answers.get(&(form.clone(), names))?;
+            Some(numbers.get(&values).cloned())
+        });
+        if !found.again {
+            self.add_buckets(&mut found.signals, answers);
+        }
+        found
+    }
+
+    /// The same, from answers that are kept in some other way: a query that was not asked has none, one without a row has
+    /// an empty one.
+    pub fn read_from(&self, answer: impl Fn(&Form) -> Option<Option<Result<f64, Failure>>>) -> Found {
         let mut again = false;
         let mut number = |form: &Form, counts: bool| {
-            let found = self.number(answers, form);
+            let found = finite(answer(form));
             again |= counts && matches!(found, Err(Because::NoAnswer(_)));
             found
         };
@@ -231,8 +245,6 @@ impl Plan {
         };
         if again {
             unknown_until_counted(&mut signals);
-        } else {
-            self.add_buckets(&mut signals, answers);
         }
         Found { signals, newest, again }
     }
@@ -263,17 +275,6 @@ impl Plan {
         }
     }
 
-    fn number(&self, answers: &Answers, form: &Form) -> Result<Option<f64>, Because> {
-        let (names, values) = self.row(form);
-        match answers.get(&(form.clone(), names)).map(|numbers| numbers.get(&values)) {
-            None => Err(Because::NoAnswer("it was not asked".into())),
-            Some(None) => Ok(None),
-            Some(Some(Ok(number))) if number.is_finite() => Ok(Some(*number)),
-            Some(Some(Ok(_))) => Err(Because::NotANumber),
-            Some(Some(Err(failure))) => Err(Failure::clone(failure).into()),
-        }
-    }
-
     /// Under which names and values a query's answer has this guard's number.
     pub fn row(&self, form: &Form) -> (Names, Values) {
         match form {
@@ -290,6 +291,16 @@ impl Plan {
     }
 }
 
+fn finite(answer: Option<Option<Result<f64, Failure>>>) -> Result<Option<f64>, Because> {
+    match answer {
+        None => Err(Because::NoAnswer("it was not asked".into())),
+        Some(None) => Ok(None),
+        Some(Some(Ok(number))) if number.is_finite() => Ok(Some(number)),
+        Some(Some(Ok(_))) => Err(Because::NotANumber),
+        Some(Some(Err(failure))) => Err(failure.into()),
+    }
+}
+
 /// The selector whose newest sample tells how old a guard's numbers are: the first that counts all requests.
 pub fn heartbeat(policy: &Policy) -> Option<String> {
     policy.signals.iter().find_map(|signal| match &signal.source {
@@ -301,7 +312,7 @@ pub fn heartbeat(policy: &Policy) -> Option<String> {
 }
 
 /// The query of a gauge: of one guard, or of all together.
-fn gauge(query: &str) -> Form {
+pub(super) fn gauge(query: &str) -> Form {
     let query = query.to_owned();
     if query.contains(MATCH) {
         Form::Shared { query }
@@ -311,7 +322,7 @@ fn gauge(query: &str) -> Form {
 }
 
 /// The query for the alerts that fire with these labels.
-fn firing(labels: &BTreeMap<String, String>) -> Form {
+pub(super) fn firing(labels: &BTreeMap<String, String>) -> Form {
     let labels = labels.iter().map(|(name, value)| format!("{name}={}, ", quoted(value)));
     Form::Shared {
         query: format!(
@@ -319,36 +330,6 @@ fn firing(labels: &BTreeMap<String, String>) -> Form {
             labels.collect::<String>()
         ),
     }
-}
-
-/// A query that shows the signal as people would ask for it, over the policy's window. Where it counts, modosu's own queries
-/// are more exact.
-pub fn for_people(policy: &Policy, signal: usize) -> Option<String> {
-    let (names, values): (Names, Values) = policy.matching.clone().into_iter().unzip();
-    let rate = |selector: &str| {
-        let over = policy.window.as_secs().max(1);
-        format!("sum(rate({}[{over}s]))", selected(selector, &names, &values))
-    };
-    Some(match &policy.signals.get(signal)?.source {
-        Source::Bad { bad: part, total } | Source::Good { good: part, total } => {
-            format!("{} / {}", rate(part), rate(total))
-        }
-        Source::Complement { of } if *of != signal => format!("1 - {}", for_people(policy, *of)?),
-        Source::Complement { .. } => return None,
-        Source::Rate { counter } => rate(counter),
-        Source::Quantile { histogram, q, scale } => {
-            let (q, over) = (q.to_string(), policy.window);
-            let histogram = histogram.clone();
-            let text = Form::Quantile { histogram, q, over }.text(&names, [&values]);
-            if scale.total_cmp(&1.0).is_eq() {
-                text
-            } else {
-                format!("({text}) * {scale}")
-            }
-        }
-        Source::Gauge { query } => gauge(query).text(&names, [&values]),
-        Source::Alerts { labels } => firing(labels).text(&names, [&values]),
-    })
 }
 
 /// A counter of bad requests that does not exist is zero where there is a total; without total nothing is known.

@@ -12,7 +12,7 @@ use crate::{
     },
     judge::{Context, Overall, Verdict, judge},
     model::reading::Reading,
-    observe::{prometheus_plan::for_people, seen::Seen},
+    observe::{for_people::for_people, seen::Seen},
 };
 
 impl Guarded {
@@ -50,7 +50,7 @@ impl Guarded {
         rules.policy.timed().next().is_some() && watched()
     }
 
-    fn windows_begin(&self, now: Timestamp) -> Timestamp {
+    pub(super) fn windows_begin(&self, now: Timestamp) -> Timestamp {
         windows_begin(&self.record, self.case.as_ref().map(|case| &case.status), now)
     }
 

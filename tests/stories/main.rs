@@ -15,10 +15,12 @@ mod outages;
 mod races;
 mod releases;
 mod stage;
+mod starts;
 mod stuck;
 mod together;
 mod triggers;
 mod trust;
+mod worse;
 
 /// One story, two tests: `embedded::name` and `real::name`.
 #[macro_export]

@@ -1,4 +1,4 @@
-//! Pure. How long something has been so, counted in readings.
+//! Pure. How long something has been so, counted between readings with new data.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -6,7 +6,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::judge::history::between;
+use super::history::between;
+
+/// Adds up the time between one reading and the next while something is so at both.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clock {
+    total: Duration,
+    last: Option<Timestamp>,
+}
 
 /// How one trigger stands, counted in readings with new data.
 #[derive(Clone, Debug, Default)]
@@ -18,13 +25,6 @@ pub struct Hold {
     /// Requests answered while it held.
     pub requests: f64,
     pub quiet: Clock,
-}
-
-/// Adds up the time between one reading and the next while something is so at both.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Clock {
-    total: Duration,
-    last: Option<Timestamp>,
 }
 
 impl Clock {
