@@ -15,9 +15,8 @@ async fn a_day_was_counted(stage: &Stage) {
     let counts =
         json!({"requests": 4_320_000.0, "bad": 4320.0, "dispersion": 1.2, "perStep": 3000.0, "seconds": 86_400.0});
     let patch = json!({"status": {"baseline": {"counts": {"error_rate": counts}}}});
-    let guards = stage.api("modosu.dev/v1alpha1", "Guard");
-    let patched = guards.patch_status("orders", &PatchParams::default(), &Patch::Merge(patch));
-    patched.await.unwrap();
+    let (guards, how) = (stage.api("modosu.dev/v1alpha1", "Guard"), PatchParams::default());
+    guards.patch_status("orders", &how, &Patch::Merge(patch)).await.unwrap();
 }
 
 story!(a_few_more_errors_than_before);
