@@ -73,6 +73,7 @@ impl Guard {
                     proven: false,
                     change: true,
                     images: images.clone(),
+                    rolling_since: None,
                     held_before: Vec::new(),
                 }),
                 baseline: Some(Baseline {
@@ -120,6 +121,7 @@ impl Guard {
             baseline: self.memory.baseline(&self.policy),
             counts: self.memory.counts(&self.policy),
             verified: true,
+            harm: None,
             blind: Duration::ZERO,
         };
         decide(&Input {

@@ -19,6 +19,8 @@ pub mod clock;
 mod collected;
 /// The condition language: text to a checked tree, a tree to three-valued truth.
 pub mod condition;
+/// Requests that failed since the first bad reading.
+mod harm;
 /// Past counts of one guard, bounded.
 pub mod history;
 /// What the judge remembers of one guard between turns.
@@ -330,6 +332,9 @@ fn overall(triggers: &[TriggerVerdict], signals: &[SignalShown], facts: bool, vi
 
 /// The clocks, and the baseline of what is healthy.
 fn keep_time(memory: &mut Memory, fresh: Option<Fresh>, word: Word, context: &Context<'_>) {
+    if let Some(fresh) = fresh {
+        memory.tally(fresh, word == Word::Breached);
+    }
     match (word, fresh) {
         (Word::Breached, _) => {
             memory.healthy.reset();

@@ -1,14 +1,15 @@
 //! Pure. Entering a state, and what healthy time makes of it: proven, with a baseline.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{Act, Case, Happened, Input, Step, between, happened::named};
 use crate::{
     judge::{Status, policy::Policy},
     model::{
-        guard::{Action, BadState, Baseline, Current, GuardStatus},
+        guard::{Action, BadState, Baseline, Current, GuardStatus, RolledOut},
         incident::{IncidentState, IncidentStatus},
+        units::Length,
     },
 };
 
@@ -48,6 +49,9 @@ pub fn enter(input: &Input, step: &mut Step) -> bool {
         }
     });
     arrive(input, step, held);
+    if let Some(current) = step.record.current.as_mut() {
+        current.rolling_since = input.seen.rolled_out.is_err().then_some(input.now);
+    }
     true
 }
 
@@ -76,6 +80,7 @@ fn arrive(input: &Input, step: &mut Step, held_before: Vec<String>) {
         proven: known,
         change: !known,
         images: input.seen.images.clone(),
+        rolling_since: None,
         held_before: if known { Vec::new() } else { held_before },
     });
     step.actions.push(Act::Begin { since: input.now });
@@ -155,6 +160,8 @@ pub fn mark_bad(
     }
 }
 
+/// What takes longer waited for somebody.
+const LONGEST_ROLL_OUT: Duration = Duration::from_secs(30 * 60);
 /// So many bad states are remembered, so that a status stays small.
 const KEPT_BAD: usize = 50;
 
@@ -200,6 +207,19 @@ pub fn settle(input: &Input, step: &mut Step) {
     current
         .held_before
         .retain(|name| input.clocks.quiet_by.get(name).is_none_or(|quiet| *quiet < hold));
+    let complete = current.rolling_since.filter(|_| input.seen.rolled_out.is_ok());
+    if let Some(began) = complete {
+        current.rolling_since = None;
+        let took = between(began, input.now);
+        // One that somebody paused says nothing of the next.
+        if took <= LONGEST_ROLL_OUT {
+            step.record.roll_out = Some(RolledOut {
+                hash: current.hash.clone(),
+                at: input.now,
+                took: Length(Duration::from_secs(took.as_secs().max(1))),
+            });
+        }
+    }
     let snapshot = input.proven.iter().find(|state| state.hash == current.hash);
     let stale = snapshot.filter(|state| state.last_running < current.since);
     step.actions.extend(stale.map(|state| Act::Touch {

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use super::{
     clock::{Clock, Hold},
     collected::Collected,
+    harm::Tally,
     history::{Cell, History, between},
     metered::{Counted, Metered},
     policy::{Policy, Source},
@@ -56,6 +57,9 @@ pub struct Memory {
     collected: Collected,
     /// Of each quantile that a condition calls `worse`.
     pub(super) slow: Vec<Slow>,
+    /// The column of the first share, and what failed of it.
+    pub(super) share: Option<usize>,
+    pub(super) tally: Tally,
     /// What is remembered was read from the past; no live reading with new data came since.
     recalled: bool,
 }
@@ -89,6 +93,7 @@ impl Memory {
         };
         let requests = column(|source| matches!(source, Source::Bad { .. } | Source::Good { .. }))
             .or_else(|| column(|source| matches!(source, Source::Rate { .. })));
+        let share = column(|source| matches!(source, Source::Bad { .. } | Source::Good { .. }));
         let shares = places.iter().enumerate().filter_map(|(signal, place)| match place {
             Place::Share { column, of, .. } if *of == signal => Some(*column),
             Place::Share { .. } | Place::Rate { .. } | Place::Value => None,
@@ -121,6 +126,8 @@ impl Memory {
             since: None,
             collected: Collected::new(policy.baseline_window, shares),
             slow: policy.timed().map(Slow::new).collect(),
+            share,
+            tally: Tally::default(),
             recalled: false,
         }
     }
@@ -256,6 +263,7 @@ impl Memory {
         self.meters.iter_mut().for_each(Metered::begin);
         self.slow.iter_mut().for_each(Slow::begin);
         self.answered = 0.0;
+        self.tally = Tally::default();
     }
 
     /// Takes a reading in; what it is to the clocks, where it has new data.

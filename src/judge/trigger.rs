@@ -208,7 +208,7 @@ impl Asked<'_> {
         let held = hold.held.total();
         match self.why_not(truths, hold, leaves) {
             None => {
-                let evidence = evidence(self.rule, leaves, &self.view, held, since);
+                let evidence = evidence(self.rule, leaves, &self.view, hold, since);
                 (
                     self.verdict(Status::Firing { since }, hold, evidence.sentence.clone()),
                     Some(evidence),
