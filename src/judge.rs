@@ -37,6 +37,8 @@ pub mod policy;
 pub mod share;
 /// Old and new pods, side by side.
 pub mod sides;
+/// Slow requests, by a histogram's buckets.
+mod slow;
 #[cfg(test)]
 mod tests;
 /// Traffic that is gone.
@@ -179,6 +181,7 @@ fn view<'a>(policy: &'a Policy, memory: &'a Memory, context: &Context<'_>) -> Vi
         memory,
         spread: &memory.spread,
         meters: &memory.meters,
+        slow: &memory.slow,
         watched: watched(policy, context),
         since: context.since,
     }

@@ -8,6 +8,8 @@ pub mod aside;
 pub mod cache;
 /// The cluster as watches show it.
 pub mod cluster;
+/// Queries as people would ask them.
+pub mod for_people;
 /// The cluster's objects, trimmed to what modosu judges by.
 pub mod objects;
 /// What past turns would have read.

@@ -101,6 +101,9 @@ impl Daemon {
             .iter()
             .filter_map(|(key, guarded)| Some((key.clone(), guarded.policy()?)))
             .collect();
+        let now = self.clock.now();
+        let closely = self.guards.iter().filter(|(_, guarded)| guarded.weighs_latency(now));
+        self.poller.look_closely(closely.map(|(key, _)| key.clone()).collect());
         let polled = self.poller.turn(&policies, self.clock.now()).await;
         let outcome = if polled.health.state == State::Up {
             "ok"

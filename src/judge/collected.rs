@@ -15,7 +15,7 @@ use std::{
 /// Counts over a day.
 mod hours;
 
-use hours::Hours;
+pub use hours::Hours;
 
 use super::{history::Cell, policy::Policy, share::Count, view::Place, words};
 use crate::model::guard::BaselineCounts;

@@ -3,7 +3,7 @@
 //! ```text
 //! condition  = condition "or" condition | condition "and" condition | "not" condition
 //!            | "(" condition ")" | number relation number
-//!            | "worse" "(" signal ")"                  the evidence meter says so: of a ratio, since the change
+//!            | "worse" "(" signal ")"                  the evidence meter says so: of a ratio or latency, since the change
 //! relation   = "<" | "<=" | ">" | ">="                 (they do not chain; == and != are refused with advice)
 //! number     = number ("+" | "-" | "*" | "/") number | "-" number | "(" number ")"
 //!            | literal | signal | "baseline" | call

@@ -12,12 +12,12 @@ use jiff::Timestamp;
 use super::{
     clock::{Clock, Hold},
     collected::Collected,
-    condition::Condition,
     harm::Tally,
     history::{Cell, History, between},
-    metered::Metered,
+    metered::{Counted, Metered},
     policy::{Policy, Reference, Source},
     share::Count,
+    slow::Slow,
     traffic::Traffic,
     view::{Latest, Leaf, Place, begin, places},
     words,
@@ -58,6 +58,8 @@ pub struct Memory {
     last: Option<Timestamp>,
     since: Option<Timestamp>,
     collected: Collected,
+    /// Of each quantile that a condition calls `worse`.
+    pub(super) slow: Vec<Slow>,
     /// The column of the first share, and what failed of it.
     pub(super) share: Option<usize>,
     pub(super) tally: Tally,
@@ -128,6 +130,7 @@ impl Memory {
             last: None,
             since: None,
             collected: Collected::new(policy.baseline_window, shares),
+            slow: policy.timed().map(Slow::new).collect(),
             share,
             tally: Tally::default(),
             recalled: false,
@@ -141,6 +144,7 @@ impl Memory {
     pub fn begin(&mut self, since: Timestamp) {
         self.restart(since);
         self.collected.clear();
+        self.slow.iter_mut().for_each(Slow::clear);
     }
 
     /// It was filled from the past: until a live reading with new data comes, nothing fires and no clock is shown.
@@ -191,9 +195,17 @@ impl Memory {
         self.collected.numbers(policy, &self.places, self.requests)
     }
 
-    /// What every ratio was counted from in the healthy time so far, at most a day of it.
+    /// What every ratio was counted from in the healthy time so far, at most a day of it; and, where latencies are weighed, how
+    /// many requests were slower than the smallest bucket that holds the quantile.
     pub fn counts(&self, policy: &Policy) -> BTreeMap<String, BaselineCounts> {
-        self.collected.counts(policy, &self.places)
+        let mut counts = self.collected.counts(policy, &self.places);
+        let numbers = self.baseline(policy).unwrap_or_default();
+        for slow in &self.slow {
+            let name = policy.signals.get(slow.signal).map(|signal| signal.name.clone());
+            let counted = name.as_ref().and_then(|name| slow.counts(*numbers.get(name)?));
+            counts.extend(name.zip(counted));
+        }
+        counts
     }
 
     /// The baseline by the signals' places, and the meters against it.
@@ -222,8 +234,15 @@ impl Memory {
     /// The newest reading, for the meters; those of a change that is no longer watched rest, but for what they say already.
     pub(super) fn weigh(&mut self, watched: bool) {
         for metered in &mut self.meters {
-            if watched || metered.tripped() {
-                metered.weigh(self.history.last(metered.column));
+            if !watched && !metered.tripped() {
+                continue;
+            }
+            match metered.counted {
+                Counted::Column(column) => metered.weigh(self.history.last(column).count),
+                Counted::Slow => {
+                    let slow = self.slow.iter().find(|slow| slow.signal == metered.signal);
+                    metered.weigh_slow(slow);
+                }
             }
         }
     }
@@ -272,6 +291,7 @@ impl Memory {
         self.healthy.reset();
         self.all_quiet.reset();
         self.meters.iter_mut().for_each(Metered::begin);
+        self.slow.iter_mut().for_each(Slow::begin);
         self.answered = 0.0;
         self.tally = Tally::default();
     }
@@ -298,6 +318,9 @@ impl Memory {
         let counts = begin(reading.at, reading.span) >= since;
         if counts {
             self.count(reading, newer);
+            for slow in &mut self.slow {
+                slow.take(reading.signals.get(slow.signal), newer);
+            }
         }
         let counted = (counts && newer).then(|| self.history.newest_length());
         let requests = self
@@ -339,25 +362,26 @@ impl Memory {
             Latest::Value { .. } | Latest::Counted | Latest::Unknown(_) => None,
         });
         self.collected.add(length, self.history.last_cells(), values);
+        self.slow.iter_mut().for_each(|slow| slow.collect(length));
     }
 }
 
 fn meters(policy: &Policy, places: &[Place]) -> Vec<Metered> {
-    let rules = policy.triggers.iter().map(|rule| &rule.condition);
-    let mut named: Vec<usize> = rules.chain(&policy.verify).flat_map(Condition::metered).collect();
-    named.sort_unstable();
-    named.dedup();
-    let counted = named.into_iter().filter_map(|signal| match places.get(signal)? {
-        Place::Share { column, of, .. } => Some(Metered::new(signal, *of, *column)),
-        Place::Rate { .. } | Place::Value => None,
-    });
+    let counted = policy
+        .metered()
+        .into_iter()
+        .filter_map(|signal| match places.get(signal)? {
+            Place::Share { column, of, .. } => Some(Metered::new(signal, *of, Counted::Column(*column))),
+            Place::Value => Some(Metered::new(signal, signal, Counted::Slow)),
+            Place::Rate { .. } => None,
+        });
     counted.collect()
 }
 
 fn note(latest: &mut Latest, place: Place, measured: &Measured, at: Timestamp, newer: bool) {
     *latest = match (place, measured) {
         (_, Measured::Unknown(because)) => Latest::Unknown(because.clone()),
-        (Place::Value, Measured::Value { value, over }) if value.is_finite() => {
+        (Place::Value, Measured::Value { value, over } | Measured::Timed { value, over, .. }) if value.is_finite() => {
             // Without new data a quantile only forgets: the value stays as it was.
             if !newer && matches!(latest, Latest::Value { .. }) {
                 return;
@@ -369,7 +393,7 @@ fn note(latest: &mut Latest, place: Place, measured: &Measured, at: Timestamp, n
         }
         (Place::Share { .. }, Measured::Counts { bad, total }) if is_count(*bad) && is_count(*total) => Latest::Counted,
         (Place::Rate { .. }, Measured::Events(events)) if is_count(*events) => Latest::Counted,
-        (_, Measured::Value { .. } | Measured::Counts { .. } | Measured::Events(_)) => {
+        (_, Measured::Value { .. } | Measured::Timed { .. } | Measured::Counts { .. } | Measured::Events(_)) => {
             Latest::Unknown(Because::NotANumber)
         }
     };
@@ -383,7 +407,7 @@ fn cell(measured: &Measured, seconds: f64) -> Cell {
     let (some, all) = match measured {
         Measured::Counts { bad, total } => (bad.min(*total), *total),
         Measured::Events(events) => (0.0, *events),
-        Measured::Value { .. } | Measured::Unknown(_) => return Cell::default(),
+        Measured::Value { .. } | Measured::Timed { .. } | Measured::Unknown(_) => return Cell::default(),
     };
     if is_count(some) && is_count(all) {
         Cell {

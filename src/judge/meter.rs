@@ -23,6 +23,16 @@
 //! is a supermartingale that begins at 1, so that the chance that it *ever* reaches 1/α is at most α (Ville), however often
 //! it is looked at. The cap only lowers S.
 //!
+//! What turns bad only after hours would have to make up for hours of good readings first. So a tenth of the stake is kept for
+//! later beginnings ([`Meter::beginning_late`]): 0.1/(j (j + 1)) for one right before reading j,
+//!
+//! ```text
+//! e^S = (1/6) Σ_k ( 0.9 exp Σ_{i ≥ 1} LLR_k,i + Σ_{j ≤ n} 0.1/(j (j + 1)) exp Σ_{i ≥ j} LLR_k,i ) + 0.1/(n + 1)
+//! ```
+//!
+//! which is a mean of such supermartingales and holds the same promise. It costs ln(1/0.9) at the beginning, and
+//! ln(10 j (j + 1)) later: with the cap, a few readings instead of as long as it was healthy.
+//!
 //! A reading costs one pass over the grid and no allocation.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -49,6 +59,8 @@ const MARGIN: f64 = 1.2;
 const ERROR: f64 = 0.01;
 /// More correlation within a step than this is not believed.
 const MOST_CORRELATED: f64 = 0.5;
+/// The share of the stake that is kept for later beginnings.
+const KEPT: f64 = 0.1;
 /// Three readings at the cap are enough, however they were rounded.
 const ROUNDING: f64 = 1e-9;
 /// As many readings as must agree at least.
@@ -75,6 +87,9 @@ pub struct Meter {
     cap: f64,
     trips_at: f64,
     sums: [f64; GRID.len()],
+    /// The share of the stake that begins later, and the logarithm of what it has become, by alternative.
+    kept: f64,
+    late: [f64; GRID.len()],
     read: Read,
 }
 
@@ -126,6 +141,8 @@ impl Meter {
             cap: trips_at / READINGS,
             trips_at,
             sums: [0.0; GRID.len()],
+            kept: 0.0,
+            late: [f64::NEG_INFINITY; GRID.len()],
             read: Read::default(),
         }
     }
@@ -137,9 +154,17 @@ impl Meter {
         self
     }
 
+    /// The same, ready for what turns bad later.
+    #[must_use]
+    pub const fn beginning_late(mut self) -> Self {
+        self.kept = KEPT;
+        self
+    }
+
     /// Forgets what it read.
     pub fn begin(&mut self) {
         self.sums = [0.0; GRID.len()];
+        self.late = [f64::NEG_INFINITY; GRID.len()];
         self.read = Read::default();
     }
 
@@ -151,10 +176,16 @@ impl Meter {
         let (bad, good) = (bad.min(all), (all - bad).max(0.0));
         let tolerable = self.null.weigh(bad, good);
         let mut loudest = f64::NEG_INFINITY;
-        for (sum, law) in self.sums.iter_mut().zip(&self.laws) {
+        let reading = f64::from(self.read.readings) + 1.0;
+        let begins = self.kept / (reading * (reading + 1.0));
+        for ((sum, late), law) in self.sums.iter_mut().zip(&mut self.late).zip(&self.laws) {
             let ratio = law.weigh(bad, good) - tolerable;
             loudest = loudest.max(ratio);
             *sum += ratio.min(self.cap);
+            if begins > 0.0 {
+                let most = late.max(0.0);
+                *late = most + ((*late - most).exp() + begins * (-most).exp()).ln() + ratio.min(self.cap);
+            }
         }
         let read = &mut self.read;
         if read.readings == 0 || loudest > read.loudest {
@@ -167,15 +198,24 @@ impl Meter {
 
     /// S: the logarithm of the odds that the share exceeds what is tolerated.
     pub fn log_odds(&self) -> f64 {
-        let most = self.sums.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let sum: f64 = self.sums.iter().map(|sum| (sum - most).exp()).sum();
-        most + (sum / ALTERNATIVES).ln()
+        let all = self.sums.iter().chain(&self.late).copied();
+        let least = if self.kept > 0.0 { 0.0 } else { f64::NEG_INFINITY };
+        let most = all.fold(least, f64::max);
+        let mean = |logs: &[f64]| logs.iter().map(|log| (log - most).exp()).sum::<f64>() / ALTERNATIVES;
+        let early = mean(&self.sums);
+        if self.kept <= 0.0 {
+            return most + early.ln();
+        }
+        let begun = (1.0 - self.kept) * early + mean(&self.late);
+        let waiting = self.kept / (f64::from(self.read.readings) + 1.0) * (-most).exp();
+        most + (begun + waiting).ln()
     }
 
     /// Whether it is worse.
     pub fn tripped(&self) -> bool {
-        // The mean is never more than the largest.
-        let possible = self.sums.iter().any(|sum| *sum >= self.trips_at - ROUNDING);
+        // e^S is never more than the largest of each kind, together.
+        let enough = self.trips_at - 1.0;
+        let possible = self.sums.iter().chain(&self.late).any(|sum| *sum >= enough);
         possible && self.log_odds() >= self.trips_at - ROUNDING
     }
 

@@ -11,9 +11,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    history::Cell,
     meter::{BaseRate, Meter},
     policy::{Policy, Signal},
+    share::Count,
+    slow::Slow,
     words,
 };
 use crate::model::guard::{Baseline, BaselineCounts};
@@ -27,12 +28,22 @@ pub struct Metered {
     pub signal: usize,
     /// The ratio that it is counted as: itself, or what it is the complement of.
     of: usize,
-    /// The history's column with its counts.
-    pub column: usize,
+    pub counted: Counted,
     /// Without a meter: why.
     meter: Result<Meter, NoMeter>,
     /// When the baseline was taken that it weighs against.
     against: Option<Timestamp>,
+    /// Slower than this is bad, of a latency.
+    pub slower_than: Option<f64>,
+}
+
+/// Where a meter's counts come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// A history's column.
+    Column(usize),
+    /// The signal's [`Slow`].
+    Slow,
 }
 
 /// Why a signal has no meter.
@@ -42,6 +53,8 @@ pub enum NoMeter {
     Off,
     /// The baseline has no counts of it.
     NotCounted,
+    /// The histogram has no longer the bucket that was counted before.
+    OtherBuckets,
     /// Its counts cover only this much healthy time.
     TooShort(Duration),
     /// It is bad so often that nothing could be much worse.
@@ -61,13 +74,14 @@ impl From<BaselineCounts> for BaseRate {
 
 impl Metered {
     /// A meter without a past.
-    pub const fn new(signal: usize, of: usize, column: usize) -> Self {
+    pub const fn new(signal: usize, of: usize, counted: Counted) -> Self {
         Self {
             signal,
             of,
-            column,
+            counted,
             meter: Err(NoMeter::NotCounted),
             against: None,
+            slower_than: None,
         }
     }
 
@@ -87,13 +101,29 @@ impl Metered {
         self.against = taken;
         let named = policy.signals.get(self.of);
         let counts = baseline.zip(named).and_then(|(b, signal)| b.counts.get(&signal.name));
-        self.meter = made(policy, counts.copied());
+        let counts = counts
+            .copied()
+            .filter(|counts| counts.slower_than.is_some() == (self.counted == Counted::Slow));
+        self.slower_than = counts.and_then(|counts| counts.slower_than);
+        self.meter = made(policy, counts);
     }
 
     /// One disjoint reading.
-    pub fn weigh(&mut self, cell: Cell) {
+    pub fn weigh(&mut self, count: Count) {
         if let Ok(meter) = &mut self.meter {
-            meter.add(cell.count.some, cell.count.all);
+            meter.add(count.some, count.all);
+        }
+    }
+
+    /// One disjoint reading's buckets. Without a bucket of the bound that it was counted by before, there is nothing to weigh.
+    pub fn weigh_slow(&mut self, slow: Option<&Slow>) {
+        let Some((slow, bound)) = slow.zip(self.slower_than) else {
+            return;
+        };
+        if slow.lacks(bound) {
+            self.meter = Err(NoMeter::OtherBuckets);
+        } else if let Some(count) = slow.newest(bound) {
+            self.weigh(count);
         }
     }
 
@@ -119,7 +149,8 @@ fn made(policy: &Policy, counts: Option<BaselineCounts>) -> Result<Meter, NoMete
         return Err(NoMeter::TooShort(covered));
     }
     let share = counts.bad / counts.requests;
-    Meter::new(counts.into(), evidence.alpha, evidence.floor).ok_or(NoMeter::Hopeless { share })
+    let meter = Meter::new(counts.into(), evidence.alpha, evidence.floor);
+    meter.map(Meter::beginning_late).ok_or(NoMeter::Hopeless { share })
 }
 
 impl NoMeter {
@@ -134,6 +165,7 @@ impl NoMeter {
         match self {
             Self::Off => "`evidence` is switched off for this guard".to_owned(),
             Self::NotCounted => format!("the baseline has no counts of {name}"),
+            Self::OtherBuckets => format!("{name} has other buckets than before the change"),
             Self::TooShort(covered) => format!(
                 "{name} was counted for {} of healthy time, an hour is needed",
                 words::length(covered)

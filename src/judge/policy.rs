@@ -147,6 +147,24 @@ impl Policy {
         compile::compile(namespace, spec, presets, schemes)
     }
 
+    /// The signals that conditions call `worse`, in order.
+    pub fn metered(&self) -> Vec<usize> {
+        let rules = self.triggers.iter().map(|rule| &rule.condition);
+        let mut named: Vec<usize> = rules.chain(&self.verify).flat_map(Condition::metered).collect();
+        named.sort_unstable();
+        named.dedup();
+        named
+    }
+
+    /// Those of them whose requests are counted by a histogram's buckets.
+    pub fn timed(&self) -> impl Iterator<Item = usize> {
+        let quantile = |signal: &usize| {
+            let source = self.signals.get(*signal).map(|signal| &signal.source);
+            matches!(source, Some(Source::Quantile { .. }))
+        };
+        self.metered().into_iter().filter(quantile)
+    }
+
     /// The place of the signal of that name.
     pub fn signal(&self, name: &str) -> Option<usize> {
         self.signals.iter().position(|signal| signal.name == name)

@@ -190,7 +190,7 @@ pub fn evidence(rule: &Rule, leaves: &[Leaf], view: &View<'_>, hold: &Hold, sinc
         query: None,
         requests: leaf.and_then(|l| l.count).map(|count| words::whole(count.all)),
         odds: odds.map(Odds::to_one),
-        tolerated: odds.and(leaf).and_then(|leaf| leaf.limit),
+        tolerated: odds.map(|odds| odds.tolerated),
         readings: Some(odds.map_or(hold.readings, |odds| odds.read.readings)),
     }
 }
@@ -226,13 +226,15 @@ pub fn of(count: Count) -> String {
 }
 
 /// `10,000 : 1 that errors exceed 0.6 %; the largest poll gave 31 %`.
-fn weighed(odds: Odds, tolerated: f64) -> String {
+fn weighed(odds: Odds, unit: Dimension) -> String {
     let share = |share: f64| words::number(share, Dimension::Of(Unit::Ratio));
-    let (tolerated, largest) = (share(tolerated), share(odds.read.largest));
-    format!(
-        "{} that errors exceed {tolerated}; the largest poll gave {largest}",
-        words::odds(odds.to_one())
-    )
+    let (tolerated, largest) = (share(odds.tolerated), share(odds.read.largest));
+    let what = odds.slower_than.map_or_else(
+        || "errors".to_owned(),
+        |bound| format!("requests slower than {}", words::number(bound, unit)),
+    );
+    let to_one = words::odds(odds.to_one());
+    format!("{to_one} that {what} exceed {tolerated}; the largest poll gave {largest}")
 }
 
 #[derive(Clone, Copy)]
@@ -266,11 +268,10 @@ impl Place {
             return String::new();
         };
         if let Some(odds) = leaf.odds {
-            return weighed(odds, leaf.limit.unwrap_or_default());
+            return weighed(odds, comparison.unit);
         }
         if comparison.worse {
-            let tolerated = words::number(leaf.limit.unwrap_or_default(), Dimension::Of(Unit::Ratio));
-            return format!("nothing says that errors exceed {tolerated}");
+            return format!("no {}", comparison.said);
         }
         let relation = comparison.single.map_or(comparison.relation, |single| single.relation);
         let (value, limit) = words::pair(

@@ -2,6 +2,11 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+/// What evidence meters say.
+mod weighed;
+
+pub use weighed::Odds;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,10 +15,10 @@ use super::{
     condition::{Comparison, Dimension, Missing, Number, Relation, Single, Truth},
     history::History,
     memory::Memory,
-    meter::{Meter, Read},
-    metered::{Metered, NoMeter},
+    metered::Metered,
     policy::{Policy, Signal, Source},
     share::Count,
+    slow::Slow,
     words,
 };
 use crate::model::reading::Because;
@@ -49,6 +54,7 @@ pub struct View<'a> {
     /// How bursty each signal's counts were when healthy.
     pub spread: &'a [f64],
     pub meters: &'a [Metered],
+    pub slow: &'a [Slow],
     /// What is seen may still be put down to the change.
     pub watched: bool,
     pub since: Timestamp,
@@ -73,21 +79,6 @@ pub struct Leaf {
     pub count: Option<Count>,
     /// What the evidence meter says, where it has tripped.
     pub odds: Option<Odds>,
-}
-
-/// What an evidence meter says.
-#[derive(Clone, Copy, Debug)]
-pub struct Odds {
-    /// The logarithm of so many to one.
-    pub log: f64,
-    pub read: Read,
-}
-
-impl Odds {
-    /// So many to one, at most 1e12.
-    pub fn to_one(self) -> f64 {
-        self.log.exp().min(1e12)
-    }
 }
 
 impl Leaf {
@@ -209,7 +200,13 @@ impl View<'_> {
         let signal = match missing {
             Missing::Baseline(_) => return Because::NoBaseline,
             Missing::NotFinite => return Because::NotANumber,
-            Missing::Signal(signal) => signal,
+            Missing::Counts(signal) if matches!(self.places.get(signal), Some(Place::Value)) => {
+                return match self.latest.get(signal) {
+                    Some(Latest::Unknown(because)) => because.clone(),
+                    Some(_) | None => Because::NoBuckets,
+                };
+            }
+            Missing::Signal(signal) | Missing::Counts(signal) => signal,
         };
         let (told, column) = match self.places.get(signal) {
             Some(Place::Share { column, of, .. }) => (*of, Some(*column)),
@@ -264,64 +261,6 @@ impl View<'_> {
             limit: limit.ok(),
             count: None,
             odds: None,
-        }
-    }
-
-    /// Why `worse` of that signal cannot be asked; nothing where the change is no longer watched.
-    pub fn no_meter(&self, signal: usize) -> Option<NoMeter> {
-        let metered = self.metered(signal).filter(|_| self.watched)?;
-        metered.meter().err()
-    }
-
-    fn metered(&self, signal: usize) -> Option<&Metered> {
-        self.meters.iter().find(|metered| metered.signal == signal)
-    }
-
-    /// `worse(signal)`: surely so or not so, unless nothing is known at present. When the change is no longer watched, it is
-    /// what it was: only an open question stays open.
-    fn weighed(&self, comparison: &Comparison) -> Leaf {
-        let signal = comparison.subject().unwrap_or(usize::MAX);
-        let meter = self.metered(signal).and_then(|metered| metered.meter().ok());
-        let tripped = meter.filter(|meter| meter.tripped());
-        let missing = if tripped.is_none() && !self.watched {
-            None
-        } else if meter.is_none() {
-            Some(Missing::Baseline(signal))
-        } else {
-            let read = meter.is_some_and(|meter| meter.read().readings > 0);
-            Some(Missing::Signal(signal)).filter(|_| !read || !self.counts(signal))
-        };
-        let truth = if missing.is_some() {
-            Truth::Unknown
-        } else {
-            Truth::of(tripped.is_some() == comparison.relation.upward())
-        };
-        let count = meter.map(Meter::read).map(|read| Count {
-            some: read.bad,
-            all: read.all,
-        });
-        Leaf {
-            plain: truth,
-            sure: truth,
-            tested: true,
-            passing: false,
-            quantile: None,
-            missing,
-            value: count.and_then(Count::share),
-            limit: meter.map(Meter::tolerated),
-            count,
-            odds: tripped.map(|meter| Odds {
-                log: meter.log_odds(),
-                read: meter.read(),
-            }),
-        }
-    }
-
-    /// Whether the newest reading counted the signal.
-    fn counts(&self, signal: usize) -> bool {
-        match self.places.get(signal) {
-            Some(Place::Share { of, .. }) => matches!(self.latest.get(*of), Some(Latest::Counted)),
-            Some(Place::Rate { .. } | Place::Value) | None => false,
         }
     }
 

@@ -30,9 +30,22 @@ pub enum Measured {
         value: f64,
         over: Duration,
     },
+    /// A quantile with its histogram: cumulative counts in `(at - span, at]` by upper bound, ascending up to infinity.
+    Timed {
+        value: f64,
+        over: Duration,
+        buckets: Vec<Bucket>,
+    },
     /// A rate: events in `(at - span, at]`.
     Events(f64),
     Unknown(Because),
+}
+
+/// How many were observed up to a bound.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bucket {
+    pub le: f64,
+    pub count: f64,
 }
 
 /// Why a number is not known. Never healthy, never bad.
@@ -60,6 +73,8 @@ pub enum Because {
     BeforeChange,
     /// Nothing was read yet.
     WarmingUp,
+    /// The histogram's buckets, which are asked for while a change is watched, were not counted in this reading.
+    NoBuckets,
     /// The condition needs a baseline that does not exist yet.
     NoBaseline,
 }
@@ -80,6 +95,7 @@ impl Because {
             Self::TooFewRequests { .. } => ("TooFewRequests", "too few requests since the change"),
             Self::BeforeChange => ("BeforeChange", "the window still reaches back before the change"),
             Self::WarmingUp => ("WarmingUp", "nothing was read yet"),
+            Self::NoBuckets => ("NoBuckets", "the histogram's buckets were not counted"),
             Self::NoBaseline => ("NoBaseline", "there is no baseline yet"),
         };
         (reason, words.into())
@@ -113,6 +129,7 @@ impl fmt::Display for Because {
             }
             Self::BeforeChange => f.write_str("the window still reaches back before the change"),
             Self::WarmingUp => f.write_str("nothing was read yet"),
+            Self::NoBuckets => f.write_str("the histogram's buckets were not counted in this reading"),
             Self::NoBaseline => f.write_str("there is no baseline yet"),
         }
     }

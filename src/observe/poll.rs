@@ -51,6 +51,8 @@ pub struct Poller<K> {
     breaker: Breaker,
     /// How far Prometheus' clock is ahead of the daemon's.
     pub(super) ahead: SignedDuration,
+    /// Whose buckets are asked for as well.
+    closely: BTreeSet<K>,
     /// Up to when each guard's counts were read.
     pub(super) marks: BTreeMap<K, Moment>,
     pub(super) learned: Learned<K>,
@@ -78,11 +80,17 @@ impl<K: Ord + Clone> Poller<K> {
             ahead: SignedDuration::ZERO,
             marks: BTreeMap::new(),
             learned: Learned::default(),
+            closely: BTreeSet::new(),
             rules: Rules::default(),
             hints: Hints::default(),
             memories: BTreeMap::new(),
             queries: 0,
         }
+    }
+
+    /// Which guards are under a change whose latencies are weighed: from now on their histograms' buckets are counted, too.
+    pub fn look_closely(&mut self, guards: BTreeSet<K>) {
+        self.closely = guards;
     }
 
     /// Reads all guards once; `now` is on the daemon's clock. Takes no longer than the time-out.
@@ -217,7 +225,13 @@ impl<K: Ord + Clone> Poller<K> {
             on_targets: self.learned.on_targets(policy),
             rules: &self.rules,
         };
-        (Plan::of(policy, terms), over.unwrap_or_default())
+        let plan = Plan::of(policy, terms);
+        let plan = if self.closely.contains(guard) {
+            plan.with_buckets(policy, terms)
+        } else {
+            plan
+        };
+        (plan, over.unwrap_or_default())
     }
 
     pub(super) fn reading(

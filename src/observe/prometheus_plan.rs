@@ -6,11 +6,11 @@ use super::{
     answer::Failure,
     prometheus_batch::Numbers,
     prometheus_rules::Rules,
-    query::{Births, Form, Moment, Names, Values, quoted, selected, suffixed},
+    query::{Births, Form, Moment, Names, Values, quoted, suffixed},
 };
 use crate::{
     judge::policy::{BY, MATCH, Policy, Source},
-    model::reading::{Because, Measured},
+    model::reading::{Because, Bucket, Measured},
 };
 
 /// The answers of a turn, by query.
@@ -24,6 +24,8 @@ pub struct Plan {
     /// The query for the newest sample's time; `None` where all signals are the owner's own queries.
     pub newest: Option<Form>,
     signals: Vec<Ask>,
+    /// Of each latency that is weighed, where a change is watched; and what makes its unit of the bounds.
+    buckets: Vec<(usize, Form, f64)>,
 }
 
 #[derive(Clone, Debug)]
@@ -83,23 +85,27 @@ pub struct Terms<'a> {
     pub rules: &'a Rules,
 }
 
+impl Terms<'_> {
+    /// How long a job must be known, and how a new series is told, of a counter with that total.
+    fn births(&self, total: &str) -> (Duration, Births) {
+        if self.on_targets {
+            (self.settled, Births::Target)
+        } else {
+            (Duration::ZERO, Births::Series { total: total.into() })
+        }
+    }
+}
+
 impl Plan {
     /// Which queries `policy` needs.
     pub fn of(policy: &Policy, terms: Terms<'_>) -> Self {
         let growth = |selector: &str, total: &str| {
+            let (settled, births) = terms.births(total);
             terms.over.map(|over| Form::Growth {
                 selector: selector.into(),
                 over,
-                settled: if terms.on_targets {
-                    terms.settled
-                } else {
-                    Duration::ZERO
-                },
-                births: if terms.on_targets {
-                    Births::Target
-                } else {
-                    Births::Series { total: total.into() }
-                },
+                settled,
+                births,
             })
         };
         let ask = |source: &Source| match source {
@@ -140,7 +146,28 @@ impl Plan {
             values,
             newest,
             signals: policy.signals.iter().map(|signal| ask(&signal.source)).collect(),
+            buckets: Vec::new(),
         }
+    }
+
+    /// The same with the buckets' counts of the latencies that conditions call `worse`.
+    #[must_use]
+    pub fn with_buckets(mut self, policy: &Policy, terms: Terms<'_>) -> Self {
+        let form = |signal: usize| match (policy.signals.get(signal).map(|signal| &signal.source), terms.over) {
+            (Some(Source::Quantile { histogram, scale, .. }), Some(over)) => {
+                let (settled, births) = terms.births(&suffixed(histogram, "_count"));
+                let form = Form::Buckets {
+                    histogram: histogram.clone(),
+                    over,
+                    settled,
+                    births,
+                };
+                Some((signal, form, *scale))
+            }
+            (Some(_) | None, _) => None,
+        };
+        self.buckets = policy.timed().filter_map(form).collect();
+        self
     }
 
     /// The queries.
@@ -148,15 +175,20 @@ impl Plan {
         self.newest
             .iter()
             .chain(self.signals.iter().flat_map(Ask::queries).flatten())
+            .chain(self.buckets.iter().map(|(_, form, _)| form))
     }
 
     /// This guard's share of the answers.
     pub fn read(&self, answers: &Answers) -> Found {
-        self.read_from(|form| {
+        let mut found = self.read_from(|form| {
             let (names, values) = self.row(form);
             let numbers = answers.get(&(form.clone(), names))?;
             Some(numbers.get(&values).cloned())
-        })
+        });
+        if !found.again {
+            self.add_buckets(&mut found.signals, answers);
+        }
+        found
     }
 
     /// The same, from answers that are kept in some other way: a query that was not asked has none, one without a row has
@@ -217,6 +249,32 @@ impl Plan {
         Found { signals, newest, again }
     }
 
+    /// Buckets that got no answer are left out: the quantile is known without them.
+    fn add_buckets(&self, signals: &mut [Measured], answers: &Answers) {
+        for (signal, form, scale) in &self.buckets {
+            let (names, values) = self.row(form);
+            let Some(numbers) = answers.get(&(form.clone(), names)) else {
+                continue;
+            };
+            let own = numbers
+                .range(values.clone()..)
+                .take_while(|(row, _)| row.starts_with(&values));
+            let bucket = |(row, count): (&Values, &Result<f64, Failure>)| {
+                let le: f64 = row.get(values.len())?.parse().ok()?;
+                let count = *count.as_ref().ok()?;
+                Some(Bucket { le: le * scale, count })
+            };
+            let all: Option<Vec<Bucket>> = own.map(bucket).collect();
+            let Some(mut buckets) = all else { continue };
+            buckets.sort_by(|one, other| one.le.total_cmp(&other.le));
+            if let Some(measured) = signals.get_mut(*signal)
+                && let Measured::Value { value, over } = *measured
+            {
+                *measured = Measured::Timed { value, over, buckets };
+            }
+        }
+    }
+
     /// Under which names and values a query's answer has this guard's number.
     pub fn row(&self, form: &Form) -> (Names, Values) {
         match form {
@@ -227,6 +285,7 @@ impl Plan {
             | Form::Samples { .. }
             | Form::Newest { .. }
             | Form::Growth { .. }
+            | Form::Buckets { .. }
             | Form::Quantile { .. } => (self.names.clone(), self.values.clone()),
         }
     }
@@ -253,7 +312,7 @@ pub fn heartbeat(policy: &Policy) -> Option<String> {
 }
 
 /// The query of a gauge: of one guard, or of all together.
-fn gauge(query: &str) -> Form {
+pub(super) fn gauge(query: &str) -> Form {
     let query = query.to_owned();
     if query.contains(MATCH) {
         Form::Shared { query }
@@ -263,7 +322,7 @@ fn gauge(query: &str) -> Form {
 }
 
 /// The query for the alerts that fire with these labels.
-fn firing(labels: &BTreeMap<String, String>) -> Form {
+pub(super) fn firing(labels: &BTreeMap<String, String>) -> Form {
     let labels = labels.iter().map(|(name, value)| format!("{name}={}, ", quoted(value)));
     Form::Shared {
         query: format!(
@@ -271,36 +330,6 @@ fn firing(labels: &BTreeMap<String, String>) -> Form {
             labels.collect::<String>()
         ),
     }
-}
-
-/// A query that shows the signal as people would ask for it, over the policy's window. Where it counts, modosu's own queries
-/// are more exact.
-pub fn for_people(policy: &Policy, signal: usize) -> Option<String> {
-    let (names, values): (Names, Values) = policy.matching.clone().into_iter().unzip();
-    let rate = |selector: &str| {
-        let over = policy.window.as_secs().max(1);
-        format!("sum(rate({}[{over}s]))", selected(selector, &names, &values))
-    };
-    Some(match &policy.signals.get(signal)?.source {
-        Source::Bad { bad: part, total } | Source::Good { good: part, total } => {
-            format!("{} / {}", rate(part), rate(total))
-        }
-        Source::Complement { of } if *of != signal => format!("1 - {}", for_people(policy, *of)?),
-        Source::Complement { .. } => return None,
-        Source::Rate { counter } => rate(counter),
-        Source::Quantile { histogram, q, scale } => {
-            let (q, over) = (q.to_string(), policy.window);
-            let histogram = histogram.clone();
-            let text = Form::Quantile { histogram, q, over }.text(&names, [&values]);
-            if scale.total_cmp(&1.0).is_eq() {
-                text
-            } else {
-                format!("({text}) * {scale}")
-            }
-        }
-        Source::Gauge { query } => gauge(query).text(&names, [&values]),
-        Source::Alerts { labels } => firing(labels).text(&names, [&values]),
-    })
 }
 
 /// A counter of bad requests that does not exist is zero where there is a total; without total nothing is known.
@@ -325,7 +354,11 @@ fn present(number: Option<f64>) -> Result<f64, Because> {
 fn unknown_until_counted(signals: &mut [Measured]) {
     let because = signals.iter().find_map(|signal| match signal {
         Measured::Unknown(because @ Because::NoAnswer(_)) => Some(because.clone()),
-        Measured::Unknown(_) | Measured::Counts { .. } | Measured::Value { .. } | Measured::Events(_) => None,
+        Measured::Unknown(_)
+        | Measured::Counts { .. }
+        | Measured::Value { .. }
+        | Measured::Timed { .. }
+        | Measured::Events(_) => None,
     });
     let because = because.unwrap_or(Because::WarmingUp);
     for signal in signals {

@@ -17,11 +17,14 @@ use url::form_urlencoded;
 
 use super::{Poller, State};
 use crate::{
-    judge::policy::{Policy, Signal, Source},
+    judge::{
+        condition::Condition,
+        policy::{Policy, Signal, Source},
+    },
     model::{
         grade::Scheme,
         guard::{Mode, Unit},
-        reading::{Because, Measured, Reading},
+        reading::{Because, Bucket, Measured, Reading},
     },
     observe::prometheus::Prometheus,
 };
@@ -222,6 +225,15 @@ fn data(script: &Script, query: &str, at: f64) -> Value {
         let value = if is_newest { newest } else { value };
         json!({"metric": {"job": job, "namespace": "shop"}, "value": [at, value.to_string()]})
     };
+    let with_le = |job: &str| {
+        let buckets = [("0.5", 0.9), ("1", 0.96), ("+Inf", 1.0)];
+        buckets.map(|(le, share)| {
+            let mut row = row(job);
+            row["metric"]["le"] = json!(le);
+            row["value"][1] = json!((value * share).to_string());
+            row
+        })
+    };
     let silent = script.never_bad && is_bad;
     let jobs = query
         .split_once("job=")
@@ -233,7 +245,12 @@ fn data(script: &Script, query: &str, at: f64) -> Value {
         .unwrap()
         .split('|')
         .filter(|job| !silent && !script.absent.contains(job));
-    json!({"resultType": "vector", "result": jobs.map(row).collect::<Vec<_>>()})
+    let rows: Vec<Value> = if query.starts_with("sum by (job, namespace, le)") {
+        jobs.flat_map(with_le).collect()
+    } else {
+        jobs.map(row).collect()
+    };
+    json!({"resultType": "vector", "result": rows})
 }
 
 fn counts(reading: &Reading) -> (f64, f64) {
@@ -277,6 +294,45 @@ async fn a_reading_holds_every_signal_in_the_policys_order() {
     // Behind now: the slowest scrape (0.25 s, a quarter longer, to the grid) and a margin.
     assert_eq!(reading.at.to_string(), "2023-11-14T22:13:29.5Z");
     assert_eq!(stage.calls(), 6, "{:#?}", stage.script.lock().unwrap().seen);
+}
+
+#[tokio::test(start_paused = true)]
+async fn buckets_are_counted_only_where_a_change_is_watched() {
+    let mut stage = Stage::few();
+    for policy in stage.guards.values_mut() {
+        let policy = Arc::make_mut(policy);
+        policy.verify = vec![Condition::compile("not worse(response_time)", &policy.signals).unwrap()];
+    }
+    stage.turn().await;
+    stage.turn().await;
+    let buckets = |stage: &Stage| {
+        let script = stage.script.lock().unwrap();
+        let of_buckets = script
+            .seen
+            .iter()
+            .filter(|query| query.starts_with("sum by (job, namespace, le)"));
+        of_buckets.count()
+    };
+    assert_eq!(buckets(&stage), 0);
+    stage.poller.look_closely(["a".to_owned()].into());
+    let readings = stage.turn().await;
+    assert_eq!(buckets(&stage), 1, "one query for all of them");
+    let bucket = |le, count| Bucket { le, count };
+    assert_eq!(
+        readings["a"].signals[2],
+        Measured::Timed {
+            value: 0.25,
+            over: Duration::from_secs(60),
+            buckets: vec![bucket(0.5, 45.0), bucket(1.0, 48.0), bucket(f64::INFINITY, 50.0)],
+        }
+    );
+    assert!(matches!(readings["b"].signals[2], Measured::Value { .. }));
+    stage.script(|script| script.fail = vec!["duration_bucket{job=\"a\", namespace=\"shop\"} -"]);
+    let readings = stage.turn().await;
+    assert!(
+        matches!(readings["a"].signals[2], Measured::Value { .. }),
+        "the quantile is known without them"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,6 +13,7 @@
 //!     max_over_time(scrape_duration_seconds[10m])))
 //! histogram_quantile(0.95, sum by (L, le) (rate(H_bucket{M}[60s])))
 //!     or histogram_quantile(0.95, sum by (L) (rate(H{M}[60s])))
+//! sum by (L, le) (…)                          of H_bucket, otherwise as the last one: where a change is watched
 //! sum by (L) (clamp_min(X - ((last_over_time(X[5m] offset 5000ms) <= X * 2) or (X * 0 and on (L, job, instance) (
 //!     (max_over_time(up{M}[5m] offset 5000ms) == 1)
 //!     or ((up{M} unless on (L, job, instance) (max_over_time(up{M}[1h] offset 5000ms) == 1))
@@ -138,6 +139,13 @@ pub enum Form {
         settled: Duration,
         births: Births,
     },
+    /// What each bucket of a classic histogram grew, as [`Form::Growth`]; its rows have one more label, `le`.
+    Buckets {
+        histogram: String,
+        over: Duration,
+        settled: Duration,
+        births: Births,
+    },
     /// The quantile of a histogram's observations.
     Quantile {
         histogram: String,
@@ -174,6 +182,12 @@ impl Form {
         match self {
             Self::Growth { selector, births, .. } => Self::Growth {
                 selector: selector.clone(),
+                over: Duration::ZERO,
+                settled: Duration::ZERO,
+                births: births.clone(),
+            },
+            Self::Buckets { histogram, births, .. } => Self::Buckets {
+                histogram: histogram.clone(),
                 over: Duration::ZERO,
                 settled: Duration::ZERO,
                 births: births.clone(),
@@ -222,6 +236,22 @@ impl Form {
                 &with,
                 &Grown {
                     selector,
+                    over: *over,
+                    settled: *settled,
+                    births,
+                },
+            ),
+            Self::Buckets {
+                histogram,
+                over,
+                settled,
+                births,
+            } => growth(
+                names,
+                &format!("{by}, le"),
+                &with,
+                &Grown {
+                    selector: &suffixed(histogram, "_bucket"),
                     over: *over,
                     settled: *settled,
                     births,
@@ -450,6 +480,26 @@ mod tests {
              (job, namespace, instance) (max_over_time(up{m}[1h] offset 5000ms) == 1)) and on (job, namespace) \
              (max_over_time(up{m}[1h] offset 35000ms) == 1))))), 0))"
         );
+        assert_eq!(text(&form, &[&["a", "n"]]), expected);
+    }
+
+    #[test]
+    fn buckets_are_counted_like_anything_else_with_one_more_label() {
+        let (over, settled) = (Duration::from_secs(5), Duration::from_secs(30));
+        let form = Form::Buckets {
+            histogram: "h".into(),
+            over,
+            settled,
+            births: Births::Target,
+        };
+        let selector = "h_bucket".into();
+        let growth = Form::Growth {
+            selector,
+            over,
+            settled,
+            births: Births::Target,
+        };
+        let expected = text(&growth, &[&["a", "n"]]).replacen("by (job, namespace)", "by (job, namespace, le)", 1);
         assert_eq!(text(&form, &[&["a", "n"]]), expected);
     }
 

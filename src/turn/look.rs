@@ -12,7 +12,7 @@ use crate::{
     },
     judge::{Context, Overall, Verdict, judge},
     model::reading::Reading,
-    observe::{prometheus_plan::for_people, seen::Seen},
+    observe::{for_people::for_people, seen::Seen},
 };
 
 impl Guarded {
@@ -45,6 +45,13 @@ impl Guarded {
             self.blind_since = if unknown { self.blind_since.or(Some(now)) } else { None };
         }
         self.judged = Some((verdict, now));
+    }
+
+    /// Whether a change is watched whose latencies are weighed, by counts of buckets.
+    pub(super) fn weighs_latency(&self, now: Timestamp) -> bool {
+        let Ok(rules) = &self.rules else { return false };
+        let watched = || between(self.windows_begin(now), now) < rules.policy.watch_for;
+        rules.policy.timed().next().is_some() && watched()
     }
 
     pub(super) fn windows_begin(&self, now: Timestamp) -> Timestamp {

@@ -89,7 +89,7 @@ impl Watched {
             let (bad, total) = match measured {
                 Measured::Counts { bad, total } => (*bad, *total),
                 Measured::Events(events) => (0.0, *events),
-                Measured::Value { .. } | Measured::Unknown(_) => continue,
+                Measured::Value { .. } | Measured::Timed { .. } | Measured::Unknown(_) => continue,
             };
             let sum = self.sums.entry(signal.name.clone()).or_default();
             *sum = (sum.0 + bad, sum.1 + total);

@@ -53,7 +53,7 @@ async fn counters(world: &World, at: Timestamp) -> [f64; 2] {
 fn sum(readings: &[Reading]) -> [f64; 2] {
     let counts = readings.iter().filter_map(|reading| match reading.signals[0] {
         Measured::Counts { bad, total } => Some([bad, total]),
-        Measured::Value { .. } | Measured::Events(_) | Measured::Unknown(_) => None,
+        Measured::Value { .. } | Measured::Timed { .. } | Measured::Events(_) | Measured::Unknown(_) => None,
     });
     counts.fold([0.0; 2], |sum, more| [sum[0] + more[0], sum[1] + more[1]])
 }

@@ -110,6 +110,7 @@ impl Hours {
             dispersion: all.dispersion(),
             per_step: all.count.all / all.steps,
             seconds: all.length.as_secs_f64(),
+            slower_than: None,
         })
     }
 }

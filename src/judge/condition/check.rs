@@ -113,7 +113,8 @@ impl Checker<'_> {
             ));
         };
         let signal = self.signal(name, *at)?;
-        if !self.counted(signal) {
+        let source = self.signals.get(signal).map(|signal| &signal.source);
+        if !self.counted(signal) && !matches!(source, Some(Source::Quantile { .. })) {
             return Err(self.mistake(
                 *at,
                 format!("`worse` weighs counts, and `{name}` has none; compare it with its baseline, as in `change({name}) > 20%`"),

@@ -77,6 +77,8 @@ pub enum Number {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
     Signal(usize),
+    /// What is weighed.
+    Counts(usize),
     Baseline(usize),
     /// Division by zero and the like.
     NotFinite,

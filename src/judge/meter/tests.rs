@@ -217,6 +217,41 @@ fn it_says_what_it_read_and_begins_anew() {
     assert_eq!(meter, Meter::of(0.01, 0.0, 1e-4));
 }
 
+/// mpmath 1.3 with 50 digits, as above; each alternative's sum over i ≥ j taken for every j, with 0.1/(j(j+1)) for a beginning
+/// right before reading j, 0.9 for the first, 0.1/(n+1) for what has not begun.
+#[test]
+fn later_beginnings_agree_with_mpmath() {
+    let told = |rho: f64, tolerated: f64, readings: &[(f64, f64)]| {
+        let mut meter = Meter::of(tolerated, rho, 1e-4).beginning_late();
+        for (bad, all) in readings {
+            meter.add(*bad, *all);
+        }
+        meter.log_odds()
+    };
+    let mut readings = vec![(0.0, 100.0); 40];
+    readings.extend([(12.0, 100.0); 4]);
+    let found = told(0.0, 0.01, &readings);
+    assert!((found / 2.750_826_289_531_7 - 1.0).abs() < 1e-9, "{found}");
+    let bursts = [(3.0, 100.0), (0.0, 100.0), (20.0, 100.0), (30.0, 100.0), (1.0, 40.0)];
+    let found = told(0.05, 0.02, &bursts);
+    assert!((found / 2.249_624_391_47 - 1.0).abs() < 1e-9, "{found}");
+}
+
+/// An hour of 20 good requests a second first; then one in ten is bad.
+#[test]
+fn what_turns_bad_late_is_told_within_minutes() {
+    let told = |late: bool| {
+        let meter = Meter::of(0.0025, 0.0, 1e-4);
+        let mut meter = if late { meter.beginning_late() } else { meter };
+        (0..240).for_each(|_| meter.add(0.0, 300.0));
+        (1..1000).find(|_| {
+            meter.add(30.0, 300.0);
+            meter.tripped()
+        })
+    };
+    assert_eq!((told(true), told(false)), (Some(8), Some(33)));
+}
+
 /// A small generator (SplitMix64), so that every run is the same.
 struct Chance(u64);
 
@@ -238,7 +273,7 @@ fn however_often_it_is_looked_at_it_is_hardly_ever_wrong() {
     let mut chance = Chance(7);
     let mut wrong = 0;
     for _ in 0..2000 {
-        let mut meter = Meter::of(0.02, 0.0, 0.05).uncapped();
+        let mut meter = Meter::of(0.02, 0.0, 0.05).uncapped().beginning_late();
         wrong += u32::from((0..400).any(|_| {
             let bad: u32 = (0..20).map(|_| u32::from(chance.unit() < 0.02)).sum();
             meter.add(f64::from(bad), 20.0);
@@ -257,10 +292,13 @@ proptest! {
         let (requests, share, dispersion, per_step) = before;
         let before = BaseRate { requests, bad: requests * share, dispersion, per_step };
         if let Some(mut meter) = Meter::new(before, 1e-4, 1e-3) {
+            let mut late = meter.clone().beginning_late();
             prop_assert!(meter.tolerated() >= 1e-3 && meter.tolerated() < 0.9);
             for (bad, all) in readings {
                 let was = meter.log_odds();
                 meter.add(bad, all);
+                late.add(bad, all);
+                prop_assert!(late.log_odds().is_finite() && late.log_odds() >= meter.log_odds() - 0.11);
                 prop_assert!(meter.log_odds().is_finite());
                 prop_assert!(meter.log_odds() - was <= meter.trips_at() / 3.0 + 1e-6);
             }

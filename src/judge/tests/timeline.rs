@@ -75,6 +75,7 @@ pub fn counted(share: f64, dispersion: f64) -> BTreeMap<String, BaselineCounts> 
         dispersion,
         per_step: 1200.0,
         seconds: 86_400.0,
+        slower_than: None,
     };
     [("error_rate".to_owned(), counts)].into()
 }

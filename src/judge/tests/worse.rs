@@ -1,7 +1,12 @@
 //! Stories of `worse(signal)` and of how sure a share is: what was seen before the change, and what that makes of now.
 
+use std::time::Duration;
+
 use super::timeline::{World, baseline, counted, one_trigger, plus, start, tell};
-use crate::judge::{Status, Unarmed};
+use crate::{
+    judge::{Status, Unarmed, policy::Source},
+    model::reading::{Because, Bucket, Measured, Reading},
+};
 
 /// The preset's own triggers after a day with that share of bad requests.
 fn after_a_day(share: f64, dispersion: f64) -> World {
@@ -26,11 +31,11 @@ fn errors_well_below_the_limit_but_more_than_before_are_told_to_people() {
     insta::assert_snapshot!(world.play("8x 1/300 200ms; 6x 6/300 200ms; 2x 1/300 200ms"), @r#"
  15 s  1/300 200ms    Healthy
        …
-180 s  6/300 200ms    Breached | more errors than before suspect: 15,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 %: for 0 s of 10 s
+180 s  6/300 200ms    Breached | more errors than before suspect: 16,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 %: for 0 s of 10 s
 195 s  6/300 200ms    Breached | more errors than before FIRES: 330,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (38 of 3900 requests; baseline 0.2 %)
-210 s  6/300 200ms    Breached | more errors than before FIRES: 7,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (44 of 4200 requests; baseline 0.2 %)
-225 s  1/300 200ms    Breached | more errors than before FIRES: 6,200,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (45 of 4500 requests; baseline 0.2 %)
-240 s  1/300 200ms    Breached | more errors than before FIRES: 5,500,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (46 of 4800 requests; baseline 0.2 %)
+210 s  6/300 200ms    Breached | more errors than before FIRES: 7,100,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (44 of 4200 requests; baseline 0.2 %)
+225 s  1/300 200ms    Breached | more errors than before FIRES: 6,300,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (45 of 4500 requests; baseline 0.2 %)
+240 s  1/300 200ms    Breached | more errors than before FIRES: 5,600,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (46 of 4800 requests; baseline 0.2 %)
 "#);
     let verdict = world.read("6/300 200ms");
     let evidence = &verdict.firing[0].evidence;
@@ -58,9 +63,9 @@ fn one_terrible_reading_alone_is_not_enough() {
     insta::assert_snapshot!(world.play("4x 0/300; 150/300; 8x 0/300; 7x 150/300"), @r#"
  15 s  0/300          Healthy
        …
-270 s  150/300        Breached | t FIRES: 180,000 : 1 that errors exceed 0.25 %; the largest poll gave 50 % (900 of 5400 requests; baseline 0.2 %)
-285 s  150/300        Breached | t FIRES: 3,900,000 : 1 that errors exceed 0.25 %; the largest poll gave 50 % (1050 of 5700 requests; baseline 0.2 %)
-300 s  150/300        Breached | t FIRES: 85,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 50 % (1200 of 6000 requests; baseline 0.2 %)
+270 s  150/300        Breached | t FIRES: 190,000 : 1 that errors exceed 0.25 %; the largest poll gave 50 % (900 of 5400 requests; baseline 0.2 %)
+285 s  150/300        Breached | t FIRES: 4,100,000 : 1 that errors exceed 0.25 %; the largest poll gave 50 % (1050 of 5700 requests; baseline 0.2 %)
+300 s  150/300        Breached | t FIRES: 89,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 50 % (1200 of 6000 requests; baseline 0.2 %)
 "#);
 }
 
@@ -96,12 +101,11 @@ fn it_is_unknown_while_nothing_is_known_and_goes_on_afterwards() {
     insta::assert_snapshot!(world.play("3x 30/300; 2x ?; 3x 30/300"), @r#"
  15 s  30/300         Healthy
        …
- 45 s  30/300         Breached | t suspect: 10,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 %: for 0 s of 10 s
  60 s  ?              Unknown | t: Prometheus did not answer: connection refused
        …
- 90 s  30/300         Breached | t suspect: 210,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 %: for 0 s of 10 s
-105 s  30/300         Breached | t FIRES: 4,600,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 % (150 of 1500 requests; baseline 99.8 %)
-120 s  30/300         Breached | t FIRES: 100,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 % (180 of 1800 requests; baseline 99.8 %)
+ 90 s  30/300         Breached | t suspect: 200,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 %: for 0 s of 10 s
+105 s  30/300         Breached | t FIRES: 4,400,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 % (150 of 1500 requests; baseline 99.8 %)
+120 s  30/300         Breached | t FIRES: 95,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 % (180 of 1800 requests; baseline 99.8 %)
 "#);
 }
 
@@ -132,7 +136,7 @@ fn nothing_is_weighed_over_a_change_or_against_another_baseline() {
 fn it_rests_when_the_change_is_no_longer_watched() {
     let mut world = one_trigger("worse(error_rate)", "action: alert_and_manual_review");
     world.baseline = Some(before(0.002, 1.0));
-    world.since = start() - std::time::Duration::from_secs(86_400);
+    world.since = start() - Duration::from_secs(86_400);
     insta::assert_snapshot!(world.play("8x 30/300"), @r#"
 15 s  30/300         Healthy
       …
@@ -142,7 +146,7 @@ fn it_rests_when_the_change_is_no_longer_watched() {
     open.play("8x 30/300");
     open.now = plus(start(), 86_400);
     insta::assert_snapshot!(open.play("2x 30/300"), @r#"
-86415 s  30/300         Breached | t FIRES: 1,000,000,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 % (270 of 2700 requests; baseline 0.2 %)
+86415 s  30/300         Breached | t FIRES: 950,000,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 % (270 of 2700 requests; baseline 0.2 %)
 86430 s  30/300         Breached | t FIRES: 1,000,000,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 % (300 of 3000 requests; baseline 0.2 %)
 "#);
     open.baseline = None;
@@ -156,8 +160,8 @@ fn it_joins_others_and_may_act() {
     insta::assert_snapshot!(world.play("4x 0/300; 6x 12/300"), @r#"
  15 s  0/300          Healthy
        …
-135 s  12/300         Breached | t suspect: 190,000 : 1 that errors exceed 0.25 %; the largest poll gave 4 % and success_rate 96 % <= 99.9 %: for 0 s of 10 s
-150 s  12/300         Breached | t FIRES: 4,100,000 : 1 that errors exceed 0.25 %; the largest poll gave 4 % and success_rate 96 % <= 99.9 % (72 of 3000 requests; baseline 0.2 %)
+135 s  12/300         Breached | t suspect: 210,000 : 1 that errors exceed 0.25 %; the largest poll gave 4 % and success_rate 96 % <= 99.9 %: for 0 s of 10 s
+150 s  12/300         Breached | t FIRES: 4,500,000 : 1 that errors exceed 0.25 %; the largest poll gave 4 % and success_rate 96 % <= 99.9 % (72 of 3000 requests; baseline 0.2 %)
 "#);
 }
 
@@ -201,4 +205,67 @@ Healthy | error rate rose not armed: its limit lies at the baseline: error_rate 
     let mut never = one_trigger("error_rate > 0%", "");
     never.baseline = Some(before(0.0, 1.0));
     assert_eq!(never.play("2x 0/300").lines().count(), 2, "no error so far: armed");
+}
+
+/// One reading of 300 requests, so many of them slower than 250 ms and so many of those slower than 500 ms.
+fn timed(world: &mut World, slow: f64, slower: f64) -> String {
+    world.now = plus(world.now, world.every);
+    let bucket = |le, count| Bucket { le, count };
+    let buckets = vec![
+        bucket(0.1, 200.0),
+        bucket(0.25, 300.0 - slow),
+        bucket(0.5, 300.0 - slower),
+        bucket(f64::INFINITY, 300.0),
+    ];
+    let signals = world.policy.signals.iter().map(|signal| match signal.source {
+        Source::Quantile { .. } => Measured::Timed {
+            value: 0.2,
+            over: Duration::from_secs(60),
+            buckets: buckets.clone(),
+        },
+        Source::Bad { .. } => Measured::Counts { bad: 0.0, total: 300.0 },
+        Source::Rate { .. } => Measured::Events(300.0),
+        Source::Good { .. } | Source::Complement { .. } | Source::Gauge { .. } | Source::Alerts { .. } => {
+            Measured::Unknown(Because::NoData)
+        }
+    });
+    let reading = Reading {
+        at: world.now,
+        span: Duration::from_secs(world.every),
+        newest: Some(world.now),
+        signals: signals.collect(),
+    };
+    tell(&world.judge(Some(&reading)))
+}
+
+/// The 95th percentile was 200 ms, 4 % were slower than its bucket's 250 ms: later 12 % are.
+#[test]
+fn more_slow_requests_than_before_are_worse() {
+    let mut world = one_trigger("worse(response_time)", "action: alert_and_manual_review");
+    world.baseline = None;
+    for _ in 0..250 {
+        timed(&mut world, 12.0, 3.0);
+    }
+    let counts = world.memory.counts(&world.policy);
+    assert_eq!(counts["response_time"].slower_than, Some(0.25));
+    assert!((counts["response_time"].bad / counts["response_time"].requests - 0.04).abs() < 1e-9);
+    let mut taken = baseline(&[("response_time", 0.2)]);
+    taken.counts = counts;
+    world.baseline = Some(taken);
+    world.since = world.now;
+    world.memory.begin(world.since);
+    let mut told: Vec<_> = (0..3).map(|_| timed(&mut world, 12.0, 3.0)).collect();
+    told.extend((0..7).map(|_| timed(&mut world, 36.0, 3.0)));
+    told.push(tell(&world.read("0/300 200ms")));
+    told.dedup();
+    insta::assert_snapshot!(told.join("\n"), @r#"
+Unknown
+Healthy
+Breached | t suspect: 12,000 : 1 that requests slower than 250 ms exceed 5 %; the largest poll gave 12 %: for 0 s of 10 s
+Breached | t FIRES: 270,000 : 1 that requests slower than 250 ms exceed 5 %; the largest poll gave 12 % (252 of 2700 requests; baseline 200 ms)
+Breached | t FIRES: 5,800,000 : 1 that requests slower than 250 ms exceed 5 %; the largest poll gave 12 % (288 of 3000 requests; baseline 200 ms)
+Unknown | t: the histogram's buckets were not counted in this reading
+"#);
+    let evidence = world.judge(None).firing.first().map(|finding| finding.evidence.clone());
+    assert_eq!(evidence, None, "without buckets nothing is known");
 }

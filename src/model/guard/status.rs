@@ -135,6 +135,9 @@ pub struct BaselineCounts {
     pub per_step: f64,
     /// Healthy time that was counted, in seconds.
     pub seconds: f64,
+    /// Of a latency: bad are the requests slower than this, the bound of a bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slower_than: Option<f64>,
 }
 
 /// A state that must never be restored.
