@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, hint::black_box, time::Duration};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use jiff::Timestamp;
 use modosu::{
-    decide::{Clocks, Input, Step, decide},
+    decide::{Around, Clocks, Input, Step, decide},
     judge::{
         Context, Facts, Memory, judge,
         policy::{Policy, Source},
@@ -129,6 +129,7 @@ impl Guard {
             clocks: &clocks,
             proven: &self.proven,
             case: None,
+            around: &Around::default(),
         })
     }
 }

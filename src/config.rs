@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
+    decide::together::Rules,
     model::{guard::Mode, preset::Preset, units::Length},
     observe::prometheus,
     telemetry::TelemetrySettings,
@@ -44,6 +45,7 @@ pub struct Settings {
     /// Sidecar: watch only this guard.
     pub guard: Option<GuardName>,
     pub http: Http,
+    pub common_cause: CommonCause,
     /// Own presets by name, in the form of those in `config/presets/`.
     pub presets: BTreeMap<String, Preset>,
     pub telemetry: TelemetrySettings,
@@ -56,6 +58,18 @@ pub struct Http {
     pub listen: SocketAddr,
     /// What links to modosu's pages begin with; absent: the address it listens on.
     pub public_url: Option<String>,
+}
+
+/// When breaches of several guards are one case.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct CommonCause {
+    /// This many guards breach together.
+    pub guards: u32,
+    /// Together: within this time.
+    pub within: Length,
+    /// Changes this near to each other are one group.
+    pub related: Length,
 }
 
 /// A guard by namespace and name, written `namespace/name`.
@@ -74,8 +88,30 @@ impl Default for Settings {
             namespaces: Vec::new(),
             guard: None,
             http: Http::default(),
+            common_cause: CommonCause::default(),
             presets: BTreeMap::new(),
             telemetry: TelemetrySettings::default(),
+        }
+    }
+}
+
+impl Default for CommonCause {
+    fn default() -> Self {
+        Self {
+            guards: 3,
+            within: Length::minutes(2),
+            related: Length::minutes(10),
+        }
+    }
+}
+
+impl CommonCause {
+    /// As the decision takes them.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            guards: usize::try_from(self.guards).unwrap_or(usize::MAX),
+            within: self.within.0,
+            related: self.related.0,
         }
     }
 }

@@ -20,6 +20,10 @@ pub mod progress;
 pub mod standing;
 #[cfg(test)]
 mod tests;
+/// Guards that breach together.
+pub mod together;
+/// An incident that waits for the proof of others.
+pub mod waiting;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -36,6 +40,7 @@ use crate::{
 };
 
 pub use happened::{Happened, WhyNot};
+pub use together::Around;
 
 /// Everything that a decision may depend on.
 pub struct Input<'a> {
@@ -51,6 +56,8 @@ pub struct Input<'a> {
     pub proven: &'a [Proven],
     /// The open incident.
     pub case: Option<Case<'a>>,
+    /// What is known beyond this guard.
+    pub around: &'a Around,
 }
 
 /// What the judge remembers of the time since the windows began.

@@ -5,8 +5,14 @@
 
 /// Acts of a decision, carried out in the order in which they must be written.
 pub mod carry_out;
+/// The open incident of a guard.
+pub mod case;
 /// One guard between turns: policy, memory, record, open incident.
 pub mod guarded;
+/// Judging, before anything is decided.
+pub mod look;
+/// What one guard must know of the others.
+pub mod neighbours;
 /// What the turn leaves on the board, in the metrics, the log and as Events.
 pub mod publish;
 
@@ -22,6 +28,7 @@ use crate::{
     act::Api,
     clock::Clock,
     config::Settings,
+    decide::Around,
     judge::policy::Policy,
     model::{preset::Preset, reading::Reading},
     observe::{
@@ -134,6 +141,18 @@ impl Daemon {
     async fn guards_in(&mut self, namespaces: Option<&BTreeSet<String>>, readings: &BTreeMap<ObjectKey, Reading>) {
         let now = self.clock.now();
         let seen = self.see(namespaces).await;
+        // All are judged before one is decided on: who breaches together is known first.
+        for (key, guarded) in &mut self.guards {
+            if let Some(Ok(seen)) = seen.get(key) {
+                guarded.look(seen, readings.get(key), now);
+            }
+        }
+        let around = neighbours::around(
+            &self.guards,
+            &self.cluster.incidents,
+            self.settings.common_cause.rules(),
+            now,
+        );
         let shared = Shared {
             api: &self.api,
             clock: &self.clock,
@@ -142,10 +161,12 @@ impl Daemon {
             metrics: &self.metrics,
             settings: &self.settings,
         };
+        let nothing = Around::default();
         let mut turns = Vec::new();
         for (key, guarded) in &mut self.guards {
             if let Some(seen) = seen.get(key) {
-                turns.push(guarded.turn(&shared, seen, readings.get(key), now).boxed());
+                let around = around.get(key).unwrap_or(&nothing);
+                turns.push(guarded.turn(&shared, seen, around, now).boxed());
             }
         }
         stream::iter(turns).for_each_concurrent(AT_ONCE, |turn| turn).await;

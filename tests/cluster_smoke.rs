@@ -457,7 +457,7 @@ async fn a_tap_kills_at_the_point_asked() {
 }
 
 fn kubectl(tap: &modosu_cluster::Tap, namespace: &str) -> String {
-    let program = PathBuf::from(std::env::var_os("MODOSU_CLUSTER_BIN").unwrap()).join("kubectl");
+    let program = modosu_cluster::programs().unwrap().join("kubectl");
     format!(
         "{} --kubeconfig {} -n {namespace}",
         program.display(),

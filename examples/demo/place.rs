@@ -20,8 +20,6 @@ use modosu_world::{World, WorldOptions};
 
 use crate::{TICK, services::NAMESPACE};
 
-const HOW: &str = "the demo on real servers is: cargo build --release -p orders && \
-                   MODOSU_CLUSTER_BIN=$(tests/cluster/build) cargo run --release --example demo -- --cluster";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A cluster with Prometheus.
@@ -34,7 +32,7 @@ impl Place {
     /// Starts it, with modosu's resources and the demo's namespace.
     pub async fn open(real: bool) -> anyhow::Result<Self> {
         let place = if real {
-            Self::Real(Box::new(Cluster::start().await.context(HOW)?))
+            Self::Real(Box::new(Cluster::start().await.context("starting the cluster")?))
         } else {
             Self::Embedded(World::start(WorldOptions {
                 epoch: jiff::Timestamp::now(),

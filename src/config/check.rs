@@ -21,6 +21,9 @@ pub fn findings(settings: &Settings) -> Vec<(Way, String)> {
         ("prometheus.url", web_address(&prometheus.url)),
         ("prometheus.timeout", outside(prometheus.timeout.0, 1, 60)),
         ("poll", outside(settings.poll.0, 1, 3600)),
+        ("commonCause.guards", too_few(settings.common_cause.guards)),
+        ("commonCause.within", outside(settings.common_cause.within.0, 1, 3600)),
+        ("commonCause.related", outside(settings.common_cause.related.0, 1, 1800)),
         (
             "http.publicUrl",
             settings.http.public_url.as_deref().and_then(web_address),
@@ -54,6 +57,9 @@ pub fn right(path: &str) -> Option<&'static str> {
         "prometheus.basicAuth.passwordFile" => "the path of a readable file that holds the password",
         "prometheus.ca" => "the path of a readable file with PEM certificates",
         "poll" => "a length of time from 1s to 1h, such as 5s",
+        "commonCause.guards" => "how many guards breach together, 2 or more, such as 3",
+        "commonCause.within" => "a length of time from 1s to 1h, such as 2m",
+        "commonCause.related" => "a length of time from 1s to 30m, such as 10m",
         "mode" => "observe, ask or enforce",
         "guard" => "namespace/name of one guard, such as shop/orders",
         "http.listen" => "an address and a port such as 0.0.0.0:9191 or [::]:9191",
@@ -101,6 +107,10 @@ fn web_address(text: &str) -> Option<String> {
         }
         Ok(_) => None,
     }
+}
+
+fn too_few(guards: u32) -> Option<String> {
+    (guards < 2).then(|| "one guard alone does not breach together with others".to_owned())
 }
 
 fn outside(length: Duration, least: u64, most: u64) -> Option<String> {

@@ -72,6 +72,16 @@ pub enum Happened {
         because: String,
     },
     ObservedEnds,
+    /// Several guards breach together: told once, for all of them.
+    Together {
+        count: usize,
+        guards: String,
+        acts_on: String,
+    },
+    /// Healthy again since others, whose change was to blame, were put back.
+    RecoveredWith {
+        guards: String,
+    },
     /// A decision that cannot be followed.
     CannotFollow {
         because: String,
@@ -100,6 +110,22 @@ pub enum WhyNot {
     NothingToPutBack,
     /// The plan cannot be made.
     NoPlan(String),
+    /// Old and new pods are equally bad.
+    OldPodsToo(String),
+    /// It breaches together with others, and those whose change explains it are acted on first.
+    WaitsFor {
+        guards: String,
+    },
+    /// It breaches together with others, and no one group of changes explains it.
+    Together {
+        count: usize,
+        guards: String,
+        changed: usize,
+    },
+    /// Those for whose proof it waited did not recover.
+    DidNotHelp {
+        guards: String,
+    },
 }
 
 impl Happened {
@@ -125,6 +151,8 @@ impl Happened {
             Self::Passed => "Passed",
             Self::Escalated { .. } => "Escalated",
             Self::ObservedEnds => "ObservedEnds",
+            Self::Together { .. } => "CommonCause",
+            Self::RecoveredWith { .. } => "RecoveredWith",
             Self::CannotFollow { .. } => "CannotFollow",
         }
     }
@@ -138,6 +166,7 @@ impl Happened {
             | Self::Raised { .. }
             | Self::Acting { .. }
             | Self::Escalated { .. }
+            | Self::Together { .. }
             | Self::CannotFollow { .. } => true,
             Self::FirstSeen { .. }
             | Self::Changed { .. }
@@ -151,6 +180,7 @@ impl Happened {
             | Self::Superseded { .. }
             | Self::Kept
             | Self::Passed
+            | Self::RecoveredWith { .. }
             | Self::ObservedEnds => false,
         }
     }
@@ -175,6 +205,11 @@ impl fmt::Display for Happened {
             Self::Opened {
                 sentence, why: None, ..
             } => f.write_str(sentence),
+            Self::Opened {
+                sentence,
+                why: Some(why @ WhyNot::WaitsFor { .. }),
+                ..
+            } => write!(f, "{sentence}; {why}"),
             Self::Opened {
                 sentence,
                 why: Some(why),
@@ -203,6 +238,16 @@ impl fmt::Display for Happened {
                 write!(f, "modosu has stopped; nothing more happens until you act: {because}")
             }
             Self::ObservedEnds => f.write_str("what was observed has passed"),
+            Self::Together { count, guards, acts_on } if acts_on.is_empty() => write!(
+                f,
+                "{count} guards breach together ({guards}) and no one group of changes came before: people decide"
+            ),
+            Self::Together { count, guards, acts_on } => write!(
+                f,
+                "{count} guards breach together ({guards}); {acts_on} changed just before: that is acted on, the others \
+                 wait for its proof"
+            ),
+            Self::RecoveredWith { guards } => write!(f, "healthy again since {guards} was put back, untouched itself"),
             Self::CannotFollow { because } => write!(f, "the decision cannot be followed: {because}"),
         }
     }
@@ -229,6 +274,16 @@ impl fmt::Display for WhyNot {
                 f.write_str("there is nothing to put back: what runs is what the plan would put there")
             }
             Self::NoPlan(why) => write!(f, "no plan can be made: {why}"),
+            Self::OldPodsToo(sentence) => write!(f, "it is not this change: {sentence}"),
+            Self::WaitsFor { guards } => write!(f, "it waits for the proof of {guards}, whose change came just before"),
+            Self::Together { count, guards, changed } => {
+                let why = match changed {
+                    0 => "none of them changed in the 30 min before",
+                    _ => "their changes in the 30 min before are not one group",
+                };
+                write!(f, "{count} guards breach together ({guards}), and {why}")
+            }
+            Self::DidNotHelp { guards } => write!(f, "it waited for {guards}, and that did not end it"),
         }
     }
 }

@@ -3,13 +3,13 @@
 
 use jiff::Timestamp;
 
-use super::{Act, Happened, Input, Step, WhyNot, between, enter::on_probation};
+use super::{Act, Happened, Input, Step, WhyNot, between, enter::on_probation, together::Part};
 use crate::{
     judge::Finding,
     model::{
         grade,
         guard::{Action, Mode},
-        incident::{IncidentSpec, IncidentState, StateRef},
+        incident::{CommonCause, IncidentSpec, IncidentState, StateRef},
     },
 };
 
@@ -23,6 +23,7 @@ pub struct Draft {
     pub why: Option<WhyNot>,
     pub respond_by: Option<Timestamp>,
     pub decider: Option<String>,
+    pub common_cause: Option<CommonCause>,
 }
 
 /// Opens an incident for what fires, unless people keep this state.
@@ -80,12 +81,17 @@ fn draft(input: &Input) -> Draft {
     let respond_by = rules
         .and_then(|grade| grade.respond_within())
         .map(|within| input.now + within);
+    let common_cause = input.around.common.as_ref().map(Part::record).map(|cause| CommonCause {
+        waiting: cause.waiting && state == IncidentState::AwaitingDecision,
+        ..cause
+    });
     Draft {
         spec,
         state,
         why,
         respond_by,
         decider: rules.map(|grade| grade.decider.to_owned()),
+        common_cause,
     }
 }
 
@@ -105,6 +111,14 @@ fn standing(input: &Input, action: Action) -> (IncidentState, Option<WhyNot>) {
 
 /// Whether modosu may put back by itself what fires now; else the first reason why not.
 pub fn automatic(input: &Input) -> Result<(), WhyNot> {
+    if let Some(why) = input.around.common.as_ref().and_then(Part::why_not) {
+        return Err(why);
+    }
+    alone(input)
+}
+
+/// The same, whatever other guards do.
+pub fn alone(input: &Input) -> Result<(), WhyNot> {
     let mut why = WhyNot::ForPeople;
     for finding in input
         .verdict
@@ -147,6 +161,8 @@ fn allowed(input: &Input, finding: &Finding) -> Result<(), WhyNot> {
         Err(WhyNot::CoolingDown)
     } else if restores && input.record.restore_to.is_none() {
         Err(WhyNot::NothingProven)
+    } else if let Some(sentence) = input.around.equally_bad.get(&finding.name) {
+        Err(WhyNot::OldPodsToo(sentence.clone()))
     } else {
         Ok(())
     }

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Act, Case, Happened, Input, Step, WhyNot, between, enter, enter::close, happened::named, open::automatic};
+use super::{
+    Act, Case, Happened, Input, Step, WhyNot, between, enter, enter::close, happened::named, open::automatic,
+    waiting::waits,
+};
 use crate::{
     model::{
         guard::{Action, KeptState, Mode},
@@ -15,7 +18,7 @@ use crate::{
 };
 
 /// Healthy again for so long while people are awaited: passed.
-const PASSES_AFTER: Duration = Duration::from_secs(30 * 60);
+pub const PASSES_AFTER: Duration = Duration::from_secs(30 * 60);
 
 /// Moves the open incident on.
 pub fn progress(input: &Input, step: &mut Step) {
@@ -42,7 +45,7 @@ pub fn progress(input: &Input, step: &mut Step) {
 }
 
 fn awaiting(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
-    if follow_decision(input, case, status, step) {
+    if follow_decision(input, case, status, step) || waits(input, case, status, step) {
         return;
     }
     let joined = status.action != Some(Action::AutomaticRollback);
@@ -72,13 +75,16 @@ fn observed(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut S
     };
     match automatic {
         Ok(()) => act(input, case, status, step),
-        Err(why) => {
-            let happened = Happened::PeopleDecide { why };
-            status.state = Some(IncidentState::AwaitingDecision);
-            status.reason = happened.to_string();
-            step.happened.push(happened);
-        }
+        Err(why) => people_decide(status, why, step),
     }
+}
+
+/// From here on people decide, and why.
+pub fn people_decide(status: &mut IncidentStatus, why: WhyNot, step: &mut Step) {
+    let happened = Happened::PeopleDecide { why };
+    status.state = Some(IncidentState::AwaitingDecision);
+    status.reason = happened.to_string();
+    step.happened.push(happened);
 }
 
 fn escalated(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
@@ -131,7 +137,8 @@ fn follow_decision(input: &Input, case: Case, status: &mut IncidentStatus, step:
     true
 }
 
-fn cannot_roll_back(input: &Input, case: Case) -> Option<String> {
+/// Why the plan cannot run now, if it cannot.
+pub fn cannot_roll_back(input: &Input, case: Case) -> Option<String> {
     let restores = input.policy.steps.iter().any(|step| step.restore.is_some());
     let Some(to) = &case.spec.restore_to else {
         return restores.then(|| "there is no proven state to go back to".to_owned());
@@ -144,7 +151,7 @@ fn cannot_roll_back(input: &Input, case: Case) -> Option<String> {
 }
 
 /// A worse finding joined: grade and action only ever rise.
-fn raise(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
+pub fn raise(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
     let rank = |grade: &str| crate::model::grade::find(input.policy.scheme, grade).map(|grade| grade.rank);
     let Some(worst) = input.verdict.firing.iter().max_by_key(|finding| finding.rank) else {
         return;
@@ -166,7 +173,7 @@ fn raise(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
 }
 
 /// The plan may run from the next write on. The state that hurts is marked bad first.
-fn act(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
+pub fn act(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
     mark_rolled_back(input, case, step);
     status.state = Some(IncidentState::RollingBack);
     status.acting_since = Some(input.now);
@@ -331,7 +338,8 @@ pub fn escalate(status: &mut IncidentStatus, input: &Input, because: String, ste
     step.happened.push(happened);
 }
 
-fn end(status: &mut IncidentStatus, state: IncidentState, input: &Input, happened: Happened, step: &mut Step) {
+/// Ends the incident and lets the guard go on without it.
+pub fn end(status: &mut IncidentStatus, state: IncidentState, input: &Input, happened: Happened, step: &mut Step) {
     close(status, state, input, &happened);
     step.record.incident = None;
     step.happened.push(happened);

@@ -158,6 +158,12 @@ impl Asked<'_> {
     }
 
     fn beyond(&self, truths: &Truths, hold: &Hold, leaves: &[Leaf]) -> (TriggerVerdict, Option<Evidence>) {
+        let (mut verdict, evidence) = self.fires_or_not(truths, hold, leaves);
+        verdict.surely = truths.strong;
+        (verdict, evidence)
+    }
+
+    fn fires_or_not(&self, truths: &Truths, hold: &Hold, leaves: &[Leaf]) -> (TriggerVerdict, Option<Evidence>) {
         let since = hold.since.unwrap_or(self.now);
         let held = hold.held.total();
         match self.why_not(truths, hold, leaves) {
@@ -219,6 +225,7 @@ impl Asked<'_> {
             status,
             held,
             sentence,
+            surely: false,
         }
     }
 }

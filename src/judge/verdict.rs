@@ -51,6 +51,8 @@ pub struct TriggerVerdict {
     pub held: Duration,
     /// With its numbers; empty where the trigger is quiet (the signals show theirs).
     pub sentence: String,
+    /// Beyond its limit by an exact bound, also while it waits for its `for`: not by chance.
+    pub surely: bool,
 }
 
 /// How a trigger stands.

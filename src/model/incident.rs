@@ -154,6 +154,30 @@ pub struct IncidentStatus {
     pub closed_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,
+    /// Other guards breached together with this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub common_cause: Option<CommonCause>,
+}
+
+/// Guards that breached together, written `namespace/name`.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct CommonCause {
+    /// The first to breach first; at most 50.
+    #[schemars(length(max = 50))]
+    pub guards: Vec<String>,
+    /// How many there are in all.
+    pub count: u32,
+    /// The one group whose changes came just before: acted on first. Empty: there is none, people decide.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub acts_on: Vec<String>,
+    /// This one waits for their proof.
+    #[serde(default)]
+    pub waiting: bool,
+    /// This one tells of it for all: one message, not one each.
+    #[serde(default)]
+    pub speaks: bool,
 }
 
 /// Where an incident stands.

@@ -3,13 +3,10 @@
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::{
-    Shared,
-    guarded::{Guarded, OpenCase},
-};
+use super::{Shared, case::OpenCase, guarded::Guarded};
 use crate::{
     act::{ApiError, record, run, snapshot},
-    decide::{Act, Happened, Step, WhyNot, open, plan},
+    decide::{Act, Happened, Step, WhyNot, open, plan, together},
     judge::policy::Policy,
     model::{
         guard::IncidentRef,
@@ -146,6 +143,7 @@ impl Guarded {
             plan_hash: (!steps.is_empty()).then(|| plan::hash(&steps)),
             plan: steps,
             acting_since: (draft.state == IncidentState::RollingBack).then_some(now),
+            common_cause: draft.common_cause.clone(),
             ..IncidentStatus::default()
         };
         self.record.incident = Some(at.clone());
@@ -157,6 +155,9 @@ impl Guarded {
             watched: false,
         });
         self.tell(shared, &happened);
+        if let Some(told) = draft.common_cause.as_ref().and_then(together::told) {
+            self.tell(shared, &told);
+        }
         self.write_record(shared).await
     }
 

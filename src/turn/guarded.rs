@@ -13,19 +13,14 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use tracing::{Instrument, Span};
 
-use super::Shared;
+use super::{Shared, case::OpenCase};
 use crate::{
-    decide::{
-        Case, Clocks, Input, between,
-        clocks::{may_take_baseline, windows_begin},
-        decide, progress, standing,
-    },
-    judge::{Context, Memory, Overall, Verdict, judge, policy::Policy},
+    decide::{Around, Input, decide, progress, standing},
+    judge::{Memory, Verdict, policy::Policy},
     model::{
-        guard::{Guard, GuardStatus, IncidentRef, State},
-        incident::{Incident, IncidentSpec, IncidentState, IncidentStatus},
+        guard::{Guard, GuardStatus, State},
+        incident::{Incident, IncidentState},
         preset::Preset,
-        reading::Reading,
     },
     observe::{
         cache::Cache,
@@ -64,7 +59,9 @@ pub struct Guarded {
     pub(super) shown: Shown,
     /// What cannot be done at present: said once.
     pub(super) failing: BTreeSet<&'static str>,
-    blind_since: Option<Timestamp>,
+    pub(super) blind_since: Option<Timestamp>,
+    /// This turn's verdict and when it was made, until it is decided on.
+    pub(super) judged: Option<(Verdict, Timestamp)>,
 }
 
 /// A valid guard's policy and the judge's memory for it.
@@ -73,16 +70,6 @@ pub(super) struct Rules {
     pub memory: Memory,
     /// The memory was told where its windows begin.
     pub begun: bool,
-}
-
-/// The open incident, and what of its status is written.
-pub(super) struct OpenCase {
-    pub at: IncidentRef,
-    pub spec: IncidentSpec,
-    pub status: IncidentStatus,
-    pub written: IncidentStatus,
-    /// The watch showed it: where it does no more, it was deleted.
-    pub watched: bool,
 }
 
 /// What pages show beyond the record.
@@ -111,6 +98,7 @@ impl Guarded {
             shown: Shown::default(),
             failing: BTreeSet::new(),
             blind_since: None,
+            judged: None,
             guard,
         };
         if met.case.is_none() {
@@ -142,7 +130,7 @@ impl Guarded {
     }
 
     /// The guard's part of a turn.
-    pub(super) async fn turn(&mut self, shared: &Shared<'_>, look: &Look, reading: Option<&Reading>, now: Timestamp) {
+    pub(super) async fn turn(&mut self, shared: &Shared<'_>, look: &Look, around: &Around, now: Timestamp) {
         let generation = self.guard.metadata.generation;
         let blocked = match (&self.rules, look) {
             (Err(mistakes), _) => Some(("InvalidGuard", mistakes.clone())),
@@ -175,7 +163,7 @@ impl Guarded {
         }
         if let Ok(seen) = look {
             self.refresh_decision(shared);
-            self.decide(shared, seen, reading, now).await;
+            self.decide(shared, seen, around, now).await;
         }
     }
 
@@ -193,13 +181,14 @@ impl Guarded {
         self.write_case(shared).await;
     }
 
-    /// Judges, decides and carries out, until nothing more follows.
-    async fn decide(&mut self, shared: &Shared<'_>, seen: &Seen, reading: Option<&Reading>, now: Timestamp) {
+    /// Decides on this turn's verdict and carries out, until nothing more follows.
+    async fn decide(&mut self, shared: &Shared<'_>, seen: &Seen, around: &Around, now: Timestamp) {
         self.shown.shared.clone_from(&seen.shared);
-        let mut reading = reading;
         for _ in 0..PASSES {
-            let now = now.max(shared.clock.now());
-            let Some(verdict) = self.judge(seen, reading.take(), now) else {
+            if self.judged.is_none() {
+                self.look(seen, None, now.max(shared.clock.now()));
+            }
+            let Some((verdict, now)) = self.judged.take() else {
                 return;
             };
             let clocks = self.clocks(seen, &verdict, now);
@@ -216,6 +205,7 @@ impl Guarded {
                 clocks: &clocks,
                 proven: &proven,
                 case: self.case.as_ref().map(OpenCase::case),
+                around,
             });
             self.shown.verdict = Some(verdict);
             let span = if step.is_quiet() {
@@ -231,50 +221,6 @@ impl Guarded {
                 return;
             }
         }
-    }
-
-    fn judge(&mut self, seen: &Seen, reading: Option<&Reading>, now: Timestamp) -> Option<Verdict> {
-        let since = self.windows_begin(now);
-        let rules = self.rules.as_mut().ok()?;
-        if !rules.begun {
-            rules.memory.begin(since);
-            rules.begun = true;
-        }
-        let context = Context {
-            now,
-            since,
-            baseline: self.record.baseline.as_ref(),
-            facts: &seen.facts,
-            rolled_out: seen.rolled_out.is_ok(),
-        };
-        let verdict = judge(&rules.policy, &mut rules.memory, reading, &context);
-        if reading.is_some() {
-            let unknown = matches!(verdict.overall, Overall::Unknown { .. });
-            self.blind_since = if unknown { self.blind_since.or(Some(now)) } else { None };
-        }
-        Some(verdict)
-    }
-
-    fn windows_begin(&self, now: Timestamp) -> Timestamp {
-        windows_begin(&self.record, self.case.as_ref().map(|case| &case.status), now)
-    }
-
-    fn clocks(&mut self, seen: &Seen, verdict: &Verdict, now: Timestamp) -> Clocks {
-        let since = self.windows_begin(now);
-        let blind = self.blind_since.map_or(Duration::ZERO, |since| between(since, now));
-        let Ok(rules) = &mut self.rules else {
-            return Clocks::default();
-        };
-        let context = Context {
-            now,
-            since,
-            baseline: self.record.baseline.as_ref(),
-            facts: &seen.facts,
-            rolled_out: seen.rolled_out.is_ok(),
-        };
-        let wanted = may_take_baseline(&self.record, &rules.policy, &seen.hash, now);
-        let clocks = Clocks::of(&rules.policy, &mut rules.memory, verdict, &context, wanted);
-        Clocks { blind, ..clocks }
     }
 
     fn proven(&self, shared: &Shared<'_>) -> Vec<Proven> {
@@ -321,39 +267,6 @@ impl Guarded {
             self.guard.namespace().unwrap_or_default(),
             self.guard.name_any()
         )
-    }
-}
-
-impl OpenCase {
-    /// The incident that the record names, by its UID; any other of that name is not modosu's own.
-    fn find(namespace: &str, at: &IncidentRef, incidents: &Cache<Incident>) -> Option<Self> {
-        let incident = incidents.get(namespace, &at.name)?;
-        if incident.metadata.uid.as_deref() != Some(at.uid.as_str()) {
-            return None;
-        }
-        let written = incident.status.clone().unwrap_or_default();
-        let mut status = written.clone();
-        if status.state.is_none() {
-            // Created, and then stopped before its status was written: judged again from here.
-            status.state = Some(IncidentState::AwaitingDecision);
-            status.grade.clone_from(&incident.spec.grade);
-            status.reason.clone_from(&incident.spec.summary);
-        }
-        Some(Self {
-            at: at.clone(),
-            spec: incident.spec.clone(),
-            status,
-            written,
-            watched: true,
-        })
-    }
-
-    pub(super) fn case(&self) -> Case<'_> {
-        Case {
-            name: &self.at.name,
-            spec: &self.spec,
-            status: &self.status,
-        }
     }
 }
 

@@ -15,6 +15,7 @@ mod races;
 mod releases;
 mod stage;
 mod stuck;
+mod together;
 mod triggers;
 mod trust;
 

@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 
 /// Poll and scrape interval of all stories.
 pub const TICK: Duration = Duration::from_secs(1);
+/// Changes of several services that lie this near to each other are one group.
+pub const RELATED: Duration = Duration::from_secs(5);
 
 /// A namespace in a world, with or without a daemon that watches it.
 pub struct Stage {

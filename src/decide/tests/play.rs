@@ -8,14 +8,19 @@
 //! has one; `~`: not rolled out); what the judge says: `ok`, `dark` (Unknown), `errors` (automatic), `slow` (for people),
 //! `odd` (monitor), `crash` (a hard fact), several with `+`; with `?` it holds but does not fire, with `~` it did when it was
 //! last known. Then what people and the API server do: `keep`, `rollback`, `mode=ask`, `hangs` (no answer to the first
-//! write), `refuses`, `kill` (and start).
+//! write), `refuses`, `kill` (and start). And what is known beyond the guard: `waits`, `together` (other guards breach too: it
+//! waits for one that changed just before, or people decide for all), `helped`, `failed` (that one's proof), `equal` (old pods are
+//! as bad as new ones).
 
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 
 use crate::{
-    decide::{Act, Case, Clocks, Happened, Input, Step, WhyNot, decide, open, standing},
+    decide::{
+        Act, Around, Case, Clocks, Happened, Input, Step, WhyNot, decide, open, standing,
+        together::{Part, Proof, Role, Together},
+    },
     judge::{
         Facts, Finding, Overall, Status, TriggerVerdict, Verdict,
         memory::{Clock, FACTS},
@@ -117,6 +122,7 @@ pub fn verdict(text: &str, policy: &Policy, now: Timestamp) -> Verdict {
             status: status(&rule.name),
             held: Duration::from_secs(u64::from(words.contains(&format!("{}~", rule.name).as_str()))),
             sentence: String::new(),
+            surely: false,
         })
         .collect();
     let actions = policy
@@ -156,6 +162,41 @@ pub fn verdict(text: &str, policy: &Policy, now: Timestamp) -> Verdict {
         triggers,
         signals: Vec::new(),
         firing,
+    }
+}
+
+/// What is known beyond the guard, in these words.
+pub fn around(words: &[&str]) -> Around {
+    let guard = |name: &str| ("shop".to_owned(), name.to_owned());
+    let together = |acts_on| Together {
+        guards: ["db", "orders", "web"].map(guard).to_vec(),
+        acts_on,
+        changed: 1,
+        told: false,
+    };
+    let part = |role, acts_on| Part {
+        together: together(acts_on).into(),
+        role,
+        speaks: false,
+    };
+    let has = |word| words.contains(&word);
+    let common = if has("waits") {
+        Some(part(Role::Waits, vec![guard("db")]))
+    } else {
+        has("together").then(|| part(Role::People, Vec::new()))
+    };
+    let sentence = "old and new pods are equally bad".to_owned();
+    Around {
+        common,
+        proof: if has("helped") {
+            Some(Proof::Helped)
+        } else {
+            has("failed").then_some(Proof::Failed)
+        },
+        equally_bad: has("equal")
+            .then(|| ("errors".to_owned(), sentence))
+            .into_iter()
+            .collect(),
     }
 }
 
@@ -302,6 +343,7 @@ impl Play {
             verified: true,
             blind: Duration::ZERO,
         };
+        let around = around(&turn.words);
         let input = Input {
             now: turn.now,
             policy: &self.policy,
@@ -316,6 +358,7 @@ impl Play {
                 spec: &open.spec,
                 status: &open.status,
             }),
+            around: &around,
         };
         let step = decide(&input);
         super::sequences::safe(&input, &step);
@@ -392,6 +435,7 @@ impl Play {
                 action: Some(draft.spec.action),
                 acting_since: (draft.state == IncidentState::RollingBack).then_some(turn.now),
                 plan,
+                common_cause: draft.common_cause,
                 ..IncidentStatus::default()
             },
             spec: draft.spec,

@@ -616,3 +616,87 @@ fn a_state_that_is_bad_is_not_gone_back_to_also_where_nothing_else_is_left() {
     ",
     );
 }
+
+#[test]
+fn who_breaches_with_others_waits_for_the_one_that_changed_and_passes_with_it() {
+    check(
+        "",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        21m  B errors waits      → AwaitingDecision  errors; it waits for the proof of shop/db, whose change came just before
+        22m  B errors waits      → AwaitingDecision
+        23m  B ok                → AwaitingDecision
+        23m30s B ok helped       → AwaitingDecision
+        24m  B ok helped         → Probation         healthy again since shop/db was put back, untouched itself
+    ",
+    );
+}
+
+#[test]
+fn who_is_still_bad_when_the_others_recovered_is_judged_by_itself() {
+    check(
+        "",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        21m  B errors waits      → AwaitingDecision  errors; it waits for the proof of shop/db, whose change came just before
+        22m  B errors waits helped → Verifying       B is marked bad and will never be restored | putting back A | (restore Deployment/orders := A)
+    ",
+    );
+}
+
+#[test]
+fn who_waits_in_vain_or_too_long_is_for_people() {
+    check(
+        "",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        21m  B errors waits      → AwaitingDecision  errors; it waits for the proof of shop/db, whose change came just before
+        22m  B errors waits failed → AwaitingDecision people decide: it waited for shop/db, and that did not end it
+        23m  B errors            → AwaitingDecision
+    ",
+    );
+    check(
+        "",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        21m  B errors waits      → AwaitingDecision  errors; it waits for the proof of shop/db, whose change came just before
+        36m  B errors            → AwaitingDecision
+        36m1s B errors           → AwaitingDecision  people decide: it waited for shop/db, and that did not end it
+    ",
+    );
+}
+
+#[test]
+fn a_shared_outage_is_for_people() {
+    check(
+        "",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        21m  B errors together   → AwaitingDecision  errors; people decide: 3 guards breach together (shop/db, shop/orders, shop/web), and their changes in the 30 min before are not one group
+        22m  B errors            → AwaitingDecision
+    ",
+    );
+}
+
+#[test]
+fn what_old_pods_do_as_well_is_not_the_change() {
+    check(
+        "",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B~ ok               → Probation         a change came: B in place of A
+        21m  B~ errors equal     → AwaitingDecision  errors; people decide: it is not this change: old and new pods are equally bad
+    ",
+    );
+}

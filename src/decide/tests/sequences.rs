@@ -4,13 +4,19 @@ use std::{sync::LazyLock, time::Duration};
 
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
-use super::play::{Play, at, policy, seen, verdict};
+use super::play::{Play, around, at, policy, seen, verdict};
 use crate::{
-    decide::{Act, Case, Clocks, Happened, Input, Step, between, decide},
+    decide::{
+        Act, Around, Case, Clocks, Happened, Input, Step, between, decide,
+        together::{Proof, Role},
+    },
     judge::policy::Policy,
     model::{
         guard::{Action, BadState, Current, GuardStatus, Mode, RestoreTo},
-        incident::{Decision, IncidentSpec, IncidentState, IncidentStatus, JournalEntry, PlannedStep, StateRef, Verb},
+        incident::{
+            CommonCause, Decision, IncidentSpec, IncidentState, IncidentStatus, JournalEntry, PlannedStep, StateRef,
+            Verb,
+        },
     },
     observe::cluster::Proven,
 };
@@ -64,7 +70,13 @@ fn assert_may_act(input: &Input) {
         age < input.policy.automatic_for && age < input.policy.watch_for,
         "too old"
     );
-    let new = |name: &String| !current.held_before.contains(name);
+    let common = input.around.common.as_ref();
+    let waited = input.case.is_some_and(|case| case.status.common_cause.is_some());
+    assert!(
+        common.is_none_or(|part| part.role == Role::Acts) || (waited && input.around.proof == Some(Proof::Helped)),
+        "a common cause"
+    );
+    let new = |name: &String| !current.held_before.contains(name) && !input.around.equally_bad.contains_key(name);
     let mut automatic = input
         .verdict
         .firing
@@ -95,6 +107,11 @@ fn line() -> impl Strategy<Value = (u64, String)> {
         "mode=ask",
         "mode=enforce",
         "mode=observe",
+        "waits",
+        "together",
+        "helped",
+        "failed",
+        "equal",
     ];
     let gaps = [1_u64, 5, 20, 61, 400, 700, 2000, 8000, 90_000];
     (
@@ -143,6 +160,7 @@ struct World {
     seen: &'static str,
     verdict: &'static str,
     clocks: Clocks,
+    around: Around,
 }
 
 /// Compiled once, not once for each of the cases.
@@ -254,7 +272,8 @@ fn case() -> impl Strategy<Value = (IncidentSpec, IncidentStatus)> {
     let stands = (option::of(select(&STANDS[..])), option::of(select(&ACTIONS[..])));
     let done = (decision(), vec(entry(), 0..3));
     let times = (option::of(time()), option::of(time()), option::weighted(0.2, time()));
-    (spec(), stands, done, times).prop_map(|(spec, (state, action), (decided, journal), times)| {
+    let waiting = option::weighted(0.3, any::<bool>());
+    (spec(), stands, done, times, waiting).prop_map(|(spec, (state, action), (decided, journal), times, waiting)| {
         let plan = spec.restore_to.as_ref().map(|to| PlannedStep {
             step: "restore".into(),
             target: Some("Deployment/orders".into()),
@@ -272,6 +291,11 @@ fn case() -> impl Strategy<Value = (IncidentSpec, IncidentStatus)> {
             acting_since: times.0,
             rolled_out_at: times.1,
             closed_at: times.2,
+            common_cause: waiting.map(|waiting| CommonCause {
+                waiting,
+                acts_on: vec!["shop/db".into()],
+                ..CommonCause::default()
+            }),
             ..IncidentStatus::default()
         };
         (spec, status)
@@ -288,7 +312,8 @@ fn world() -> impl Strategy<Value = World> {
         option::of(case()),
     );
     let settings = (select(&[RESTORE, SET_ENV][..]), mode(), mode());
-    let shown = (select(&STATES[..]), select(&VERDICTS[..]));
+    let beyond = select(&["", "waits", "waits helped", "helped", "failed", "together", "equal"][..]);
+    let shown = (select(&STATES[..]), select(&VERDICTS[..]), beyond);
     (settings, record, shown, clocks).prop_map(|(settings, record, shown, clocks)| World {
         steps: settings.0,
         modes: (settings.1, settings.2),
@@ -299,6 +324,7 @@ fn world() -> impl Strategy<Value = World> {
         case: record.4,
         seen: shown.0,
         verdict: shown.1,
+        around: around(&shown.2.split(' ').collect::<Vec<_>>()),
         clocks: Clocks {
             healthy: clocks.0,
             quiet: clocks.1,
@@ -353,6 +379,7 @@ impl World {
                 spec,
                 status,
             }),
+            around: &self.around,
         };
         safe(&input, &decide(&input));
     }

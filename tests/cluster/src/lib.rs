@@ -1,6 +1,6 @@
 //! A real Kubernetes control plane, a real Prometheus and a node whose pods are local processes, for tests.
 //!
-//! `tests/run` builds what it needs and says where that is (`MODOSU_CLUSTER_BIN`). Without it [`Cluster::start`] fails; nothing is skipped.
+//! Its programs are built by `tests/cluster/build`, once per user; `MODOSU_CLUSTER_BIN` names their folder where they are already there.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -72,7 +72,7 @@ pub use behaviour::Behaviour;
 pub use cluster::Cluster;
 pub use eventually::eventually;
 pub use node::NODE_NAME;
-pub use part::Part;
+pub use part::{Part, programs};
 pub use port::free_port;
 pub use process::{Process, Program};
 pub use prometheus::{Prometheus, Sample};

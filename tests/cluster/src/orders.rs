@@ -1,6 +1,6 @@
 //! The guarded service as Kubernetes objects.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
@@ -46,10 +46,26 @@ pub(crate) fn program() -> anyhow::Result<PathBuf> {
         .context("a test's place")?
         .join("orders");
     if !path.exists() {
-        bail!(
-            "{} is missing: run `tests/run`, or `cargo build --workspace --bins`",
-            path.display()
-        );
+        build(path.parent().is_some_and(|folder| folder.ends_with("release")))?;
+    }
+    if !path.exists() {
+        bail!("{} is missing: run `cargo build --workspace --bins`", path.display());
     }
     Ok(path)
+}
+
+/// Builds it beside the program that runs now.
+fn build(release: bool) -> anyhow::Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.args(["build", "--package", "orders"]);
+    if release {
+        command.arg("--release");
+    }
+    let status = command.status().context("running cargo")?;
+    if !status.success() {
+        bail!("cargo could not build the orders service");
+    }
+    Ok(())
 }

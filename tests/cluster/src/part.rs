@@ -1,6 +1,7 @@
 //! One program of the cluster that can be stopped, killed and started again in its place, with the same flags and data.
 
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,15 +12,30 @@ use crate::scratch::Scratch;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
 
+/// The folder of the cluster's programs: `MODOSU_CLUSTER_BIN`, else what `tests/cluster/build` prints, which builds them once per user.
+pub fn programs() -> anyhow::Result<PathBuf> {
+    if let Some(folder) = std::env::var_os("MODOSU_CLUSTER_BIN") {
+        return Ok(folder.into());
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/build");
+    let built = Command::new(script)
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("running {script}"))?;
+    if !built.status.success() {
+        bail!("{script} could not build the cluster's programs; what it lacks stands above");
+    }
+    Ok(PathBuf::from(String::from_utf8(built.stdout)?.trim_end()))
+}
+
 /// The file of a program of the cluster.
 pub(crate) fn program(name: &str) -> anyhow::Result<PathBuf> {
-    let help =
-        "run `tests/run`, which builds the cluster's programs, or `export MODOSU_CLUSTER_BIN=$(tests/cluster/build)`";
-    let folder =
-        std::env::var_os("MODOSU_CLUSTER_BIN").with_context(|| format!("MODOSU_CLUSTER_BIN is not set: {help}"))?;
-    let path = PathBuf::from(folder).join(name);
+    let path = programs()?.join(name);
     if !path.exists() {
-        bail!("{} is missing: {help}", path.display());
+        bail!(
+            "{} is missing: run `export MODOSU_CLUSTER_BIN=$(tests/cluster/build)`",
+            path.display()
+        );
     }
     Ok(path)
 }

@@ -12,7 +12,7 @@ use kube::CustomResourceExt;
 use modosu::{
     app::{self, Parts, Running},
     clock::Clock,
-    config::Settings,
+    config::{CommonCause, Settings},
     model::{guard::Guard, incident::Incident, units::Length},
     observe::prometheus::Prometheus,
 };
@@ -20,7 +20,7 @@ use modosu_world::{Answer, Behaviour, Call, Stage as Moment, Verb, World, WorldO
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Bad, Kill, TICK, Written};
+use super::{Bad, Kill, RELATED, TICK, Written};
 
 pub struct Embedded {
     pub world: World,
@@ -70,6 +70,10 @@ impl Embedded {
         let settings = Settings {
             poll: Length(TICK),
             namespaces: vec![namespace.to_owned()],
+            common_cause: CommonCause {
+                related: Length(RELATED),
+                ..CommonCause::default()
+            },
             ..Settings::default()
         };
         let clock = Clock::simulated(self.world.now());

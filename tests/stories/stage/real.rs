@@ -7,7 +7,7 @@ use kube::Client;
 use modosu_cluster::{Behaviour, Cluster, Filter, Point, Process, Program, Tap, free_port};
 use serde_json::Value;
 
-use super::{Bad, Kill, Written};
+use super::{Bad, Kill, RELATED, Written};
 
 /// The cluster that all stories share, or one that the story may break.
 enum Servers {
@@ -72,6 +72,7 @@ impl Real {
             .env("MODOSU__PROMETHEUS__URL", self.prometheus.url())
             .env("MODOSU__NAMESPACES", namespace)
             .env("MODOSU__POLL", "1s")
+            .env("MODOSU__COMMON_CAUSE__RELATED", format!("{}s", RELATED.as_secs()))
             .env("MODOSU__HTTP__LISTEN", format!("127.0.0.1:{port}"));
         let process = self.cluster.run(program).await.unwrap();
         *self.daemon.lock().unwrap() = Some((process, port));
