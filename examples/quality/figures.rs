@@ -16,6 +16,7 @@ use super::{
     guard,
     healthy::{self, Healthy, Past, RELEASES},
     life::Came,
+    outage::{self, Blamed, Released},
     wald::{self, Polled},
     worlds::{self, World},
 };
@@ -38,6 +39,7 @@ pub struct Figures {
     pub harms: Vec<(Harm, Vec<Came>)>,
     /// Big breaks again, more of them.
     pub breaks: Vec<(Harm, Vec<Came>)>,
+    pub outages: Vec<(Released, Blamed)>,
     /// Requests over Wald's bound.
     pub requests: Vec<(wald::Request, f64)>,
     /// Delays over the promised ones, sorted.
@@ -58,6 +60,7 @@ pub fn measure(size: Size) -> Figures {
         steady: steady(&policy, size, seeds(2)),
         harms: harmed(&policy, bad::harms(), scale.div_ceil(6), 2, bad::WITHIN, seeds(3)),
         breaks: harmed(&policy, big(), scale.div_ceil(6), 20 * scale.min(5), 600.0, seeds(4)),
+        outages: outages(&policy, 2 * scale as usize, seeds(7)),
         requests: {
             let cells = wald::requests();
             let runs = 30 * scale as u32;
@@ -132,6 +135,17 @@ fn harmed(
     let came = came.chunks(lives).map(<[_]>::concat);
     let came: Vec<_> = came.collect();
     harms.into_iter().zip(came).collect()
+}
+
+fn outages(policy: &Arc<Policy>, each: usize, seed: impl Fn(usize) -> u64 + Sync) -> Vec<(Released, Blamed)> {
+    let kinds = Released::ALL;
+    let blamed = all(kinds.len() * each, |item| {
+        outage::outage(policy, kinds[item / each], seed(item))
+    });
+    let sums = blamed
+        .chunks(each)
+        .map(|each| each.iter().fold(Blamed::default(), |sum, one| sum.plus(*one)));
+    kinds.into_iter().zip(sums).collect()
 }
 
 fn big() -> Vec<Harm> {

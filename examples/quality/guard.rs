@@ -7,14 +7,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use modosu::{
-    decide::{
-        Act, Case, Clocks, Input,
-        clocks::{may_take_baseline, windows_begin},
-        decide, open,
-    },
-    judge::{Context, Facts, Memory, Overall, Verdict, judge, policy::Policy},
+    decide::{Act, Around, Case, Clocks, Input, Record, clocks::windows_begin, decide, open, together::Breach},
+    judge::{Context, Facts, Memory, Overall, Status, Verdict, judge, policy::Policy},
     model::{
-        guard::{Action, GuardSpec, GuardStatus, IncidentRef, Mode},
+        guard::{Action, GuardSpec, IncidentRef, Mode},
         incident::{IncidentSpec, IncidentState, IncidentStatus},
         preset::Preset,
         reading::Reading,
@@ -63,7 +59,7 @@ struct Open {
 pub struct Guard {
     policy: Arc<Policy>,
     memory: Memory,
-    record: GuardStatus,
+    record: Record,
     seen: Seen,
     proven: Vec<Proven>,
     case: Option<Open>,
@@ -79,7 +75,7 @@ impl Guard {
         let mut guard = Self {
             policy: policy.clone(),
             memory: Memory::new(policy),
-            record: GuardStatus::default(),
+            record: Record::default(),
             seen: Seen {
                 hash: String::new(),
                 images: Vec::new(),
@@ -123,29 +119,56 @@ impl Guard {
 
     /// Judges and decides until nothing more follows.
     pub fn turn(&mut self, reading: Option<&Reading>, now: Timestamp) -> Outcome {
+        let verdict = self.judge(reading, now);
+        self.decide(verdict, now, &Around::default())
+    }
+
+    /// Decides on that verdict, then judges and decides until nothing more follows.
+    pub fn decide(&mut self, verdict: Verdict, now: Timestamp, around: &Around) -> Outcome {
         let mut outcome = Outcome::default();
-        let mut reading = reading;
-        for _ in 0..PASSES {
-            if !self.pass(reading.take(), now, &mut outcome) {
+        let mut again = self.pass(&verdict, now, around, &mut outcome);
+        for _ in 1..PASSES {
+            if !again {
                 break;
             }
+            let verdict = self.judge(None, now);
+            again = self.pass(&verdict, now, around, &mut outcome);
         }
         outcome
     }
 
-    fn pass(&mut self, reading: Option<&Reading>, now: Timestamp, outcome: &mut Outcome) -> bool {
+    /// As far as it matters to other guards: since when it hurts, and what change may be to blame.
+    pub fn breach(&self, name: &str, verdict: &Verdict) -> Option<Breach> {
+        let current = self.record.current.as_ref();
+        let anew = current.filter(|current| self.record.restore_to.is_some() && current.change);
+        let fires = verdict.firing.iter().filter(|finding| finding.action > Action::Monitor);
+        let surely = verdict.triggers.iter().filter(|trigger| trigger.surely);
+        let pending = surely.filter_map(|trigger| match trigger.status {
+            Status::Suspect { since, .. } => Some(since),
+            Status::Quiet | Status::NotArmed(_) | Status::Unknown(_) | Status::Firing { .. } => None,
+        });
+        let open = self.case.as_ref().map(|open| open.spec.first_bad_at);
+        let now = fires.filter_map(|finding| finding.evidence.since).chain(pending).min();
+        Some(Breach {
+            guard: ("shop".to_owned(), name.to_owned()),
+            since: open.or(now)?,
+            changed: anew.map(|current| current.since),
+            told: false,
+        })
+    }
+
+    fn pass(&mut self, verdict: &Verdict, now: Timestamp, around: &Around, outcome: &mut Outcome) -> bool {
         let policy = self.policy.clone();
-        let verdict = self.judge(reading, now);
         let automatic = |finding: &modosu::judge::Finding| finding.action == Action::AutomaticRollback;
         outcome.verdict |= verdict.firing.iter().any(automatic);
-        let clocks = self.clocks(&verdict, now);
+        let clocks = self.clocks(now);
         let step = decide(&Input {
             now,
             policy: &policy,
             cap: Mode::Enforce,
             record: &self.record,
             seen: &self.seen,
-            verdict: &verdict,
+            verdict,
             clocks: &clocks,
             proven: &self.proven,
             case: self.case.as_ref().map(|open| Case {
@@ -153,6 +176,7 @@ impl Guard {
                 spec: &open.spec,
                 status: &open.status,
             }),
+            around,
         });
         self.record = step.record;
         if let (Some(open), Some(status)) = (self.case.as_mut(), step.case) {
@@ -169,7 +193,8 @@ impl Guard {
         again
     }
 
-    fn judge(&mut self, reading: Option<&Reading>, now: Timestamp) -> Verdict {
+    /// What is to be said of it now.
+    pub fn judge(&mut self, reading: Option<&Reading>, now: Timestamp) -> Verdict {
         let since = self.windows_begin(now);
         if !self.begun {
             self.memory.begin(since);
@@ -194,7 +219,7 @@ impl Guard {
         windows_begin(&self.record, self.case.as_ref().map(|open| &open.status), now)
     }
 
-    fn clocks(&mut self, verdict: &Verdict, now: Timestamp) -> Clocks {
+    fn clocks(&mut self, now: Timestamp) -> Clocks {
         let context = Context {
             now,
             since: self.windows_begin(now),
@@ -202,8 +227,7 @@ impl Guard {
             facts: &self.seen.facts,
             rolled_out: self.seen.rolled_out.is_ok(),
         };
-        let wanted = may_take_baseline(&self.record, &self.policy, &self.seen.hash, now);
-        let clocks = Clocks::of(&self.policy, &mut self.memory, verdict, &context, wanted);
+        let clocks = Clocks::of(&self.policy, &mut self.memory, &context, &self.record, &self.seen.hash);
         let blind = self
             .blind_since
             .map_or(Duration::ZERO, |since| modosu::decide::between(since, now));

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use modosu::judge::policy::Policy;
+use jiff::Timestamp;
+use modosu::{
+    decide::Around,
+    judge::{Verdict, policy::Policy},
+};
 
 use super::{
     chance::Chance,
@@ -65,13 +69,62 @@ impl Life {
     }
 
     fn poll(&mut self) -> Outcome {
-        self.now += self.poll;
-        if self.now >= self.rolled_out {
+        let verdict = self.judged(self.now + self.poll);
+        self.decides(verdict, clock(self.now), &Around::default())
+    }
+
+    /// What is said of it at the next poll.
+    pub fn judged(&mut self, now: f64) -> Verdict {
+        self.now = now;
+        if now >= self.rolled_out {
             self.guard.rolled_out();
             self.rolled_out = f64::INFINITY;
         }
-        let reading = self.service.poll(self.now, &self.policy, clock);
-        self.guard.turn(Some(&reading), clock(self.now))
+        let reading = self.service.poll(now, &self.policy, clock);
+        self.guard.judge(Some(&reading), clock(now))
+    }
+
+    pub fn decides(&mut self, verdict: Verdict, now: Timestamp, around: &Around) -> Outcome {
+        self.guard.decide(verdict, now, around)
+    }
+
+    pub const fn now(&self) -> f64 {
+        self.now
+    }
+
+    pub const fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// Goes on until then.
+    pub fn until(&mut self, seconds: f64) {
+        while self.now + self.poll <= seconds {
+            self.poll();
+        }
+    }
+
+    /// So many of its requests fail meanwhile, whatever it runs.
+    pub fn suffers(&mut self, from: f64, until: f64, share: f64) {
+        let effect = Effect {
+            points: share,
+            ..Effect::default()
+        };
+        self.service.happens(Deed { from, until, effect });
+    }
+
+    /// A release with what it does.
+    pub fn changes(&mut self, at: f64, effect: Effect) -> Outcome {
+        self.service.nothing_happens();
+        self.service.restart(at);
+        if effect.points > 0.0 || effect.slower > 0.0 {
+            self.service.happens(Deed {
+                from: at,
+                until: f64::INFINITY,
+                effect,
+            });
+        }
+        self.rolled_out = at + ROLL_OUT;
+        self.guard.change(clock(at))
     }
 
     /// Healthy for so long, and longer where there is nothing to go back to yet. Whether there is at last.
@@ -89,19 +142,8 @@ impl Life {
             self.poll();
         }
         let at = self.now + self.chance.within(0.0, self.poll);
-        self.service.nothing_happens();
-        self.service.restart(at);
-        if effect.points > 0.0 || effect.slower > 0.0 {
-            self.service.happens(Deed {
-                from: at,
-                until: f64::INFINITY,
-                effect,
-            });
-        }
         let mut came = Came::default();
-        let outcome = self.guard.change(clock(at));
-        came.note(outcome, 0.0, false);
-        self.rolled_out = at + ROLL_OUT;
+        came.note(self.changes(at, effect), 0.0, false);
         self.watch(at, seconds, &mut came, false);
         came
     }

@@ -23,6 +23,7 @@ mod figures;
 mod guard;
 mod healthy;
 mod life;
+mod outage;
 mod service;
 mod summary;
 mod table;

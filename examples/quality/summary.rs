@@ -177,7 +177,7 @@ pub fn name(harm: &Harm) -> String {
     let effect = if harm.effect.slower > 0.0 {
         format!("{} times slower", harm.effect.slower)
     } else {
-        format!("+{} points {}", harm.effect.points * 100.0, harm.kind.text())
+        format!("+{:.1} points {}", harm.effect.points * 100.0, harm.kind.text())
     };
     format!("{}: {effect}", harm.world.name)
 }

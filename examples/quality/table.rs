@@ -20,6 +20,7 @@ pub fn table(figures: &Figures) -> String {
     text.push_str(&recall(figures));
     text.push_str(&automatically(figures));
     text.push_str(&others(figures));
+    text.push_str(&outages(figures));
     text.push_str(&breaks(figures));
     text.push_str(&meter(figures));
     text
@@ -354,27 +355,91 @@ fn median(came: &[Came]) -> String {
     }
 }
 
+fn outages(figures: &Figures) -> String {
+    let mut text = String::new();
+    head(
+        &mut text,
+        "A shared dependency fails for 20 min (30 % of all requests): healthy releases that were put back",
+        &[
+            "who",
+            "outages",
+            "releases",
+            "of these younger than 2 h",
+            "put back by modosu",
+            "left to people",
+        ],
+    );
+    for (released, sum) in &figures.outages {
+        let numbers = [sum.outages, sum.releases, sum.exposed, sum.automatic, sum.people].map(|n| n.to_string());
+        let mut cells = vec![released.text()];
+        cells.extend(numbers.iter().map(String::as_str));
+        line(&mut text, &cells);
+    }
+    text
+}
+
 fn breaks(figures: &Figures) -> String {
     let mut text = String::new();
     head(
         &mut text,
         "Big breaks: seconds until modosu acts by itself",
-        &["world and change", "changes", "median", "p95", "p99"],
+        &[
+            "change",
+            "bursts",
+            "requests/s",
+            "changes",
+            "median",
+            "p99",
+            "p99 of the worst share that fails usually",
+        ],
     );
-    for (harm, came) in &figures.breaks {
-        let time = |quantile| format!("{:.0}", time_to_act(came, quantile));
+    let groups = grouped(
+        figures.breaks.iter(),
+        |(harm, _)| {
+            let (phi, burst) = (harm.world.phi as u64, harm.world.burst as u64);
+            (
+                harm.kind,
+                phi,
+                burst,
+                harm.world.per_second as u64,
+                (harm.effect.points * 100.0) as u64,
+            )
+        },
+        |sum: &mut (Vec<Came>, Vec<f64>), (_, came)| {
+            sum.0.extend(came);
+            sum.1.push(time_to_act(came, 0.99));
+        },
+    );
+    for ((kind, phi, burst, per_second, points), (came, worlds)) in groups {
+        let time = |quantile| seconds(time_to_act(&came, quantile));
+        let bursts = if phi > 1 {
+            format!("φ = {phi}, {burst} s")
+        } else {
+            "none".to_owned()
+        };
         line(
             &mut text,
             &[
-                &name(harm),
+                &format!("+{points} points {}", kind.text()),
+                &bursts,
+                &per_second.to_string(),
                 &came.len().to_string(),
                 &time(0.5),
-                &time(0.95),
                 &time(0.99),
+                &seconds(worlds.iter().copied().fold(0.0, f64::max)),
             ],
         );
     }
     text
+}
+
+/// What never came is shown as such.
+fn seconds(time: f64) -> String {
+    if time >= 86_400.0 {
+        "never".to_owned()
+    } else {
+        format!("{time:.0}")
+    }
 }
 
 fn meter(figures: &Figures) -> String {

@@ -195,29 +195,45 @@ fn held_now(input: &Input) -> Vec<String> {
 /// What healthy time makes of the current state: proof, baseline, forgiveness of inherited triggers.
 pub fn settle(input: &Input, step: &mut Step) {
     let bad = step.record.bad.iter().any(|bad| bad.hash == input.seen.hash);
-    let Some(current) = step.record.current.as_mut() else {
+    forgive(input, step);
+    let Some(current) = &step.record.current else {
         return;
     };
-    let hold = input.policy.hold;
-    current
-        .held_before
-        .retain(|name| input.clocks.quiet_by.get(name).is_none_or(|quiet| *quiet < hold));
     let snapshot = input.proven.iter().find(|state| state.hash == current.hash);
     let stale = snapshot.filter(|state| state.last_running < current.since);
     step.actions.extend(stale.map(|state| Act::Touch {
         name: state.name.clone(),
     }));
     if !current.proven && snapshot.is_some() {
-        current.proven = true;
         step.happened.push(Happened::Proven {
             hash: named(&current.hash, &current.images),
         });
+        if let Some(current) = step.record.current.as_mut() {
+            current.proven = true;
+        }
     } else if !current.proven && !bad && input.case.is_none() && healthy_enough(input) {
         step.actions.push(Act::Prove {
             hash: current.hash.clone(),
         });
     }
     take_baseline(input, step);
+}
+
+/// What was false for long enough is no longer inherited.
+fn forgive(input: &Input, step: &mut Step) {
+    let quiet = |name: &String| {
+        input
+            .clocks
+            .quiet_by
+            .get(name)
+            .is_some_and(|quiet| *quiet >= input.policy.hold)
+    };
+    let held = step.record.current.as_ref().map(|current| &current.held_before);
+    if held.is_some_and(|held| held.iter().any(quiet))
+        && let Some(current) = step.record.current.as_mut()
+    {
+        current.held_before.retain(|name| !quiet(name));
+    }
 }
 
 fn healthy_enough(input: &Input) -> bool {

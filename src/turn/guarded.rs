@@ -15,10 +15,10 @@ use tracing::{Instrument, Span};
 
 use super::{Shared, case::OpenCase};
 use crate::{
-    decide::{Around, Input, decide, progress, standing},
+    decide::{Around, Input, Record, decide, progress, standing},
     judge::{Memory, Verdict, policy::Policy},
     model::{
-        guard::{Guard, GuardStatus, State},
+        guard::{Guard, State},
         incident::{Incident, IncidentState},
         preset::Preset,
     },
@@ -53,8 +53,8 @@ impl From<NotSeen> for Blind {
 pub struct Guarded {
     pub(super) guard: Arc<Guard>,
     pub(super) rules: Result<Rules, String>,
-    pub(super) record: GuardStatus,
-    pub(super) written: GuardStatus,
+    pub(super) record: Record,
+    pub(super) written: Record,
     pub(super) case: Option<OpenCase>,
     pub(super) shown: Shown,
     /// What cannot be done at present: said once.
@@ -84,7 +84,7 @@ pub(super) struct Shown {
 impl Guarded {
     /// Takes in a guard that was not there before: its record and open incident are what the cluster holds.
     pub fn meet(guard: Arc<Guard>, presets: &BTreeMap<String, Preset>, incidents: &Cache<Incident>) -> Self {
-        let record = guard.status.clone().unwrap_or_default();
+        let record = Record::from(guard.status.clone().unwrap_or_default());
         let namespace = guard.namespace().unwrap_or_default();
         let case = record
             .incident
@@ -191,7 +191,7 @@ impl Guarded {
             let Some((verdict, now)) = self.judged.take() else {
                 return;
             };
-            let clocks = self.clocks(seen, &verdict, now);
+            let clocks = self.clocks(seen, now);
             let proven = self.proven(shared);
             let Ok(rules) = &self.rules else { return };
             let policy = rules.policy.clone();

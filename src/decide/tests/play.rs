@@ -18,7 +18,7 @@ use jiff::Timestamp;
 
 use crate::{
     decide::{
-        Act, Around, Case, Clocks, Happened, Input, Step, WhyNot, decide, open, standing,
+        Act, Around, Case, Clocks, Happened, Input, Record, Step, WhyNot, decide, open, standing,
         together::{Part, Proof, Role, Together},
     },
     judge::{
@@ -28,7 +28,7 @@ use crate::{
     },
     model::{
         grade,
-        guard::{Action, GuardSpec, GuardStatus, IncidentRef, Mode, TargetRef},
+        guard::{Action, GuardSpec, IncidentRef, Mode, TargetRef},
         incident::{Decision, Evidence, IncidentSpec, IncidentState, IncidentStatus, JournalEntry, PlannedStep, Verb},
         preset::Preset,
         reading::Because,
@@ -217,7 +217,7 @@ struct Open {
 /// One guard, and a cluster that obeys.
 pub struct Play {
     policy: Policy,
-    record: GuardStatus,
+    record: Record,
     case: Option<Open>,
     proven: Vec<Proven>,
     quiet: BTreeMap<String, Clock>,
@@ -230,7 +230,7 @@ impl Play {
     pub fn with(policy: Policy) -> Self {
         Self {
             policy,
-            record: GuardStatus::default(),
+            record: Record::default(),
             case: None,
             proven: Vec::new(),
             quiet: BTreeMap::new(),
