@@ -76,6 +76,7 @@ fn turns(criterion: &mut Criterion) {
     let baseline = Baseline {
         taken_at: start,
         hash: "6f9c".into(),
+        counts: BTreeMap::new(),
         values,
     };
     let facts = Facts::default();

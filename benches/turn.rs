@@ -78,6 +78,7 @@ impl Guard {
                 baseline: Some(Baseline {
                     taken_at: start,
                     hash: "00000004".into(),
+                    counts: BTreeMap::new(),
                     values,
                 }),
                 ..GuardStatus::default()

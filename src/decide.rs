@@ -37,7 +37,7 @@ use jiff::Timestamp;
 use crate::{
     judge::{Verdict, policy::Policy},
     model::{
-        guard::{GuardStatus, Mode, RestoreTo},
+        guard::{BaselineCounts, GuardStatus, Mode, RestoreTo},
         incident::{IncidentSpec, IncidentState, IncidentStatus},
     },
     observe::{cluster::Proven, seen::Seen},
@@ -77,6 +77,8 @@ pub struct Clocks {
     pub quiet_by: BTreeMap<String, Duration>,
     /// What the healthy time gives as a baseline.
     pub baseline: Option<BTreeMap<String, f64>>,
+    /// What its ratios were counted from.
+    pub counts: BTreeMap<String, BaselineCounts>,
     /// All of the guard's `verify.conditions` hold.
     pub verified: bool,
     /// Nothing was known for so long.

@@ -24,6 +24,8 @@ pub mod history;
 pub mod memory;
 /// Whether a share got worse than it was before the change.
 pub mod meter;
+/// The meters of one guard.
+mod metered;
 /// A guard's wishes, compiled once.
 pub mod policy;
 /// How sure a share is.
@@ -40,10 +42,11 @@ mod view;
 pub mod words;
 
 pub use memory::Memory;
-pub use verdict::{Finding, Overall, SignalShown, Status, TriggerVerdict, Verdict, Word};
+pub use verdict::{Finding, Overall, SignalShown, Status, TriggerVerdict, Unarmed, Verdict, Word};
 
 use condition::Missing;
 pub use condition::Truth;
+use history::between;
 use memory::Fresh;
 use policy::Policy;
 use trigger::Asked;
@@ -72,7 +75,10 @@ pub struct Facts {
 pub fn judge(policy: &Policy, memory: &mut Memory, reading: Option<&Reading>, context: &Context<'_>) -> Verdict {
     memory.follow(context.since);
     let fresh = reading.and_then(|reading| memory.take(reading, context.since));
-    resolve(policy, memory, context.baseline);
+    memory.compare_with(policy, context.baseline);
+    if fresh.is_some_and(|fresh| fresh.counted.is_some()) {
+        memory.weigh(watched(policy, context));
+    }
     let mut firing = hard_facts(policy, memory, context);
     let (triggers, signals) = measured(policy, memory, fresh, context, &mut firing);
     let overall = overall(&triggers, &signals, !firing.is_empty(), &view(policy, memory, context));
@@ -88,7 +94,7 @@ pub fn judge(policy: &Policy, memory: &mut Memory, reading: Option<&Reading>, co
 /// The guard's own conditions of recovery, each with its text and a sentence.
 pub fn verify_conditions(policy: &Policy, memory: &mut Memory, context: &Context<'_>) -> Vec<(String, Truth, String)> {
     memory.follow(context.since);
-    resolve(policy, memory, context.baseline);
+    memory.compare_with(policy, context.baseline);
     let needed = policy.triggers.iter().map(|rule| rule.min_requests).max().unwrap_or(20);
     let view = view(policy, memory, context);
     let conditions = policy.verify.iter();
@@ -115,18 +121,9 @@ pub fn verify_conditions(policy: &Policy, memory: &mut Memory, context: &Context
         .collect()
 }
 
-/// The baseline by the signals' places.
-fn resolve(policy: &Policy, memory: &mut Memory, baseline: Option<&Baseline>) {
-    let number = |name: &String| {
-        baseline
-            .and_then(|b| b.values.get(name))
-            .copied()
-            .filter(|value| value.is_finite())
-    };
-    memory.baselines.clear();
-    memory
-        .baselines
-        .extend(policy.signals.iter().map(|signal| number(&signal.name)));
+/// Whether what is seen now may still be put down to the change.
+fn watched(policy: &Policy, context: &Context<'_>) -> bool {
+    between(context.since, context.now) < policy.watch_for
 }
 
 fn view<'a>(policy: &'a Policy, memory: &'a Memory, context: &Context<'_>) -> View<'a> {
@@ -136,6 +133,9 @@ fn view<'a>(policy: &'a Policy, memory: &'a Memory, context: &Context<'_>) -> Vi
         places: &memory.places,
         latest: &memory.latest,
         baselines: &memory.baselines,
+        spread: &memory.spread,
+        meters: &memory.meters,
+        watched: watched(policy, context),
         since: context.since,
     }
 }

@@ -1,6 +1,8 @@
 //! Pure. What the judge remembers of a guard, as a decision asks for it.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::{Clocks, enter::wants_baseline};
@@ -12,6 +14,7 @@ use crate::{
 impl Clocks {
     /// As of now, for a guard with this record that sees a state of that hash. How long nothing was known is the caller's.
     pub fn of(policy: &Policy, memory: &mut Memory, context: &Context<'_>, record: &GuardStatus, hash: &str) -> Self {
+        let wanted = may_take_baseline(record, policy, hash, context.now);
         let wishes = verify_conditions(policy, memory, context);
         let inherited = record.current.iter().flat_map(|current| &current.held_before);
         let quiet = |name: &String| {
@@ -26,9 +29,8 @@ impl Clocks {
             quiet_by: inherited
                 .filter_map(|name| Some((name.clone(), quiet(name)?)))
                 .collect(),
-            baseline: may_take_baseline(record, policy, hash, context.now)
-                .then(|| memory.baseline(policy))
-                .flatten(),
+            baseline: wanted.then(|| memory.baseline(policy)).flatten(),
+            counts: if wanted { memory.counts(policy) } else { BTreeMap::new() },
             verified: wishes.iter().all(|(_, truth, _)| *truth == Truth::True),
             blind: std::time::Duration::ZERO,
         }

@@ -1,6 +1,8 @@
 //! Pure. Entering a state, and what healthy time makes of it: proven, with a baseline.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use std::collections::BTreeMap;
+
 use super::{Act, Case, Happened, Input, Step, between, happened::named};
 use crate::{
     judge::{Status, policy::Policy},
@@ -28,11 +30,7 @@ pub fn enter(input: &Input, step: &mut Step) -> bool {
     if left.proven
         && let Some(values) = &input.clocks.baseline
     {
-        step.record.baseline = Some(Baseline {
-            taken_at: input.now,
-            hash: left.hash.clone(),
-            values: values.clone(),
-        });
+        step.record.baseline = Some(baseline(input, left.hash.clone(), values));
     }
     let held = held_now(input);
     let (from, images) = (named(&left.hash, &left.images), input.seen.images.clone());
@@ -257,11 +255,26 @@ fn take_baseline(input: &Input, step: &mut Step) {
         step.happened.push(Happened::BaselineTaken {
             of: named(&hash, &current.images),
         });
-        step.record.baseline = Some(Baseline {
-            taken_at: input.now,
-            hash,
-            values: values.clone(),
-        });
+        step.record.baseline = Some(baseline(input, hash, values));
+    }
+}
+
+/// The healthy time so far of the state of that hash. Counts that are already known of it and cover more stay: after a start
+/// modosu has only seen the time since.
+fn baseline(input: &Input, hash: String, values: &BTreeMap<String, f64>) -> Baseline {
+    let mut counts = input.clocks.counts.clone();
+    let before = input.record.baseline.as_ref().filter(|before| before.hash == hash);
+    for (name, known) in before.iter().flat_map(|before| &before.counts) {
+        let now = counts.entry(name.clone()).or_insert(*known);
+        if now.seconds < known.seconds {
+            *now = *known;
+        }
+    }
+    Baseline {
+        taken_at: input.now,
+        hash,
+        counts,
+        values: values.clone(),
     }
 }
 

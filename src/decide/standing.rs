@@ -113,6 +113,7 @@ pub fn watching(verdict: &Verdict, blind: Duration, case: Option<&IncidentStatus
             message: String::new(),
         },
     };
+    let usable = usable(verdict);
     let open = case.filter(|case| case.state.is_some_and(IncidentState::is_open));
     let degraded = open.map_or_else(
         || News {
@@ -128,7 +129,29 @@ pub fn watching(verdict: &Verdict, blind: Duration, case: Option<&IncidentStatus
             message: case.reason.clone(),
         },
     );
-    vec![ready, metrics, degraded]
+    vec![ready, metrics, usable, degraded]
+}
+
+/// Whether a trigger can never fire because its limit lies at or below what is usual here: its owner should change it.
+fn usable(verdict: &Verdict) -> News {
+    let told = verdict.triggers.iter().filter_map(|trigger| match &trigger.status {
+        Status::NotArmed(unarmed) if unarmed.limit_below_baseline => Some(format!("{}: {unarmed}", trigger.name)),
+        Status::NotArmed(_) | Status::Quiet | Status::Unknown(_) | Status::Suspect { .. } | Status::Firing { .. } => {
+            None
+        }
+    });
+    let told: Vec<_> = told.collect();
+    News {
+        kind: "TriggersUsable",
+        holds: told.is_empty(),
+        reason: if told.is_empty() {
+            "LimitsBeyondBaseline"
+        } else {
+            "LimitBelowBaseline"
+        }
+        .into(),
+        message: told.join("\n"),
+    }
 }
 
 /// Not ready, and why.

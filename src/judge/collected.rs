@@ -1,7 +1,8 @@
 //! Pure. What healthy time looked like: the numbers that a later state will be compared with.
 //!
 //! Shares are summed; quantiles, gauges and rates are the median over steps of at least a minute, so that one spike
-//! moves nothing. At most sixty steps are kept, however long the baseline's window.
+//! moves nothing. At most sixty steps are kept, however long the baseline's window. What shares were counted from is summed
+//! by the hour over up to a day ([`Hours`]), for how sure a later share is.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -10,7 +11,13 @@ use std::{
     time::Duration,
 };
 
+/// Counts over a day.
+mod hours;
+
+use hours::Hours;
+
 use super::{history::Cell, policy::Policy, share::Count, view::Place};
+use crate::model::guard::BaselineCounts;
 
 /// Less healthy time than this is no baseline (or the whole window, where that is shorter).
 const LEAST: Duration = Duration::from_secs(300);
@@ -32,29 +39,33 @@ struct Step {
 pub struct Collected {
     window: Duration,
     steps: VecDeque<Step>,
+    hours: Hours,
 }
 
 impl Collected {
-    /// Nothing yet; at most `window` is kept.
-    pub const fn new(window: Duration) -> Self {
+    /// Nothing yet; of numbers at most `window` is kept, of the counts of these columns a day.
+    pub fn new(window: Duration, shares: Vec<usize>) -> Self {
         Self {
             window,
             steps: VecDeque::new(),
+            hours: Hours::new(shares),
         }
     }
 
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.steps.clear();
+        self.hours.clear();
     }
 
     /// One healthy reading of that length.
     pub fn add(
         &mut self,
         length: Duration,
-        cells: impl Iterator<Item = Cell>,
+        cells: impl Iterator<Item = Cell> + Clone,
         values: impl Iterator<Item = Option<f64>>,
     ) {
+        self.hours.add(length, cells.clone());
         let step_length = MINUTE.max(self.window / STEPS);
         let values = values.map(|value| value.map_or((0.0, 0.0), |v| (v, 1.0)));
         match self.steps.back_mut() {
@@ -113,6 +124,16 @@ impl Collected {
                 })
                 .collect(),
         )
+    }
+
+    /// What every ratio was counted from, by name, as far as it is known (a complement has its ratio's).
+    pub fn counts(&self, policy: &Policy, places: &[Place]) -> BTreeMap<String, BaselineCounts> {
+        let named = policy.signals.iter().zip(places).enumerate();
+        let counted = named.filter_map(|(signal, (named, place))| match place {
+            Place::Share { column, of, .. } if *of == signal => Some((named.name.clone(), self.hours.counts(*column)?)),
+            Place::Share { .. } | Place::Rate { .. } | Place::Value => None,
+        });
+        counted.collect()
     }
 
     fn sum(&self, column: usize) -> Count {

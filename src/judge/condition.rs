@@ -3,6 +3,7 @@
 //! ```text
 //! condition  = condition "or" condition | condition "and" condition | "not" condition
 //!            | "(" condition ")" | number relation number
+//!            | "worse" "(" signal ")"                  the evidence meter says so: of a ratio, since the change
 //! relation   = "<" | "<=" | ">" | ">="                 (they do not chain; == and != are refused with advice)
 //! number     = number ("+" | "-" | "*" | "/") number | "-" number | "(" number ")"
 //!            | literal | signal | "baseline" | call
@@ -83,6 +84,12 @@ impl Condition {
     /// The signals whose baseline it needs.
     pub fn baselines(&self) -> &[usize] {
         &self.needs
+    }
+
+    /// The signals that the evidence meter is asked of.
+    pub fn metered(&self) -> impl Iterator<Item = usize> {
+        let worse = self.comparisons.iter().filter(|comparison| comparison.worse);
+        worse.filter_map(Comparison::subject)
     }
 
     /// The signals that its comparisons are about.

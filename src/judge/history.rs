@@ -194,7 +194,7 @@ impl History {
     }
 
     /// The newest step's cells.
-    pub fn last_cells(&self) -> impl Iterator<Item = Cell> {
+    pub fn last_cells(&self) -> impl Iterator<Item = Cell> + Clone {
         self.cells
             .iter()
             .skip(self.cells.len().saturating_sub(self.columns))

@@ -11,13 +11,18 @@ use jiff::Timestamp;
 
 use super::{
     collected::Collected,
+    condition::Condition,
     history::{Cell, History, between},
+    metered::Metered,
     policy::{Policy, Source},
     share::Count,
     view::{Latest, Leaf, Place, begin, places},
     words,
 };
-use crate::model::reading::{Because, Measured, Reading};
+use crate::model::{
+    guard::{Baseline, BaselineCounts},
+    reading::{Because, Measured, Reading},
+};
 
 /// The hard facts by name.
 pub const FACTS: [&str; 2] = ["crash_looping", "progress_deadline_exceeded"];
@@ -29,6 +34,8 @@ pub struct Memory {
     pub(super) places: Vec<Place>,
     pub(super) latest: Vec<Latest>,
     pub(super) holds: Vec<Hold>,
+    /// One of each signal that a condition calls `worse`.
+    pub(super) meters: Vec<Metered>,
     /// Since when each hard fact holds.
     pub(super) facts: [Option<Timestamp>; 2],
     /// Since when each hard fact does not hold; they need no readings.
@@ -37,6 +44,8 @@ pub struct Memory {
     pub(super) all_quiet: Clock,
     /// Used again every turn.
     pub(super) baselines: Vec<Option<f64>>,
+    /// How bursty each signal's counts were, φ̂; 1 where it is not known.
+    pub(super) spread: Vec<f64>,
     pub(super) leaves: Vec<Leaf>,
     requests: Option<usize>,
     answered: f64,
@@ -128,9 +137,15 @@ impl Memory {
         };
         let requests = column(|source| matches!(source, Source::Bad { .. } | Source::Good { .. }))
             .or_else(|| column(|source| matches!(source, Source::Rate { .. })));
+        let shares = places.iter().enumerate().filter_map(|(signal, place)| match place {
+            Place::Share { column, of, .. } if *of == signal => Some(*column),
+            Place::Share { .. } | Place::Rate { .. } | Place::Value => None,
+        });
+        let shares = shares.collect();
         Self {
             history: History::new(columns, policy.window, f64::from(needed)),
             latest: vec![Latest::Unknown(Because::WarmingUp); places.len()],
+            meters: meters(policy, &places),
             places,
             holds: policy
                 .triggers
@@ -145,13 +160,14 @@ impl Memory {
             healthy: Clock::default(),
             all_quiet: Clock::default(),
             baselines: Vec::new(),
+            spread: Vec::new(),
             leaves: Vec::new(),
             requests,
             answered: 0.0,
             newest: None,
             last: None,
             since: None,
-            collected: Collected::new(policy.baseline_window),
+            collected: Collected::new(policy.baseline_window, shares),
         }
     }
 
@@ -197,6 +213,38 @@ impl Memory {
         self.collected.numbers(policy, &self.places, self.requests)
     }
 
+    /// What every ratio was counted from in the healthy time so far, at most a day of it.
+    pub fn counts(&self, policy: &Policy) -> BTreeMap<String, BaselineCounts> {
+        self.collected.counts(policy, &self.places)
+    }
+
+    /// The baseline by the signals' places, and the meters against it.
+    pub(super) fn compare_with(&mut self, policy: &Policy, baseline: Option<&Baseline>) {
+        let number = |name: &String| baseline?.values.get(name).copied().filter(|value| value.is_finite());
+        let spread = |place: &Place| match place {
+            Place::Share { of, .. } => Some(baseline?.counts.get(&policy.signals.get(*of)?.name)?.dispersion),
+            Place::Rate { .. } | Place::Value => None,
+        };
+        self.baselines.clear();
+        self.baselines
+            .extend(policy.signals.iter().map(|signal| number(&signal.name)));
+        self.spread.clear();
+        self.spread
+            .extend(self.places.iter().map(|place| spread(place).unwrap_or(1.0)));
+        for metered in &mut self.meters {
+            metered.follow(policy, baseline);
+        }
+    }
+
+    /// The newest reading, for the meters; those of a change that is no longer watched rest, but for what they say already.
+    pub(super) fn weigh(&mut self, watched: bool) {
+        for metered in &mut self.meters {
+            if watched || metered.tripped() {
+                metered.weigh(self.history.last(metered.column));
+            }
+        }
+    }
+
     /// Whether requests are counted at all.
     pub(super) const fn counts_requests(&self) -> bool {
         self.requests.is_some()
@@ -221,6 +269,7 @@ impl Memory {
         self.no_facts = [None; 2];
         self.healthy.reset();
         self.all_quiet.reset();
+        self.meters.iter_mut().for_each(Metered::begin);
         self.answered = 0.0;
     }
 
@@ -287,6 +336,18 @@ impl Memory {
         });
         self.collected.add(length, self.history.last_cells(), values);
     }
+}
+
+fn meters(policy: &Policy, places: &[Place]) -> Vec<Metered> {
+    let rules = policy.triggers.iter().map(|rule| &rule.condition);
+    let mut named: Vec<usize> = rules.chain(&policy.verify).flat_map(Condition::metered).collect();
+    named.sort_unstable();
+    named.dedup();
+    let counted = named.into_iter().filter_map(|signal| match places.get(signal)? {
+        Place::Share { column, of, .. } => Some(Metered::new(signal, *of, *column)),
+        Place::Rate { .. } | Place::Value => None,
+    });
+    counted.collect()
 }
 
 fn note(latest: &mut Latest, place: Place, measured: &Measured, at: Timestamp, newer: bool) {

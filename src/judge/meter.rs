@@ -174,7 +174,9 @@ impl Meter {
 
     /// Whether it is worse.
     pub fn tripped(&self) -> bool {
-        self.log_odds() >= self.trips_at - ROUNDING
+        // The mean is never more than the largest.
+        let possible = self.sums.iter().any(|sum| *sum >= self.trips_at - ROUNDING);
+        possible && self.log_odds() >= self.trips_at - ROUNDING
     }
 
     /// S at which it trips, ln(1/α).

@@ -32,6 +32,8 @@ pub struct Policy {
     pub scheme: Scheme,
     pub window: Duration,
     pub baseline_window: Duration,
+    /// How `worse(…)` weighs; `None`: not at all.
+    pub evidence: Option<Evidence>,
     pub watch_for: Duration,
     pub automatic_for: Duration,
     pub known_good_after: Duration,
@@ -40,6 +42,15 @@ pub struct Policy {
     pub steps: Vec<Step>,
     pub verify: Vec<Condition>,
     pub hold: Duration,
+}
+
+/// How `worse(…)` weighs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evidence {
+    /// The chance that a change is ever called worse that is not.
+    pub alpha: f64,
+    /// No smaller share is called worse.
+    pub floor: f64,
 }
 
 /// A named number and where it comes from.

@@ -38,6 +38,20 @@ impl Count {
         }
     }
 
+    /// What is left of it to be sure with, where counts came in bursts: φ̂ times fewer. More than 20 is not believed, else
+    /// nothing would ever be sure.
+    pub fn spread_by(self, dispersion: f64) -> Self {
+        let by = if dispersion > 1.0 {
+            dispersion.min(MOST_SPREAD)
+        } else {
+            1.0
+        };
+        Self {
+            some: self.some / by,
+            all: self.all / by,
+        }
+    }
+
     /// Whether the true share is beyond the limit, wrong with probability `error` at most. Cheap where the plain share
     /// is not beyond it.
     pub fn surely(self, relation: Relation, limit: f64, error: f64) -> bool {
@@ -96,6 +110,9 @@ impl Count {
 /// Above so many the beta function's continued fraction is cut off before it has converged, so Chernoff's bound, which
 /// is never too small a chance, takes its place.
 const EXACT_UP_TO: f64 = 10_000.0;
+
+/// Bursts beyond this are not believed.
+const MOST_SPREAD: f64 = 20.0;
 
 /// P(X ≥ some) ≤ exp(−all · KL(share ‖ limit)) where the share is above the limit.
 fn chernoff(count: Count, limit: f64) -> f64 {

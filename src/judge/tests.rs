@@ -4,3 +4,4 @@ mod clocks;
 mod noise;
 mod stories;
 mod timeline;
+mod worse;

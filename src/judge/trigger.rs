@@ -2,7 +2,8 @@
 //!
 //! What it takes to fire:
 //! * the condition holds over the window, or (automatic triggers) *surely* over some of the newest readings;
-//! * an automatic trigger holds surely: every share is beyond its limit by its exact bound; gauges and quantiles, for which
+//! * an automatic trigger holds surely: every share is beyond its limit by its exact bound, the bursts of the baseline
+//!   counted in, and `worse` is always sure; gauges and quantiles, for which
 //!   there is none, are sure when they hold, but then over two readings with new data (a sure share needs no second one);
 //! * the newest reading by itself is not within the limit again: a blip of one reading stays in the window for a minute, but
 //!   there is nothing left to put back;
@@ -17,10 +18,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    condition::{Missing, Truth},
+    condition::{Comparison, Missing, Truth},
     memory::{Fresh, Hold},
     policy::Rule,
-    verdict::{Status, TriggerVerdict, compared, evidence, of},
+    verdict::{Status, TriggerVerdict, Unarmed, compared, evidence, of},
     view::{Leaf, View},
     words,
 };
@@ -122,30 +123,65 @@ impl Asked<'_> {
         }
     }
 
-    /// Why it cannot fire: its baseline is not there, or it already held then.
-    fn not_armed(&self, leaves: &[Leaf]) -> Option<String> {
+    /// Why it cannot fire: what it compares with is not there, or already lay beyond its limit then.
+    fn not_armed(&self, leaves: &[Leaf]) -> Option<Unarmed> {
         let condition = &self.rule.condition;
         let missing = condition
             .baselines()
             .iter()
             .find(|signal| self.view.baseline(**signal).is_none());
         if let Some(signal) = missing {
-            return Some(format!("no baseline yet of {}", self.view.name(*signal)));
+            return Some(unarmed(format!("no baseline yet of {}", self.view.name(*signal))));
         }
+        let no_meter = |signal| Some((self.view.policy.signals.get(signal)?, self.view.no_meter(signal)?));
+        if let Some((signal, why)) = condition.metered().find_map(no_meter) {
+            return Some(Unarmed {
+                limit_below_baseline: why.is_hopeless(),
+                why: why.sentence(signal),
+            });
+        }
+        self.held_before(leaves)
+    }
+
+    /// Whether it held of the baseline, and what to do about that. Exactly the limit is too much of a share.
+    fn held_before(&self, leaves: &[Leaf]) -> Option<Unarmed> {
+        let condition = &self.rule.condition;
         let then = |signal: usize| self.view.baseline(signal);
-        if condition.truth(&then, &then) != Truth::True {
+        let at_limit = |comparison: &Comparison| {
+            let single = comparison.single.filter(|single| single.counted)?;
+            let limit = comparison.limit().value(&then, &then).ok()?;
+            let held = limit > 0.0 && limit < 1.0 && single.relation.or_equal().holds(then(single.signal)?, limit);
+            held.then_some(Truth::True)
+        };
+        let held = condition.tree.truth(&|place| {
+            let made = condition.comparisons.get(place);
+            made.map_or(Truth::Unknown, |comparison| {
+                at_limit(comparison).unwrap_or_else(|| comparison.truth(&then, &then).map_or(Truth::Unknown, Truth::of))
+            })
+        });
+        if held != Truth::True {
             return None;
         }
         let first = condition.comparisons.iter().zip(leaves).find_map(|(comparison, leaf)| {
             let single = comparison.single?;
             let (before, limit) = words::pair(then(single.signal)?, leaf.limit?, comparison.unit);
-            let side = if single.relation.upward() { "below" } else { "above" };
+            let beyond = single.relation.holds(then(single.signal)?, leaf.limit?);
+            let (side, times) = match (beyond, single.relation.upward()) {
+                (true, true) => ("below", "> baseline * 2"),
+                (true, false) => ("above", "< baseline * 0.9"),
+                (false, true) => ("at", "> baseline * 2"),
+                (false, false) => ("at", "< baseline * 0.9"),
+            };
+            let name = self.view.name(single.signal);
             Some(format!(
-                "its limit lies {side} the baseline: {} was {before} when healthy, the limit is {limit}",
-                self.view.name(single.signal)
+                "its limit lies {side} the baseline: {name} was {before} when healthy, the limit is {limit}; \
+                 move the limit, or compare with the baseline, as in `{name} {times}`"
             ))
         });
-        Some(first.unwrap_or_else(|| "it already held of the baseline".to_owned()))
+        Some(Unarmed {
+            limit_below_baseline: true,
+            why: first.unwrap_or_else(|| "it already held of the baseline".to_owned()),
+        })
     }
 
     fn because(&self, leaves: &[Leaf]) -> Because {
@@ -227,6 +263,13 @@ impl Asked<'_> {
             sentence,
             surely: false,
         }
+    }
+}
+
+const fn unarmed(why: String) -> Unarmed {
+    Unarmed {
+        limit_below_baseline: false,
+        why,
     }
 }
 

@@ -2,15 +2,15 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use jiff::Timestamp;
 
 use super::{
-    condition::{Condition, Truth},
+    condition::{Condition, Dimension, Truth},
     policy::Rule,
     share::Count,
-    view::{Leaf, View},
+    view::{Leaf, Odds, View},
     words,
 };
 use crate::model::{
@@ -59,8 +59,8 @@ pub struct TriggerVerdict {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Status {
     Quiet,
-    /// It cannot fire and does not stop proof; why.
-    NotArmed(String),
+    /// It cannot fire and does not stop proof.
+    NotArmed(Unarmed),
     Unknown(Because),
     /// Its condition holds but it does not act yet.
     Suspect {
@@ -71,6 +71,21 @@ pub enum Status {
     Firing {
         since: Timestamp,
     },
+}
+
+/// Why a trigger is not armed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unarmed {
+    /// Its limit lies at or below what is usual here: its owner should change it.
+    pub limit_below_baseline: bool,
+    /// With its numbers, and with advice where there is something to do.
+    pub why: String,
+}
+
+impl fmt::Display for Unarmed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
 }
 
 /// One signal as it is shown.
@@ -151,14 +166,16 @@ pub fn evidence(rule: &Rule, leaves: &[Leaf], view: &View<'_>, held: Duration, s
     } else {
         format!(" ({})", brackets.join("; "))
     };
+    let odds = leaf.and_then(|leaf| leaf.odds);
+    let length = if odds.is_some() {
+        String::new() // what was weighed since the change says more
+    } else {
+        format!(" for {}", words::length(held))
+    };
     Evidence {
         name: rule.name.clone(),
         condition: rule.text.clone(),
-        sentence: format!(
-            "{} for {}{brackets}",
-            compared(&rule.condition, leaves),
-            words::length(held)
-        ),
+        sentence: format!("{}{length}{brackets}", compared(&rule.condition, leaves)),
         grade: rule.grade.clone(),
         signal: signal.map(|signal| view.name(signal).to_owned()),
         value: leaf.and_then(|l| l.value),
@@ -167,6 +184,9 @@ pub fn evidence(rule: &Rule, leaves: &[Leaf], view: &View<'_>, held: Duration, s
         since: Some(since),
         query: None,
         requests: leaf.and_then(|l| l.count).map(|count| words::whole(count.all)),
+        odds: odds.map(Odds::to_one),
+        tolerated: odds.and(leaf).and_then(|leaf| leaf.limit),
+        readings: odds.map(|odds| odds.read.readings),
     }
 }
 
@@ -187,7 +207,10 @@ pub fn compared(condition: &Condition, leaves: &[Leaf]) -> String {
 pub fn failed(condition: &Condition, leaves: &[Leaf]) -> String {
     let all = leaves.iter().enumerate().filter(|(_, leaf)| leaf.plain == Truth::False);
     let told: Vec<_> = all
-        .map(|(place, leaf)| format!("not {}", Place(place).told(condition, leaf)))
+        .map(|(place, leaf)| {
+            let not = if leaf.odds.is_some() { "" } else { "not " };
+            format!("{not}{}", Place(place).told(condition, leaf))
+        })
         .collect();
     told.join(", ")
 }
@@ -195,6 +218,16 @@ pub fn failed(condition: &Condition, leaves: &[Leaf]) -> String {
 /// `3 of 24`.
 pub fn of(count: Count) -> String {
     format!("{} of {}", words::whole(count.some), words::whole(count.all))
+}
+
+/// `10,000 : 1 that errors exceed 0.6 %; the largest poll gave 31 %`.
+fn weighed(odds: Odds, tolerated: f64) -> String {
+    let share = |share: f64| words::number(share, Dimension::Of(Unit::Ratio));
+    let (tolerated, largest) = (share(tolerated), share(odds.read.largest));
+    format!(
+        "{} that errors exceed {tolerated}; the largest poll gave {largest}",
+        words::odds(odds.to_one())
+    )
 }
 
 #[derive(Clone, Copy)]
@@ -217,6 +250,13 @@ impl Place {
         let Some(comparison) = condition.comparisons.get(self.0) else {
             return String::new();
         };
+        if let Some(odds) = leaf.odds {
+            return weighed(odds, leaf.limit.unwrap_or_default());
+        }
+        if comparison.worse {
+            let tolerated = words::number(leaf.limit.unwrap_or_default(), Dimension::Of(Unit::Ratio));
+            return format!("nothing says that errors exceed {tolerated}");
+        }
         let relation = comparison.single.map_or(comparison.relation, |single| single.relation);
         let (value, limit) = words::pair(
             leaf.value.unwrap_or_default(),

@@ -9,6 +9,8 @@ use jiff::Timestamp;
 use super::{
     condition::{Comparison, Dimension, Missing, Number, Relation, Single, Truth},
     history::History,
+    meter::{Meter, Read},
+    metered::{Metered, NoMeter},
     policy::{Policy, Signal, Source},
     share::Count,
     words,
@@ -42,6 +44,11 @@ pub struct View<'a> {
     pub places: &'a [Place],
     pub latest: &'a [Latest],
     pub baselines: &'a [Option<f64>],
+    /// How bursty each signal's counts were when healthy.
+    pub spread: &'a [f64],
+    pub meters: &'a [Metered],
+    /// What is seen may still be put down to the change.
+    pub watched: bool,
     pub since: Timestamp,
 }
 
@@ -62,6 +69,23 @@ pub struct Leaf {
     pub limit: Option<f64>,
     /// What the value was counted from.
     pub count: Option<Count>,
+    /// What the evidence meter says, where it has tripped.
+    pub odds: Option<Odds>,
+}
+
+/// What an evidence meter says.
+#[derive(Clone, Copy, Debug)]
+pub struct Odds {
+    /// The logarithm of so many to one.
+    pub log: f64,
+    pub read: Read,
+}
+
+impl Odds {
+    /// So many to one, at most 1e12.
+    pub fn to_one(self) -> f64 {
+        self.log.exp().min(1e12)
+    }
 }
 
 impl Leaf {
@@ -204,9 +228,10 @@ impl View<'_> {
 
     /// One comparison; with an `error`, shares that are compared with a fixed limit are tested with it.
     pub fn leaf(&self, comparison: &Comparison, needed: u32, error: Option<f64>) -> Leaf {
-        let leaf = match comparison.single {
-            Some(single) if single.counted => self.tested(comparison, single, needed, error),
-            Some(_) | None => self.plain(comparison, needed),
+        let leaf = match (comparison.worse, comparison.single) {
+            (true, _) => self.weighed(comparison),
+            (false, Some(single)) if single.counted => self.tested(comparison, single, needed, error),
+            (false, _) => self.plain(comparison, needed),
         };
         Leaf {
             quantile: comparison.quantile,
@@ -234,14 +259,74 @@ impl View<'_> {
             value: value.ok(),
             limit: limit.ok(),
             count: None,
+            odds: None,
+        }
+    }
+
+    /// Why `worse` of that signal cannot be asked; nothing where the change is no longer watched.
+    pub fn no_meter(&self, signal: usize) -> Option<NoMeter> {
+        let metered = self.metered(signal).filter(|_| self.watched)?;
+        metered.meter().err()
+    }
+
+    fn metered(&self, signal: usize) -> Option<&Metered> {
+        self.meters.iter().find(|metered| metered.signal == signal)
+    }
+
+    /// `worse(signal)`: surely so or not so, unless nothing is known at present. When the change is no longer watched, it is
+    /// what it was: only an open question stays open.
+    fn weighed(&self, comparison: &Comparison) -> Leaf {
+        let signal = comparison.subject().unwrap_or(usize::MAX);
+        let meter = self.metered(signal).and_then(|metered| metered.meter().ok());
+        let tripped = meter.filter(|meter| meter.tripped());
+        let missing = if tripped.is_none() && !self.watched {
+            None
+        } else if meter.is_none() {
+            Some(Missing::Baseline(signal))
+        } else {
+            let read = meter.is_some_and(|meter| meter.read().readings > 0);
+            Some(Missing::Signal(signal)).filter(|_| !read || !self.counts(signal))
+        };
+        let truth = if missing.is_some() {
+            Truth::Unknown
+        } else {
+            Truth::of(tripped.is_some() == comparison.relation.upward())
+        };
+        let count = meter.map(Meter::read).map(|read| Count {
+            some: read.bad,
+            all: read.all,
+        });
+        Leaf {
+            plain: truth,
+            sure: truth,
+            tested: true,
+            passing: false,
+            quantile: None,
+            missing,
+            value: count.and_then(Count::share),
+            limit: meter.map(Meter::tolerated),
+            count,
+            odds: tripped.map(|meter| Odds {
+                log: meter.log_odds(),
+                read: meter.read(),
+            }),
+        }
+    }
+
+    /// Whether the newest reading counted the signal.
+    fn counts(&self, signal: usize) -> bool {
+        match self.places.get(signal) {
+            Some(Place::Share { of, .. }) => matches!(self.latest.get(*of), Some(Latest::Counted)),
+            Some(Place::Rate { .. } | Place::Value) | None => false,
         }
     }
 
     fn tested(&self, comparison: &Comparison, single: Single, needed: u32, error: Option<f64>) -> Leaf {
         let limit = comparison.limit().value(&|_| None, &|signal| self.baseline(signal));
         let mut surest: Option<Count> = None;
+        let spread = self.spread.get(single.signal).copied().unwrap_or(1.0);
         let sure = |count: Count| match (limit, error) {
-            (Ok(limit), Some(error)) => count.surely(single.relation, limit, error),
+            (Ok(limit), Some(error)) => count.spread_by(spread).surely(single.relation, limit, error),
             (Err(_), _) | (_, None) => false,
         };
         let whole = self.count(single.signal, needed, |count| {
@@ -276,6 +361,7 @@ impl View<'_> {
             value: count.and_then(Count::share),
             limit: limit.ok(),
             count,
+            odds: None,
         }
     }
 }

@@ -34,6 +34,20 @@ pub fn length(length: Duration) -> String {
     }
 }
 
+/// `10,000 : 1`, in two digits that matter.
+pub fn odds(to_one: f64) -> String {
+    let step = 10_f64.powf((to_one.max(1.0).log10() - 1.0).floor()).max(1.0);
+    let digits = whole((to_one / step + 1e-9).floor() * step).to_string();
+    let mut grouped = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    format!("{grouped} : 1")
+}
+
 /// A count as a whole number; nothing that is no count is made one.
 pub fn whole(count: f64) -> u64 {
     Duration::try_from_secs_f64(count.round()).map_or(0, |seconds| seconds.as_secs())
@@ -108,6 +122,10 @@ mod tests {
         assert_eq!(
             [0, 12, 450, 10_800].map(|s| length(Duration::from_secs(s))),
             ["0 s", "12 s", "7.5 min", "3 h"]
+        );
+        assert_eq!(
+            [0.2, 7.9, 10_000.0, 23_456.0, 1e12].map(odds),
+            ["0 : 1", "7 : 1", "10,000 : 1", "23,000 : 1", "1,000,000,000,000 : 1"]
         );
         assert_eq!([412.0, -1.0, f64::NAN].map(whole), [412, 0, 0]);
     }

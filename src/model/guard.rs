@@ -9,7 +9,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::units::{Certainty, Length};
+use super::units::{Certainty, Length, Share};
 
 /// What need not be written.
 mod defaults;
@@ -17,10 +17,12 @@ mod defaults;
 mod status;
 
 use defaults::{
-    a_day, a_minute, an_hour, fifteen_minutes, five_minutes_maybe, restore_then_wait, ten_minutes, ten_seconds, twenty,
-    two_hours, yes,
+    a_day, a_minute, an_hour, fifteen_minutes, five_minutes_maybe, one_in_a_thousand, one_in_ten_thousand,
+    restore_then_wait, ten_minutes, ten_seconds, twenty, two_hours, yes,
 };
-pub use status::{BadState, Baseline, Current, EffectiveMode, GuardStatus, IncidentRef, KeptState, RestoreTo, State};
+pub use status::{
+    BadState, Baseline, BaselineCounts, Current, EffectiveMode, GuardStatus, IncidentRef, KeptState, RestoreTo, State,
+};
 
 /// What is watched, and how it is put back when it hurts.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -69,6 +71,9 @@ pub struct GuardSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 50))]
     pub triggers: Option<Vec<Trigger>>,
+    /// The anytime-valid meter behind `worse(signal)`.
+    #[serde(default)]
+    pub evidence: EvidencePolicy,
     /// Probation after a change.
     #[serde(default = "a_day")]
     pub watch_for: Length,
@@ -202,6 +207,20 @@ pub struct BaselinePolicy {
     /// The last healthy time, this long, of the state that a rollback would go to.
     #[serde(default = "an_hour")]
     pub window: Length,
+}
+
+/// The meter behind `worse(signal)`: whether a share got worse than it was before the change.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EvidencePolicy {
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// The chance that it ever calls a change worse that is not.
+    #[serde(default = "one_in_ten_thousand")]
+    pub alpha: Share,
+    /// No smaller share is ever called worse.
+    #[serde(default = "one_in_a_thousand")]
+    pub floor: Share,
 }
 
 /// How grades are named and who answers for them.

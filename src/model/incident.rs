@@ -78,6 +78,15 @@ pub struct Evidence {
     pub query: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<u64>,
+    /// Of `worse(…)`: how many to one that the share exceeds what is tolerated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub odds: Option<f64>,
+    /// Of `worse(…)`: the highest share that is not called worse than before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerated: Option<f64>,
+    /// Of `worse(…)`: the readings that were weighed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readings: Option<u32>,
 }
 
 /// A state by its hash, with what a person knows it by.

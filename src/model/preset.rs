@@ -66,7 +66,7 @@ mod tests {
             http.signals.keys().collect::<Vec<_>>(),
             ["error_rate", "request_rate", "response_time", "success_rate"]
         );
-        assert_eq!(http.triggers.len(), 3);
+        assert_eq!(http.triggers.len(), 4);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     answer::Failure,
     prometheus_batch::Numbers,
-    query::{Form, Moment, Names, Values, suffixed},
+    query::{Form, Moment, Names, Values, selected, suffixed},
 };
 use crate::{
     judge::policy::{Policy, Source},
@@ -202,6 +202,30 @@ pub fn heartbeat(policy: &Policy) -> Option<String> {
         Source::Rate { counter } => Some(counter.clone()),
         Source::Quantile { histogram, .. } => Some(suffixed(histogram, "_count")),
         Source::Complement { .. } | Source::Gauge { .. } => None,
+    })
+}
+
+/// A query that shows the signal as people would ask for it, over the policy's window. Where it counts, modosu's own queries
+/// are more exact.
+pub fn for_people(policy: &Policy, signal: usize) -> Option<String> {
+    let (names, values): (Names, Values) = policy.matching.clone().into_iter().unzip();
+    let rate = |selector: &str| {
+        let over = policy.window.as_secs().max(1);
+        format!("sum(rate({}[{over}s]))", selected(selector, &names, &values))
+    };
+    Some(match &policy.signals.get(signal)?.source {
+        Source::Bad { bad: part, total } | Source::Good { good: part, total } => {
+            format!("{} / {}", rate(part), rate(total))
+        }
+        Source::Complement { of } if *of != signal => format!("1 - {}", for_people(policy, *of)?),
+        Source::Complement { .. } => return None,
+        Source::Rate { counter } => rate(counter),
+        Source::Quantile { histogram, q } => {
+            let (q, over) = (q.to_string(), policy.window);
+            let histogram = histogram.clone();
+            Form::Quantile { histogram, q, over }.text(&names, [&values])
+        }
+        Source::Gauge { query } => query.clone(),
     })
 }
 

@@ -145,6 +145,7 @@ fn policy(job: &str) -> Policy {
         scheme: Scheme::Severities,
         window: Duration::from_secs(60),
         baseline_window: hour,
+        evidence: None,
         watch_for: hour,
         automatic_for: hour,
         known_good_after: hour,

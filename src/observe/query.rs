@@ -226,6 +226,11 @@ fn matchers<'a>(names: &[String], rows: impl IntoIterator<Item = &'a Values>) ->
     values.into_iter().filter_map(one).collect::<Vec<_>>().join(", ")
 }
 
+/// The selector of one row.
+pub fn selected(selector: &str, names: &[String], values: &Values) -> String {
+    narrowed(selector, &matchers(names, [values]))
+}
+
 /// The selector with more matchers in its own braces.
 fn narrowed(selector: &str, matchers: &str) -> String {
     let selector = selector.trim();

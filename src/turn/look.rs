@@ -9,7 +9,7 @@ use crate::{
     decide::{Clocks, between, clocks::windows_begin},
     judge::{Context, Overall, judge},
     model::reading::Reading,
-    observe::seen::Seen,
+    observe::{prometheus_plan::for_people, seen::Seen},
 };
 
 impl Guarded {
@@ -28,7 +28,11 @@ impl Guarded {
             facts: &seen.facts,
             rolled_out: seen.rolled_out.is_ok(),
         };
-        let verdict = judge(&rules.policy, &mut rules.memory, reading, &context);
+        let mut verdict = judge(&rules.policy, &mut rules.memory, reading, &context);
+        for evidence in verdict.firing.iter_mut().map(|finding| &mut finding.evidence) {
+            let signal = evidence.signal.as_ref().and_then(|name| rules.policy.signal(name));
+            evidence.query = signal.and_then(|signal| for_people(&rules.policy, signal));
+        }
         if reading.is_some() {
             let unknown = matches!(verdict.overall, Overall::Unknown { .. });
             self.blind_since = if unknown { self.blind_since.or(Some(now)) } else { None };

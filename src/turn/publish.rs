@@ -199,7 +199,7 @@ fn trigger(verdict: &TriggerVerdict) -> TriggerView {
         Status::Firing { .. } => "firing",
     };
     let sentence = match &verdict.status {
-        Status::NotArmed(why) => why,
+        Status::NotArmed(unarmed) => &unarmed.why,
         Status::Quiet | Status::Unknown(_) | Status::Suspect { .. } | Status::Firing { .. } => &verdict.sentence,
     };
     TriggerView {

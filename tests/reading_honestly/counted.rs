@@ -99,6 +99,7 @@ fn policy(job: &str, metric: &str) -> Policy {
         scheme: Scheme::Severities,
         window: Duration::from_secs(8),
         baseline_window: hour,
+        evidence: None,
         watch_for: hour,
         automatic_for: hour,
         known_good_after: hour,

@@ -142,8 +142,9 @@ async fn first_state_of_a_new_guard(stage: &Stage) {
             ("success rate dropped", "quiet"),
             ("response time degraded", "not armed"),
             ("error rate rose", "quiet"),
+            ("more errors than before", "not armed"),
         ],
-        "only the trigger that needs a baseline waits for one"
+        "only the triggers that need a baseline wait for one"
     );
     assert_eq!(
         shown["triggers"][1]["sentence"], "no baseline yet of response_time",

@@ -340,6 +340,7 @@ impl Play {
                 .map(|(name, clock)| (name.clone(), clock.total()))
                 .collect(),
             baseline: (healthy >= Duration::from_secs(300)).then(BTreeMap::new),
+            counts: BTreeMap::new(),
             verified: true,
             blind: Duration::ZERO,
         };

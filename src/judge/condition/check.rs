@@ -4,9 +4,9 @@
 
 use super::{
     mistake::{ConditionMistake, suggestion},
-    syntax::{Function, Node, Operator, Place, Suffix, Syntax},
+    syntax::{Function, Node, Operator, Place, Syntax},
     tree::{Comparison, Number, Relation, Single, Tree},
-    units::{Dimension, combined, comparable},
+    units::{Dimension, combined, comparable, dimension},
 };
 use crate::judge::policy::{Signal, Source};
 
@@ -86,11 +86,53 @@ impl Checker<'_> {
                 self.comparisons.push(comparison);
                 Ok(Tree::Leaf(self.comparisons.len() - 1))
             }
+            Node::Call(Function::Worse, arguments) => {
+                let comparison = self.worse(syntax, arguments, negated)?;
+                self.comparisons.push(comparison);
+                Ok(Tree::Leaf(self.comparisons.len() - 1))
+            }
             Node::Number(..) | Node::Name(_) | Node::Call(..) | Node::Negative(_) | Node::Two(..) => Err(self.mistake(
                 syntax.at,
                 "this is a number, not yes or no; compare it, as in `error_rate > 5%`",
             )),
         }
+    }
+
+    /// `worse(signal)`: only what is counted can be weighed.
+    fn worse(&self, syntax: &Syntax, arguments: &[Syntax], negated: bool) -> Result<Comparison, ConditionMistake> {
+        let [
+            Syntax {
+                at,
+                node: Node::Name(name),
+            },
+        ] = arguments
+        else {
+            return Err(self.mistake(
+                syntax.at,
+                "`worse` takes the name of one signal, as in `worse(error_rate)`",
+            ));
+        };
+        let signal = self.signal(name, *at)?;
+        if !self.counted(signal) {
+            return Err(self.mistake(
+                *at,
+                format!("`worse` weighs counts, and `{name}` has none; compare it with its baseline, as in `change({name}) > 20%`"),
+            ));
+        }
+        Ok(Comparison {
+            left: Number::Signal(signal),
+            relation: if negated {
+                Relation::LessOrEqual
+            } else {
+                Relation::Greater
+            },
+            right: Number::Baseline(signal),
+            said: syntax.to_string(),
+            unit: self.unit(signal),
+            single: None,
+            quantile: None,
+            worse: true,
+        })
     }
 
     fn relation(&self, operator: Operator, at: Place) -> Result<Relation, ConditionMistake> {
@@ -178,6 +220,7 @@ impl Checker<'_> {
             },
             single,
             quantile,
+            worse: false,
         })
     }
 
@@ -255,11 +298,10 @@ impl Checker<'_> {
                 ],
             ) => {
                 let place = self.signal(name, *at)?;
-                Ok(match function {
-                    Function::Change => (Number::Change(place), Dimension::Plain),
-                    Function::Baseline | Function::Abs | Function::Min | Function::Max => {
-                        (Number::Baseline(place), self.unit(place))
-                    }
+                Ok(if function == Function::Change {
+                    (Number::Change(place), Dimension::Plain)
+                } else {
+                    (Number::Baseline(place), self.unit(place))
                 })
             }
             (Function::Baseline | Function::Change, _) => Err(self.mistake(
@@ -269,6 +311,7 @@ impl Checker<'_> {
                     function.text()
                 ),
             )),
+            (Function::Worse, _) => Err(self.mistake(at, "this is yes or no; a number is needed here")),
             (Function::Abs, [one]) => self.number(one).map(|(n, unit)| (Number::Abs(Box::new(n)), unit)),
             (Function::Abs, _) => Err(self.mistake(at, "`abs` takes one number")),
             (Function::Min | Function::Max, [first, _, ..]) => {
@@ -344,28 +387,4 @@ fn moves(number: &Number) -> bool {
     let mut found = false;
     number.visit(&mut |part| found |= matches!(part, Number::Signal(_) | Number::Change(_)));
     found
-}
-
-const fn dimension(suffix: Suffix) -> Dimension {
-    use crate::model::guard::Unit;
-    match suffix {
-        Suffix::None => Dimension::Plain,
-        Suffix::Percent => Dimension::Of(Unit::Ratio),
-        Suffix::Nanoseconds
-        | Suffix::Microseconds
-        | Suffix::Milliseconds
-        | Suffix::Seconds
-        | Suffix::Minutes
-        | Suffix::Hours
-        | Suffix::Days => Dimension::Of(Unit::Seconds),
-        Suffix::Bytes
-        | Suffix::Kilobytes
-        | Suffix::Megabytes
-        | Suffix::Gigabytes
-        | Suffix::Kibibytes
-        | Suffix::Mebibytes
-        | Suffix::Gibibytes
-        | Suffix::Tebibytes => Dimension::Of(Unit::Bytes),
-        Suffix::PerSecond => Dimension::Of(Unit::Rate),
-    }
 }

@@ -127,14 +127,8 @@ impl Parser<'_> {
 
     fn call(&mut self, at: usize, name: &str, depth: u8) -> Result<Node, ConditionMistake> {
         let Some(function) = Function::ALL.into_iter().find(|f| f.text() == name) else {
-            let why = if name == "worse" {
-                "`worse(…)` is not available yet; compare with the baseline instead, as in `error_rate > baseline * 3`"
-                    .to_owned()
-            } else {
-                let known = Function::ALL.iter().map(|f| f.text());
-                format!("there is no function `{name}`{}", suggestion(name, known))
-            };
-            return Err(self.mistake(at, why));
+            let known = Function::ALL.iter().map(|f| f.text());
+            return Err(self.mistake(at, format!("there is no function `{name}`{}", suggestion(name, known))));
         };
         let opened = self.take().at;
         let mut arguments = vec![self.expression(0, depth)?];

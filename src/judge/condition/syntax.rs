@@ -30,7 +30,7 @@ pub enum Node {
     Number(f64, Suffix),
     /// A signal, or plain `baseline`.
     Name(String),
-    /// `baseline(…)`, `change(…)`, `abs(…)`, `min(…)`, `max(…)`.
+    /// `baseline(…)`, `change(…)`, `worse(…)`, `abs(…)`, `min(…)`, `max(…)`.
     Call(Function, Vec<Syntax>),
     Negative(Box<Syntax>),
     Not(Box<Syntax>),
@@ -45,6 +45,7 @@ pub enum Function {
     Abs,
     Min,
     Max,
+    Worse,
 }
 
 /// What stands between two parts.
@@ -201,7 +202,14 @@ pub const SIGN: u8 = 7;
 
 impl Function {
     /// Every function.
-    pub const ALL: [Self; 5] = [Self::Baseline, Self::Change, Self::Abs, Self::Min, Self::Max];
+    pub const ALL: [Self; 6] = [
+        Self::Baseline,
+        Self::Change,
+        Self::Abs,
+        Self::Min,
+        Self::Max,
+        Self::Worse,
+    ];
 
     /// As it is written.
     pub const fn text(self) -> &'static str {
@@ -211,6 +219,7 @@ impl Function {
             Self::Abs => "abs",
             Self::Min => "min",
             Self::Max => "max",
+            Self::Worse => "worse",
         }
     }
 }

@@ -214,9 +214,29 @@ column 15: `parsecs` is not a unit; known are %, ns, us, ms, s, m, h, d, B, KB, 
 error_rate > 5parsecs
               ^
 "#);
-    insta::assert_snapshot!(wrong("worse(error_rate)"), @r#"
-column 1: `worse(…)` is not available yet; compare with the baseline instead, as in `error_rate > baseline * 3`
-worse(error_rate)
+    insta::assert_snapshot!(wrong("error_rate > 5% or worse(eror_rate)"), @r#"
+column 26: there is no signal `eror_rate`; did you mean `error_rate`?
+error_rate > 5% or worse(eror_rate)
+                         ^
+"#);
+    insta::assert_snapshot!(wrong("worse(queue_depth)"), @r#"
+column 7: `worse` weighs counts, and `queue_depth` has none; compare it with its baseline, as in `change(queue_depth) > 20%`
+worse(queue_depth)
+      ^
+"#);
+    insta::assert_snapshot!(wrong("worse(error_rate > 5%)"), @r#"
+column 1: `worse` takes the name of one signal, as in `worse(error_rate)`
+worse(error_rate > 5%)
+^
+"#);
+    insta::assert_snapshot!(wrong("worse(error_rate) > 3"), @r#"
+column 1: this is yes or no; a number is needed here
+worse(error_rate) > 3
+^
+"#);
+    insta::assert_snapshot!(wrong("worst(error_rate)"), @r#"
+column 1: there is no function `worst`; did you mean `worse`?
+worst(error_rate)
 ^
 "#);
     insta::assert_snapshot!(wrong("response_time * memory > 1s"), @r#"
@@ -297,7 +317,7 @@ proptest! {
     #[test]
     fn no_text_of_the_language_panics(parts in proptest::collection::vec(proptest::sample::select(vec![
         "error_rate", "response_time", "baseline", "change", "(", ")", "<", ">", "and", "or", "not", "5%", "1.5", "/s", "µs", "-", "*",
-        "/", ",", " ", "\n", "%", "e", ".", "1e9", "worse", "低下", "min", "64MiB", "==",
+        "/", ",", " ", "\n", "%", "e", ".", "1e9", "worse", "worse(", "worse(error_rate)", "低下", "min", "64MiB", "==",
     ]), 0..40)) {
         let text = parts.concat();
         if let Err(wrong) = Condition::compile(&text, &signals()) {

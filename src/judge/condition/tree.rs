@@ -35,6 +35,8 @@ pub struct Comparison {
     pub single: Option<Single>,
     /// The highest quantile that is read, if one is.
     pub quantile: Option<f64>,
+    /// `worse(…)`: the evidence meter of the signal on the left says so (`LessOrEqual`: it does not); the right is its baseline.
+    pub worse: bool,
 }
 
 /// One signal against a limit that does not move with the readings.
@@ -142,6 +144,14 @@ impl Relation {
             Self::LessOrEqual => Self::Greater,
             Self::Greater => Self::LessOrEqual,
             Self::GreaterOrEqual => Self::Less,
+        }
+    }
+
+    /// The same, or exactly there.
+    pub const fn or_equal(self) -> Self {
+        match self {
+            Self::Less | Self::LessOrEqual => Self::LessOrEqual,
+            Self::Greater | Self::GreaterOrEqual => Self::GreaterOrEqual,
         }
     }
 

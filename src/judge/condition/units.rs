@@ -2,7 +2,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use super::syntax::Operator;
+use super::syntax::{Operator, Suffix};
 use crate::model::guard::Unit;
 
 /// What a number in a condition counts.
@@ -81,5 +81,29 @@ pub fn combined(operator: Operator, left: Dimension, right: Dimension) -> Option
         | Operator::GreaterOrEqual
         | Operator::Equal
         | Operator::NotEqual => None,
+    }
+}
+
+/// What a number with that suffix counts.
+pub const fn dimension(suffix: Suffix) -> Dimension {
+    match suffix {
+        Suffix::None => Dimension::Plain,
+        Suffix::Percent => Dimension::Of(Unit::Ratio),
+        Suffix::Nanoseconds
+        | Suffix::Microseconds
+        | Suffix::Milliseconds
+        | Suffix::Seconds
+        | Suffix::Minutes
+        | Suffix::Hours
+        | Suffix::Days => Dimension::Of(Unit::Seconds),
+        Suffix::Bytes
+        | Suffix::Kilobytes
+        | Suffix::Megabytes
+        | Suffix::Gigabytes
+        | Suffix::Kibibytes
+        | Suffix::Mebibytes
+        | Suffix::Gibibytes
+        | Suffix::Tebibytes => Dimension::Of(Unit::Bytes),
+        Suffix::PerSecond => Dimension::Of(Unit::Rate),
     }
 }

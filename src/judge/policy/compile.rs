@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Mistake, Policy, Rule, Signal, signals::signals};
+use super::{Evidence, Mistake, Policy, Rule, Signal, signals::signals};
 use crate::{
     judge::condition::{Condition, suggestion},
     model::{
@@ -25,6 +25,7 @@ pub fn compile(namespace: &str, spec: &GuardSpec, presets: &BTreeMap<String, Pre
     let signals = signals(&specs, &mut mistakes);
     targets(spec, &mut mistakes);
     times(spec, &mut mistakes);
+    evidence(spec, &mut mistakes);
     steps(&spec.rollback.steps, &mut mistakes);
     let matching = matching(namespace, spec, preset, &mut mistakes);
     if preset.is_none() && spec.metrics.preset.is_some() {
@@ -50,6 +51,10 @@ pub fn compile(namespace: &str, spec: &GuardSpec, presets: &BTreeMap<String, Pre
         scheme: spec.scheme,
         window: spec.metrics.window.0,
         baseline_window: spec.baseline.window.0,
+        evidence: spec.evidence.enabled.then_some(Evidence {
+            alpha: spec.evidence.alpha.0,
+            floor: spec.evidence.floor.0,
+        }),
         watch_for: spec.watch_for.0,
         automatic_for: spec.automatic_for.0,
         known_good_after: spec.known_good_after.0,
@@ -112,6 +117,24 @@ fn times(spec: &GuardSpec, mistakes: &mut Vec<Mistake>) {
             format!(
                 "{} is longer than watchFor, {}: after watchFor nothing is put down to the change any more",
                 spec.automatic_for, spec.watch_for
+            ),
+        ));
+    }
+}
+
+fn evidence(spec: &GuardSpec, mistakes: &mut Vec<Mistake>) {
+    let (alpha, floor) = (spec.evidence.alpha.0, spec.evidence.floor.0);
+    if !(alpha > 0.0 && alpha <= 0.1) {
+        mistakes.push(Mistake::new(
+            "spec.evidence.alpha",
+            format!("{alpha} is not a small chance of being wrong; the default is `'1e-4'`, the most is `'10%'`"),
+        ));
+    }
+    if !(floor > 0.0 && floor < 0.5) {
+        mistakes.push(Mistake::new(
+            "spec.evidence.floor",
+            format!(
+                "{floor} is not between 0 and 50 %; it is the smallest share that may be called worse, such as `'0.1%'`"
             ),
         ));
     }

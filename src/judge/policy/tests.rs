@@ -79,7 +79,8 @@ fn the_smallest_guard_has_the_presets_signals_triggers_and_rows() {
         [
             "success_rate < 70%",
             "response_time > baseline * 1.5",
-            "error_rate > 5%"
+            "error_rate > 5%",
+            "worse(error_rate)"
         ]
     );
     assert_eq!(
@@ -126,6 +127,7 @@ metrics:
     rest: {complement: eror_rate}
     late: {complement: response_time}
 watchFor: 1h
+evidence: {alpha: '60%', floor: '0'}
 scheme: levels
 rollback:
   steps:
@@ -151,6 +153,8 @@ spec.metrics.signals.rest.complement: there is no ratio `eror_rate`; did you mea
 spec.targets[1]: Deployment/orders is named twice; leave one out
 spec.metrics.window: must be longer than nothing, such as `1m`
 spec.automaticFor: 2h is longer than watchFor, 1h: after watchFor nothing is put down to the change any more
+spec.evidence.alpha: 0.6 is not a small chance of being wrong; the default is `'1e-4'`, the most is `'10%'`
+spec.evidence.floor: 0 is not between 0 and 50 %; it is the smallest share that may be called worse, such as `'0.1%'`
 spec.rollback.steps[0].setEnv.target: `orders` is not of the form `Deployment/name`
 spec.rollback.steps[0].setEnv.remove: `A` is both set and removed; leave one out
 spec.rollback.steps[1]: a step is exactly one of restore, setEnv, waitReady
@@ -170,6 +174,10 @@ spec.verify.conditions[0]: column 8: there is no signal `throughput`; known are:
 change(throughput) > -2%
        ^
 "#);
+}
+
+#[test]
+fn what_is_missing_is_told_too() {
     insta::assert_snapshot!(mistakes(
         "targets: [{kind: ConfigMap, name: a}]\nmetrics: {preset: prometheus-htp}\nrollback: {steps: []}\n"
     ), @r#"

@@ -12,11 +12,11 @@ use crate::{
 fn a_release_that_fails_three_of_ten_fires_once_it_held() {
     let mut world = World::new("");
     insta::assert_snapshot!(world.play("4x 0/75 200ms; 3x 22/75 200ms"), @r#"
- 15 s  0/75 200ms     Healthy
+ 15 s  0/75 200ms     Healthy | more errors than before not armed: the baseline has no counts of error_rate
        …
- 75 s  22/75 200ms    Breached | error rate rose suspect: error_rate 29.3 % > 5 %: for 0 s of 10 s
- 90 s  22/75 200ms    Breached | error rate rose FIRES: error_rate 14.7 % > 5 % for 15 s (44 of 300 requests; baseline 0.2 %)
-105 s  22/75 200ms    Breached | error rate rose FIRES: error_rate 22 % > 5 % for 30 s (66 of 300 requests; baseline 0.2 %)
+ 75 s  22/75 200ms    Breached | error rate rose suspect: error_rate 29.3 % > 5 %: for 0 s of 10 s | more errors than before not armed: the baseline has no counts of error_rate
+ 90 s  22/75 200ms    Breached | error rate rose FIRES: error_rate 14.7 % > 5 % for 15 s (44 of 300 requests; baseline 0.2 %) | more errors than before not armed: the baseline has no counts of error_rate
+105 s  22/75 200ms    Breached | error rate rose FIRES: error_rate 22 % > 5 % for 30 s (66 of 300 requests; baseline 0.2 %) | more errors than before not armed: the baseline has no counts of error_rate
 "#);
 }
 
@@ -66,7 +66,7 @@ s AutomaticRollback 3/3: success_rate 20 % < 70 % for 60 s (60 of 300 requests; 
 fn exactly_the_limit_does_not_fire() {
     let mut world = World::new("");
     insta::assert_snapshot!(world.play("20x 3/60 300ms"), @r#"
-15 s  3/60 300ms     Healthy
+15 s  3/60 300ms     Healthy | more errors than before not armed: the baseline has no counts of error_rate
       …
 "#);
     let mut world = one_trigger("success_rate < 70%", "certainty: off");
@@ -267,9 +267,9 @@ fn a_trigger_without_its_baseline_or_with_its_limit_below_it_is_not_armed() {
     world.baseline = Some(baseline(&[("response_time", 0.2), ("error_rate", 0.061)]));
     picture += &world.play("2x 7/75 200ms");
     insta::assert_snapshot!(picture, @r#"
-15 s  0/75 900ms     Healthy | response time degraded not armed: no baseline yet of response_time
+15 s  0/75 900ms     Healthy | response time degraded not armed: no baseline yet of response_time | more errors than before not armed: no baseline yet of error_rate
       …
-75 s  7/75 200ms     Healthy | error rate rose not armed: its limit lies below the baseline: error_rate was 6.1 % when healthy, the limit is 5 %
+75 s  7/75 200ms     Healthy | error rate rose not armed: its limit lies below the baseline: error_rate was 6.1 % when healthy, the limit is 5 %; move the limit, or compare with the baseline, as in `error_rate > baseline * 2` | more errors than before not armed: the baseline has no counts of error_rate
       …
 "#);
 }

@@ -10,7 +10,7 @@ use crate::{
         policy::{Policy, Source},
     },
     model::{
-        guard::{Baseline, GuardSpec},
+        guard::{Baseline, BaselineCounts, GuardSpec},
         preset::Preset,
         reading::{Because, Measured, Reading},
     },
@@ -60,8 +60,21 @@ pub fn baseline(values: &[(&str, f64)]) -> Baseline {
     Baseline {
         taken_at: start(),
         hash: "6f9c".into(),
+        counts: BTreeMap::new(),
         values,
     }
+}
+
+/// A day of 20 requests a second, that share of them bad, as the Guard's status has it.
+pub fn counted(share: f64, dispersion: f64) -> BTreeMap<String, BaselineCounts> {
+    let counts = BaselineCounts {
+        requests: 1_728_000.0,
+        bad: (1_728_000.0 * share).round(),
+        dispersion,
+        per_step: 1200.0,
+        seconds: 86_400.0,
+    };
+    [("error_rate".to_owned(), counts)].into()
 }
 
 /// A guard with one trigger.

@@ -2,12 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use super::{BaselinePolicy, Empty, Metrics, Rollback, Step, Verify};
-use crate::model::units::Length;
+use super::{BaselinePolicy, Empty, EvidencePolicy, Metrics, Rollback, Step, Verify};
+use crate::model::units::{Length, Share};
 
 impl Default for BaselinePolicy {
     fn default() -> Self {
         Self { window: an_hour() }
+    }
+}
+
+impl Default for EvidencePolicy {
+    fn default() -> Self {
+        Self {
+            enabled: yes(),
+            alpha: one_in_ten_thousand(),
+            floor: one_in_a_thousand(),
+        }
     }
 }
 
@@ -45,6 +55,12 @@ pub(super) fn yes() -> bool {
 }
 pub(super) fn twenty() -> u32 {
     20
+}
+pub(super) fn one_in_a_thousand() -> Share {
+    Share(1e-3)
+}
+pub(super) fn one_in_ten_thousand() -> Share {
+    Share(1e-4)
 }
 pub(super) fn ten_seconds() -> Length {
     Length::seconds(10)

@@ -96,10 +96,28 @@ pub struct Baseline {
     pub taken_at: Timestamp,
     /// The state whose healthy time it is.
     pub hash: String,
+    /// Of each share: what it was counted from, over up to 24 h of healthy time, and how unevenly.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counts: BTreeMap<String, BaselineCounts>,
     /// Signal name to value.
     #[serde(flatten)]
     #[schemars(skip)]
     pub values: BTreeMap<String, f64>,
+}
+
+/// What a share was counted from in healthy time, and how unevenly it came.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct BaselineCounts {
+    pub requests: f64,
+    pub bad: f64,
+    /// How much more unevenly the bad ones came than by chance (Pearson's χ² per degree of freedom, at least 1), in steps of
+    /// at least a minute and 20 requests.
+    pub dispersion: f64,
+    /// Requests per step.
+    pub per_step: f64,
+    /// Healthy time that was counted, in seconds.
+    pub seconds: f64,
 }
 
 /// A state that must never be restored.

@@ -1,0 +1,204 @@
+//! Stories of `worse(signal)` and of how sure a share is: what was seen before the change, and what that makes of now.
+
+use super::timeline::{World, baseline, counted, one_trigger, plus, start, tell};
+use crate::judge::{Status, Unarmed};
+
+/// The preset's own triggers after a day with that share of bad requests.
+fn after_a_day(share: f64, dispersion: f64) -> World {
+    let mut world = World::new("");
+    world.baseline = Some(before(share, dispersion));
+    world
+}
+
+fn before(share: f64, dispersion: f64) -> crate::model::guard::Baseline {
+    let mut taken = baseline(&[
+        ("response_time", 0.2),
+        ("error_rate", share),
+        ("success_rate", 1.0 - share),
+    ]);
+    taken.counts = counted(share, dispersion);
+    taken
+}
+
+#[test]
+fn errors_well_below_the_limit_but_more_than_before_are_told_to_people() {
+    let mut world = after_a_day(0.002, 1.0);
+    insta::assert_snapshot!(world.play("8x 1/300 200ms; 6x 6/300 200ms; 2x 1/300 200ms"), @r#"
+ 15 s  1/300 200ms    Healthy
+       …
+180 s  6/300 200ms    Breached | more errors than before suspect: 15,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 %: for 0 s of 10 s
+195 s  6/300 200ms    Breached | more errors than before FIRES: 330,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (38 of 3900 requests; baseline 0.2 %)
+210 s  6/300 200ms    Breached | more errors than before FIRES: 7,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (44 of 4200 requests; baseline 0.2 %)
+225 s  1/300 200ms    Breached | more errors than before FIRES: 6,200,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (45 of 4500 requests; baseline 0.2 %)
+240 s  1/300 200ms    Breached | more errors than before FIRES: 5,500,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (46 of 4800 requests; baseline 0.2 %)
+"#);
+    let verdict = world.read("6/300 200ms");
+    let evidence = &verdict.firing[0].evidence;
+    assert_eq!(evidence.readings, Some(17));
+    assert!(
+        evidence.odds.is_some_and(|odds| odds >= 1e4) && evidence.tolerated == evidence.limit,
+        "{evidence:?}"
+    );
+    assert_eq!(evidence.requests, Some(5100));
+}
+
+#[test]
+fn the_same_errors_as_before_are_never_worse() {
+    let mut world = after_a_day(0.02, 1.0);
+    insta::assert_snapshot!(world.play("2000x 6/300 200ms"), @r#"
+15 s  6/300 200ms    Healthy
+      …
+"#);
+}
+
+#[test]
+fn one_terrible_reading_alone_is_not_enough() {
+    let mut world = one_trigger("worse(error_rate)", "action: alert_and_manual_review, for: 0s");
+    world.baseline = Some(before(0.002, 1.0));
+    insta::assert_snapshot!(world.play("4x 0/300; 150/300; 8x 0/300; 7x 150/300"), @r#"
+ 15 s  0/300          Healthy
+       …
+270 s  150/300        Breached | t FIRES: 180,000 : 1 that errors exceed 0.25 %; the largest poll gave 50 % (900 of 5400 requests; baseline 0.2 %)
+285 s  150/300        Breached | t FIRES: 3,900,000 : 1 that errors exceed 0.25 %; the largest poll gave 50 % (1050 of 5700 requests; baseline 0.2 %)
+300 s  150/300        Breached | t FIRES: 85,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 50 % (1200 of 6000 requests; baseline 0.2 %)
+"#);
+}
+
+#[test]
+fn without_a_counted_hour_it_is_not_armed_and_says_why() {
+    let mut world = one_trigger("worse(error_rate)", "");
+    let mut picture = world.play("0/300");
+    for seconds in [840.0, 3600.0] {
+        let mut taken = before(0.002, 1.0);
+        taken.counts.get_mut("error_rate").unwrap().seconds = seconds;
+        taken.taken_at = plus(start(), 1);
+        world.baseline = (seconds < 1000.0).then_some(taken);
+        picture += &world.play("0/300");
+    }
+    world.baseline = Some(before(0.8, 1.0));
+    picture += &world.play("0/300");
+    let mut off = one_trigger("worse(error_rate)", "");
+    off.policy.evidence = None;
+    picture += &off.play("0/300");
+    insta::assert_snapshot!(picture, @r#"
+15 s  0/300          Healthy | t not armed: the baseline has no counts of error_rate
+30 s  0/300          Healthy | t not armed: error_rate was counted for 14 min of healthy time, an hour is needed
+45 s  0/300          Healthy | t not armed: no baseline yet of error_rate
+60 s  0/300          Healthy | t not armed: 80 % of error_rate's requests were bad when healthy: nothing is much worse than that
+15 s  0/300          Healthy | t not armed: `evidence` is switched off for this guard
+"#);
+}
+
+#[test]
+fn it_is_unknown_while_nothing_is_known_and_goes_on_afterwards() {
+    let mut world = one_trigger("worse(success_rate)", "");
+    world.baseline = Some(before(0.002, 1.0));
+    insta::assert_snapshot!(world.play("3x 30/300; 2x ?; 3x 30/300"), @r#"
+ 15 s  30/300         Healthy
+       …
+ 45 s  30/300         Breached | t suspect: 10,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 %: for 0 s of 10 s
+ 60 s  ?              Unknown | t: Prometheus did not answer: connection refused
+       …
+ 90 s  30/300         Breached | t suspect: 210,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 %: for 0 s of 10 s
+105 s  30/300         Breached | t FIRES: 4,600,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 % (150 of 1500 requests; baseline 99.8 %)
+120 s  30/300         Breached | t FIRES: 100,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 % (180 of 1800 requests; baseline 99.8 %)
+"#);
+}
+
+#[test]
+fn nothing_is_weighed_over_a_change_or_against_another_baseline() {
+    let mut world = one_trigger("worse(error_rate)", "action: monitor");
+    world.baseline = Some(before(0.002, 1.0));
+    let mut picture = world.play("2x 30/300");
+    world.since = plus(world.now, 1);
+    picture += &world.play("3x 30/300");
+    let mut other = before(0.2, 1.0);
+    other.taken_at = plus(start(), 60);
+    world.baseline = Some(other);
+    picture += &world.play("6x 30/300");
+    insta::assert_snapshot!(picture, @r#"
+15 s  30/300         Healthy
+      …
+45 s  30/300         Unknown | t: 0 requests since the change, 20 are needed
+60 s  30/300         Healthy
+      …
+90 s  30/300         Healthy
+      …
+"#);
+}
+
+/// After `watchFor` it is no longer about the change, but an open question stays open.
+#[test]
+fn it_rests_when_the_change_is_no_longer_watched() {
+    let mut world = one_trigger("worse(error_rate)", "action: alert_and_manual_review");
+    world.baseline = Some(before(0.002, 1.0));
+    world.since = start() - std::time::Duration::from_secs(86_400);
+    insta::assert_snapshot!(world.play("8x 30/300"), @r#"
+15 s  30/300         Healthy
+      …
+"#);
+    let mut open = one_trigger("worse(error_rate)", "action: alert_and_manual_review");
+    open.baseline = Some(before(0.002, 1.0));
+    open.play("8x 30/300");
+    open.now = plus(start(), 86_400);
+    insta::assert_snapshot!(open.play("2x 30/300"), @r#"
+86415 s  30/300         Breached | t FIRES: 1,000,000,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 % (270 of 2700 requests; baseline 0.2 %)
+86430 s  30/300         Breached | t FIRES: 1,000,000,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 % (300 of 3000 requests; baseline 0.2 %)
+"#);
+    open.baseline = None;
+    assert!(tell(&open.read("30/300")).contains("not armed: no baseline yet"));
+}
+
+#[test]
+fn it_joins_others_and_may_act() {
+    let mut world = one_trigger("worse(error_rate) and not success_rate > 99.9% or error_rate > 50%", "");
+    world.baseline = Some(before(0.002, 1.0));
+    insta::assert_snapshot!(world.play("4x 0/300; 6x 12/300"), @r#"
+ 15 s  0/300          Healthy
+       …
+135 s  12/300         Breached | t suspect: 190,000 : 1 that errors exceed 0.25 %; the largest poll gave 4 % and success_rate 96 % <= 99.9 %: for 0 s of 10 s
+150 s  12/300         Breached | t FIRES: 4,100,000 : 1 that errors exceed 0.25 %; the largest poll gave 4 % and success_rate 96 % <= 99.9 % (72 of 3000 requests; baseline 0.2 %)
+"#);
+}
+
+/// A fifth bad in each minute: sure by chance alone, not where errors always came in bursts; most of them bad is sure there too.
+#[test]
+fn where_errors_come_in_bursts_it_takes_more_to_act() {
+    let mut told = Vec::new();
+    for dispersion in [1.0, 10.0] {
+        let mut world = one_trigger("error_rate > 5%", "");
+        world.baseline = Some(before(0.01, dispersion));
+        world.play("4x 0/75; 24x 15/75");
+        told.push(tell(&world.read("15/75")));
+        let mut broken = one_trigger("error_rate > 5%", "");
+        broken.baseline = Some(before(0.01, dispersion));
+        broken.play("4x 0/75; 3x 60/75");
+        assert_eq!(broken.read("60/75").firing.len(), 1, "broken enough, at {dispersion}");
+    }
+    insta::assert_snapshot!(told.join("\n"), @r#"
+Breached | t FIRES: error_rate 20 % > 5 % for 5.75 min (60 of 300 requests; baseline 1 %)
+Breached | t suspect: error_rate 20 % > 5 %: over the limit, 60 of 300 requests: too few to act on
+"#);
+}
+
+#[test]
+fn a_share_exactly_at_the_limit_before_disarms_that_trigger_alone() {
+    let mut world = World::new("");
+    world.baseline = Some(before(0.05, 1.0));
+    let verdict = world.read("15/300 200ms");
+    let unarmed: Vec<&Unarmed> = verdict
+        .triggers
+        .iter()
+        .filter_map(|trigger| match &trigger.status {
+            Status::NotArmed(unarmed) => Some(unarmed),
+            Status::Quiet | Status::Unknown(_) | Status::Suspect { .. } | Status::Firing { .. } => None,
+        })
+        .collect();
+    assert!(unarmed.iter().all(|unarmed| unarmed.limit_below_baseline));
+    insta::assert_snapshot!(tell(&verdict), @r#"
+Healthy | error rate rose not armed: its limit lies at the baseline: error_rate was 5 % when healthy, the limit is 5 %; move the limit, or compare with the baseline, as in `error_rate > baseline * 2`
+"#);
+    let mut never = one_trigger("error_rate > 0%", "");
+    never.baseline = Some(before(0.0, 1.0));
+    assert_eq!(never.play("2x 0/300").lines().count(), 2, "no error so far: armed");
+}
