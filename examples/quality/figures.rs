@@ -54,21 +54,36 @@ pub fn measure(size: Size) -> Figures {
     let seeds = |part: u64| move |item: usize| Chance::other(size.seed.wrapping_add(part << 32), item as u64).next();
     // One for every hundred changes: what is not a healthy release grows with them.
     let scale = (size.changes / 1000).clamp(1, 30) as u64;
+    let most = size.changes / 5;
     Figures {
         size,
         releases: releases(&policy, size, seeds(1)),
         steady: steady(&policy, size, seeds(2)),
-        harms: harmed(&policy, bad::harms(), scale.div_ceil(6), 2, bad::WITHIN, seeds(3)),
-        breaks: harmed(&policy, big(), scale.div_ceil(6), 20 * scale.min(5), 600.0, seeds(4)),
-        outages: outages(&policy, 2 * scale as usize, seeds(7)),
+        harms: harmed(
+            &policy,
+            thinned(bad::harms(), most),
+            scale.div_ceil(6),
+            2,
+            bad::WITHIN,
+            seeds(3),
+        ),
+        breaks: harmed(
+            &policy,
+            thinned(big(), most),
+            scale.div_ceil(6),
+            20 * scale.min(5),
+            300.0,
+            seeds(4),
+        ),
+        outages: outages(&policy, scale as usize, seeds(7)),
         requests: {
-            let cells = wald::requests();
+            let cells = thinned(wald::requests(), most);
             let runs = 30 * scale as u32;
             let ratios = all(cells.len(), |item| cells[item].ratio(runs, seeds(5)(item)));
             cells.into_iter().zip(ratios).collect()
         },
         delays: {
-            let cells = wald::polled();
+            let cells = thinned(wald::polled(), most);
             let runs = 7 * scale as u32;
             let delays = all(cells.len(), |item| cells[item].delays(runs, seeds(6)(item)));
             cells.into_iter().zip(delays).collect()
@@ -90,9 +105,8 @@ impl Figures {
 fn releases(policy: &Arc<Policy>, size: Size, seed: impl Fn(usize) -> u64 + Sync) -> Vec<(Arc<World>, Past, Healthy)> {
     let pasts = [Past::Busy, Past::Day];
     let worlds = worlds::healthy().into_iter().map(Arc::new);
-    let cells: Vec<_> = worlds
-        .flat_map(|world| pasts.map(|past| (world.clone(), past)))
-        .collect();
+    let cells = worlds.flat_map(|world| pasts.map(|past| (world.clone(), past)));
+    let cells = thinned(cells.collect(), size.changes.div_ceil(RELEASES));
     let lives = size.changes.div_ceil(RELEASES * cells.len()).max(1);
     let lived = all(cells.len() * lives, |item| {
         let (world, past) = &cells[item / lives];
@@ -109,11 +123,24 @@ fn releases(policy: &Arc<Policy>, size: Size, seed: impl Fn(usize) -> u64 + Sync
 /// One service-week for every hundred changes, shared out evenly.
 fn steady(policy: &Arc<Policy>, size: Size, seed: impl Fn(usize) -> u64 + Sync) -> Vec<(Arc<World>, Healthy)> {
     let worlds: Vec<_> = worlds::healthy().into_iter().map(Arc::new).collect();
+    let worlds = thinned(worlds, size.changes / 5);
     let weeks = size.changes as f64 / 100.0 / worlds.len() as f64;
     let lived = all(worlds.len(), |item| {
         healthy::steady(policy, &worlds[item], seed(item), weeks)
     });
     worlds.into_iter().zip(lived).collect()
+}
+
+/// At most so many of them, evenly spread: a small size plays not every world.
+fn thinned<T>(cells: Vec<T>, most: usize) -> Vec<T> {
+    let (all, most) = (cells.len(), most.max(1));
+    let kept = |place: &usize| all <= most || (place * most) / all != ((place + 1) * most) / all;
+    cells
+        .into_iter()
+        .enumerate()
+        .filter(|(place, _)| kept(place))
+        .map(|(_, cell)| cell)
+        .collect()
 }
 
 fn sum(healthy: &[Healthy]) -> Healthy {

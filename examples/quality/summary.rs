@@ -22,6 +22,9 @@ pub struct Summary {
     /// Of all worlds together.
     pub false_per_change_mean: f64,
     pub false_automatic: u64,
+    /// Rolled back in worlds whose failures do not come in bursts, and how many releases they were.
+    pub false_automatic_without_bursts: u64,
+    pub changes_without_bursts: u64,
     pub false_people_per_change: f64,
     pub changes: u64,
     pub false_per_service_week: f64,
@@ -59,6 +62,10 @@ impl Summary {
     pub fn of(figures: &Figures) -> Self {
         let released = figures.releases.iter().map(|(_, _, healthy)| *healthy);
         let healthy = released.fold(Healthy::default(), Healthy::plus);
+        let even = figures.releases.iter().filter(|(world, _, _)| world.phi <= 1.0);
+        let even = even
+            .map(|(_, _, healthy)| *healthy)
+            .fold(Healthy::default(), Healthy::plus);
         let steady = figures.steady.iter().map(|(_, healthy)| *healthy);
         let weeks = steady.fold(Healthy::default(), Healthy::plus);
         let change = highest(
@@ -106,6 +113,8 @@ impl Summary {
             false_per_change_world: change.world,
             false_per_change_mean: healthy.per_change(),
             false_automatic: healthy.automatic,
+            false_automatic_without_bursts: even.automatic,
+            changes_without_bursts: even.changes,
             false_people_per_change: per(healthy.people, healthy.changes as f64),
             changes: healthy.changes,
             false_per_service_week: week.figure,
