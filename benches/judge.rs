@@ -42,10 +42,12 @@ fn reading(policy: &Policy, at: Timestamp, bad: f64) -> Reading {
     let signals = policy.signals.iter().map(|signal| match signal.source {
         Source::Bad { .. } | Source::Good { .. } => Measured::Counts { bad, total: 750.0 },
         Source::Rate { .. } => Measured::Events(750.0),
-        Source::Quantile { .. } | Source::Gauge { .. } | Source::Complement { .. } => Measured::Value {
-            value: 0.2,
-            over: Duration::from_secs(60),
-        },
+        Source::Quantile { .. } | Source::Gauge { .. } | Source::Alerts { .. } | Source::Complement { .. } => {
+            Measured::Value {
+                value: 0.2,
+                over: Duration::from_secs(60),
+            }
+        }
     });
     Reading {
         at,

@@ -127,10 +127,12 @@ fn reading(policy: &Policy, at: Timestamp) -> Reading {
     let signals = policy.signals.iter().map(|signal| match signal.source {
         Source::Bad { .. } | Source::Good { .. } => Measured::Counts { bad: 1.0, total: 750.0 },
         Source::Rate { .. } => Measured::Events(750.0),
-        Source::Quantile { .. } | Source::Gauge { .. } | Source::Complement { .. } => Measured::Value {
-            value: 0.2,
-            over: Duration::from_secs(60),
-        },
+        Source::Quantile { .. } | Source::Gauge { .. } | Source::Alerts { .. } | Source::Complement { .. } => {
+            Measured::Value {
+                value: 0.2,
+                over: Duration::from_secs(60),
+            }
+        }
     });
     Reading {
         at,

@@ -83,6 +83,7 @@ pub fn start(parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
     presets.extend(settings.presets.clone());
     let daemon = Daemon {
         presets,
+        schemes: settings.all_schemes(),
         api: Api {
             client,
             metrics: metrics.clone(),

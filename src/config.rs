@@ -4,13 +4,18 @@
 //! be right ([`mistake`]). The text becomes a tree with positions ([`source`]), the `config` crate lays the sources
 //! over each other, and a value that cannot be read is noted, taken out, and the rest read again ([`load`]).
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
     decide::together::Rules,
-    model::{guard::Mode, preset::Preset, units::Length},
+    model::{
+        grade::{Scheme, Schemes},
+        guard::Mode,
+        preset::Preset,
+        units::Length,
+    },
     observe::prometheus,
     telemetry::TelemetrySettings,
 };
@@ -48,6 +53,8 @@ pub struct Settings {
     pub common_cause: CommonCause,
     /// Own presets by name, in the form of those in `config/presets/`.
     pub presets: BTreeMap<String, Preset>,
+    /// Own ways to grade by name, in the form of those in `config/schemes/`.
+    pub schemes: BTreeMap<String, Scheme>,
     pub telemetry: TelemetrySettings,
 }
 
@@ -79,6 +86,15 @@ pub struct GuardName {
     pub name: String,
 }
 
+impl Settings {
+    /// The shipped schemes and the own ones.
+    pub fn all_schemes(&self) -> Schemes {
+        let own = self.schemes.iter();
+        let own = own.map(|(name, scheme)| (name.clone(), Arc::new(scheme.clone())));
+        Scheme::shipped().into_iter().chain(own).collect()
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -90,6 +106,7 @@ impl Default for Settings {
             http: Http::default(),
             common_cause: CommonCause::default(),
             presets: BTreeMap::new(),
+            schemes: BTreeMap::new(),
             telemetry: TelemetrySettings::default(),
         }
     }

@@ -6,6 +6,10 @@
 
 /// What the judge remembers, as a decision asks for it.
 pub mod clocks;
+/// The clocks of a grade, and who is asked next.
+pub mod deadlines;
+/// What a person decided.
+pub mod decided;
 /// Entering a state: change, going back, what is marked bad, what baseline holds.
 pub mod enter;
 /// What happened, rendered late.

@@ -8,7 +8,6 @@
 use jiff::Timestamp;
 
 use crate::model::{
-    grade,
     guard::{Action, Baseline},
     incident::Evidence,
     reading::{Because, Reading},
@@ -152,20 +151,23 @@ fn hard_facts(policy: &Policy, memory: &mut Memory, context: &Context<'_>) -> Ve
         };
         *not_since = None;
         let since = *since.get_or_insert(context.now);
-        let grade = grade::default_for(policy.scheme, action);
+        let grade = policy
+            .scheme
+            .default_for(action)
+            .map_or("", |grade| grade.name.as_str());
         let evidence = Evidence {
             name: name.to_owned(),
             condition: name.to_owned(),
             sentence: sentence.clone(),
-            grade: grade.name.to_owned(),
+            grade: grade.to_owned(),
             since: Some(since),
             ..Evidence::default()
         };
         findings.push(Finding {
             name: name.to_owned(),
             action,
-            grade: grade.name.to_owned(),
-            rank: grade.rank,
+            grade: grade.to_owned(),
+            rank: policy.scheme.rank(grade),
             hard_fact: true,
             evidence,
         });
@@ -208,7 +210,7 @@ fn measured(
 }
 
 fn found(policy: &Policy, rule: &policy::Rule, evidence: Evidence) -> Finding {
-    let rank = grade::find(policy.scheme, &rule.grade).map_or(0, |grade| grade.rank);
+    let rank = policy.scheme.rank(&rule.grade);
     Finding {
         name: rule.name.clone(),
         action: rule.action,

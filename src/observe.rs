@@ -20,6 +20,8 @@ pub mod prometheus_health;
 pub mod prometheus_learned;
 /// From a guard's signals to queries, and from numbers to measurements.
 pub mod prometheus_plan;
+/// Which alerting rules there are.
+pub mod prometheus_rules;
 /// The PromQL that modosu sends.
 pub mod query;
 /// A guard's targets as they are now.

@@ -30,7 +30,7 @@ use crate::{
     config::Settings,
     decide::Around,
     judge::policy::Policy,
-    model::{preset::Preset, reading::Reading},
+    model::{grade::Schemes, preset::Preset, reading::Reading},
     observe::{
         cache::ObjectKey,
         cluster::{Cluster, ReadConfig},
@@ -48,6 +48,7 @@ const AT_ONCE: usize = 32;
 pub struct Daemon {
     pub settings: Arc<Settings>,
     pub presets: BTreeMap<String, Preset>,
+    pub schemes: Schemes,
     pub clock: Clock,
     pub api: Api,
     pub cluster: Cluster,
@@ -124,10 +125,11 @@ impl Daemon {
         self.guards.retain(|key, _| watched.contains_key(key));
         for (key, guard) in watched {
             match self.guards.get_mut(&key) {
-                Some(guarded) if guarded.is(&guard) => guarded.edited(guard, &self.presets),
+                Some(guarded) if guarded.is(&guard) => guarded.edited(guard, &self.presets, &self.schemes),
                 Some(_) | None => {
                     let incidents = &self.cluster.incidents;
-                    self.guards.insert(key, Guarded::meet(guard, &self.presets, incidents));
+                    let met = Guarded::meet(guard, &self.presets, &self.schemes, incidents);
+                    self.guards.insert(key, met);
                 }
             }
         }

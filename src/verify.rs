@@ -54,7 +54,8 @@ pub fn roll_out(status: &IncidentStatus, bad: &str, seen: &Seen, now: Timestamp)
     let settled = writes.iter().all(|write| holds(write.target) == goal(write.target));
     let since_write = status
         .journal
-        .last()
+        .iter()
+        .rfind(|entry| entry.is_step())
         .map_or(Duration::ZERO, |entry| between(entry.at, now));
     match (&seen.rolled_out, settled) {
         (Ok(()), true) => RollOut::Complete,
@@ -118,7 +119,7 @@ mod tests {
             seq: 1,
             at,
             intent: None,
-            receipt: None,
+            receipt: Some("done".into()),
             target: None,
             resource_version: None,
             note: None,

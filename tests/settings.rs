@@ -192,7 +192,7 @@ fn every_mistake_is_told_at_once_with_its_place_and_what_would_be_right() {
         right: text or json
     modosu.yaml:21  budgett: {}
         there is no such setting
-        right: one of prometheus, poll, mode, namespaces, guard, http, commonCause, presets, telemetry
+        right: one of prometheus, poll, mode, namespaces, guard, http, commonCause, presets, schemes, telemetry
     MODOSU__HTTP__: x
         this is not the name of a setting
         right: MODOSU__SECTION__KEY, such as MODOSU__PROMETHEUS__URL
@@ -249,6 +249,77 @@ fn a_flag_can_be_a_mistake_too() {
         invalid socket address syntax
         right: an address and a port such as 0.0.0.0:9191 or [::]:9191
     ");
+}
+
+#[test]
+fn own_schemes_are_read_as_schemes() {
+    let file = "schemes:
+  colours:
+    grades:
+      - {name: red, decider: oncall, decideWithin: 5m, doneWithin: 1h, chain: [{role: boss, after: 10m, onlyFrom: red}]}
+      - {name: green, decider: team, response: later}
+";
+    let settings = load(file, &[], &Flags::default()).unwrap();
+    let schemes = settings.all_schemes();
+    assert_eq!(schemes.keys().collect::<Vec<_>>(), ["colours", "levels", "severities"]);
+    let red = schemes["colours"].find("red").unwrap();
+    assert_eq!(
+        (red.decide_within, red.done_within),
+        (Some(Length::minutes(5)), Some(Length::hours(1)))
+    );
+    assert_eq!(
+        (red.chain[0].after, red.chain[0].only_from.as_deref()),
+        (Length::minutes(10), Some("red"))
+    );
+}
+
+#[test]
+fn every_mistake_in_a_scheme_is_told_with_its_line() {
+    let file = "schemes:
+  levels:
+    grades: [{name: mine, decider: me}]
+  none:
+    grades: []
+  colours:
+    grades:
+      - {name: red, decider: '', decideWithin: 2h, doneWithin: 1h}
+      - name: red
+        decider: me
+        doneWithin: soon
+        chain:
+          - {role: you, onlyFrom: blue}
+          - {role: you, affter: 5m}
+";
+    insta::assert_snapshot!(mistakes(file, &[]), @r#"
+9 mistakes:
+modosu.yaml:2  schemes.levels: {"grades":[{"decider":"me","name":"mine"}]}
+    `levels` comes with modosu: an own scheme needs a name of its own
+    right: the form of config/schemes/severities.yaml
+modosu.yaml:5  schemes.none.grades: []
+    a scheme needs at least one grade
+    right: the form of config/schemes/severities.yaml
+modosu.yaml:8  schemes.colours.grades[0].decideWithin: 2h
+    2h is longer than doneWithin, 1h: it is decided before it is done
+    right: a length of time such as 15m, 24h or 7d
+modosu.yaml:8  schemes.colours.grades[0].decider: 
+    name the role that decides, such as oncall
+    right: a role, such as oncall, that `people` of a guard knows
+modosu.yaml:9  schemes.colours.grades[1].name: red
+    two grades are named `red`
+    right: the form of config/schemes/severities.yaml
+modosu.yaml:11  schemes.colours.grades[1].doneWithin: soon
+    `soon` is not a length of time such as `90s`, `15m` or `7d`: expected number at 0
+    right: a length of time such as 15m, 24h or 7d
+modosu.yaml:13  schemes.colours.grades[1].chain[0].onlyFrom: blue
+    there is no grade `blue`; there are red, red
+    right: the name of one of the scheme's grades
+modosu.yaml:14  schemes.colours.grades[1].chain[1].affter: 5m
+    there is no such setting; did you mean `after`?
+    right: the form of config/schemes/severities.yaml
+modosu.yaml:14  schemes.colours.grades[1].chain[1].role: you
+    `you` was asked already: a role is asked once
+    right: a role, such as oncall, that `people` of a guard knows
+"#);
 }
 
 #[test]

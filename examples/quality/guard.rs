@@ -284,16 +284,9 @@ impl Guard {
             name: format!("orders-{}", self.incidents),
             uid: self.incidents.to_string(),
         });
+        let status = draft.status(Vec::new(), &self.policy.scheme, now);
         self.case = Some(Open {
-            status: IncidentStatus {
-                state: Some(draft.state),
-                grade: draft.spec.grade.clone(),
-                action: Some(draft.spec.action),
-                respond_by: draft.respond_by,
-                decider: draft.decider,
-                acting_since: by_itself.then_some(now),
-                ..IncidentStatus::default()
-            },
+            status,
             spec: draft.spec,
         });
     }

@@ -137,7 +137,9 @@ impl Service {
                 value,
                 over: Duration::from_secs_f64(OVER),
             }),
-            Source::Gauge { .. } | Source::Complement { .. } => Measured::Unknown(Because::NoData),
+            Source::Gauge { .. } | Source::Complement { .. } | Source::Alerts { .. } => {
+                Measured::Unknown(Because::NoData)
+            }
         });
         let reading = Reading {
             at: clock(at),

@@ -11,7 +11,7 @@ use crate::{
         source::{File, Way},
     },
     judge::policy::Policy,
-    model::{guard::Guard, preset::Preset},
+    model::{grade::Schemes, guard::Guard, preset::Preset},
 };
 
 /// What was checked, in a sentence; or everything that is wrong.
@@ -23,6 +23,7 @@ pub fn check(arguments: &CheckArguments) -> anyhow::Result<String> {
             Settings::default()
         });
     let presets = presets(&settings)?;
+    let schemes = settings.all_schemes();
     let mut guards = 0;
     for path in &arguments.files {
         match documents(path) {
@@ -32,7 +33,7 @@ pub fn check(arguments: &CheckArguments) -> anyhow::Result<String> {
                     .filter(|file| file.content.get("kind").is_some_and(|kind| kind == "Guard"))
                 {
                     guards += 1;
-                    mistakes.extend(guard(file, &presets));
+                    mistakes.extend(guard(file, &presets, &schemes));
                 }
             }
             Err(mistake) => mistakes.push(*mistake),
@@ -72,7 +73,7 @@ fn documents(path: &Path) -> Result<Vec<File>, Box<Mistake>> {
 }
 
 /// What is wrong with a guard: first whether it can be read, then what it asks for.
-fn guard(file: &File, presets: &BTreeMap<String, Preset>) -> Vec<Mistake> {
+fn guard(file: &File, presets: &BTreeMap<String, Preset>, schemes: &Schemes) -> Vec<Mistake> {
     let guard = match serde_path_to_error::deserialize::<_, Guard>(&file.content) {
         Ok(guard) => guard,
         Err(failed) => {
@@ -82,7 +83,7 @@ fn guard(file: &File, presets: &BTreeMap<String, Preset>) -> Vec<Mistake> {
         }
     };
     let namespace = guard.metadata.namespace.as_deref().unwrap_or("default");
-    let found = Policy::compile(namespace, &guard.spec, presets)
+    let found = Policy::compile_with(namespace, &guard.spec, presets, schemes)
         .err()
         .unwrap_or_default();
     found

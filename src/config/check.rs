@@ -5,6 +5,7 @@ use std::{path::Path, time::Duration};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{Settings, source::Way};
+use crate::model::grade::Scheme;
 
 /// Everything that does not hold: where, and what is wrong there.
 pub fn findings(settings: &Settings) -> Vec<(Way, String)> {
@@ -44,6 +45,7 @@ pub fn findings(settings: &Settings) -> Vec<(Way, String)> {
         .filter_map(|(path, wrong)| Some((path.split('.').map(str::to_owned).collect(), wrong?)))
         .chain(headers(settings))
         .chain(namespaces(settings))
+        .chain(schemes(settings))
         .collect()
 }
 
@@ -70,9 +72,20 @@ pub fn right(path: &str) -> Option<&'static str> {
         _ if path.starts_with("prometheus.headers.") => {
             "the name and the value of an HTTP header, such as X-Scope-OrgID: shop"
         }
+        _ if path.starts_with("schemes.") => scheme(path),
         _ if path.starts_with("namespaces") => "names of namespaces, such as [shop, billing]",
         _ => return None,
     })
+}
+
+/// What would be right within a scheme.
+fn scheme(path: &str) -> &'static str {
+    match path.rsplit('.').next().unwrap_or(path) {
+        "decideWithin" | "doneWithin" | "after" => "a length of time such as 15m, 24h or 7d",
+        "onlyFrom" => "the name of one of the scheme's grades",
+        "decider" | "role" => "a role, such as oncall, that `people` of a guard knows",
+        _ => "the form of config/schemes/severities.yaml",
+    }
 }
 
 /// The value as a message may show it: neither secrets nor credentials in addresses.
@@ -152,6 +165,22 @@ fn headers(settings: &Settings) -> impl Iterator<Item = (Way, String)> {
             return None;
         };
         Some((["prometheus", "headers", name].map(str::to_owned).to_vec(), wrong))
+    })
+}
+
+fn schemes(settings: &Settings) -> impl Iterator<Item = (Way, String)> {
+    let shipped = Scheme::shipped();
+    settings.schemes.iter().flat_map(move |(name, scheme)| {
+        let way = |rest: Vec<String>| [vec!["schemes".to_owned(), name.clone()], rest].concat();
+        let shadows = shipped.contains_key(name).then(|| {
+            let wrong = format!("`{name}` comes with modosu: an own scheme needs a name of its own");
+            (way(Vec::new()), wrong)
+        });
+        let inside = scheme.mistakes().into_iter();
+        shadows
+            .into_iter()
+            .chain(inside.map(|(rest, wrong)| (way(rest), wrong)))
+            .collect::<Vec<_>>()
     })
 }
 

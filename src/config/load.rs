@@ -134,7 +134,7 @@ fn missing(error: &ConfigError) -> Option<String> {
         return missing(error);
     }
     if let ConfigError::NotFound(key) = error {
-        return Some(key.rsplit('.').next().unwrap_or(key).to_owned());
+        return Some(key.rsplit(['.', ']']).next().unwrap_or(key).to_owned());
     }
     None
 }

@@ -177,16 +177,31 @@ impl Sources {
                 return Some(above.to_vec());
             }
         }
-        let mut within = &mut self.file.as_mut()?.content;
-        for (depth, step) in way.iter().enumerate() {
-            if depth + 1 == way.len() || !within.get(step)?.is_object() {
-                within.as_object_mut()?.remove(step)?;
-                return Some(way[..=depth].to_vec());
+        let content = &mut self.file.as_mut()?.content;
+        let depth = deepest_key(content, way)?;
+        let within = way[..depth].iter().try_fold(content, |json, step| {
+            if json.is_array() {
+                json.get_mut(step.parse::<usize>().ok()?)
+            } else {
+                json.get_mut(step)
             }
-            within = within.get_mut(step)?;
-        }
-        None
+        })?;
+        within.as_object_mut()?.remove(&way[depth])?;
+        Some(way[..=depth].to_vec())
     }
+}
+
+/// The last step of the way that is a key: items of lists stay where they are.
+fn deepest_key(content: &Json, way: &[String]) -> Option<usize> {
+    let (mut within, mut deepest) = (content, None);
+    for (depth, step) in way.iter().enumerate() {
+        let Some(next) = descend(within, step) else { break };
+        if within.is_object() {
+            deepest = Some(depth);
+        }
+        within = next;
+    }
+    deepest
 }
 
 /// `MODOSU__SECTION__SOME_KEY` is `section.someKey`. The double underline after the prefix keeps the variables out that

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use super::deadlines::Late;
 use crate::model::{
     guard::{Action, Mode},
     incident::{Decision, IncidentState},
@@ -52,6 +53,8 @@ pub enum Happened {
         grade: String,
         sentence: String,
     },
+    /// A clock ran out while nobody acted: the next role is asked.
+    ClockMissed(Late),
     Decided(Decision),
     /// The plan begins to run.
     Acting {
@@ -141,6 +144,7 @@ impl Happened {
             Self::Opened { .. } => "IncidentOpened",
             Self::PeopleDecide { .. } => "PeopleDecide",
             Self::Raised { .. } => "IncidentRaised",
+            Self::ClockMissed(_) => "ClockMissed",
             Self::Decided(_) => "Decided",
             Self::Acting { .. } => "RollingBack",
             Self::RolledOut => "RolledOut",
@@ -164,6 +168,7 @@ impl Happened {
             | Self::Opened { .. }
             | Self::PeopleDecide { .. }
             | Self::Raised { .. }
+            | Self::ClockMissed(_)
             | Self::Acting { .. }
             | Self::Escalated { .. }
             | Self::Together { .. }
@@ -217,6 +222,7 @@ impl fmt::Display for Happened {
             } => write!(f, "{sentence}; people decide: {why}"),
             Self::PeopleDecide { why } => write!(f, "people decide: {why}"),
             Self::Raised { grade, sentence } => write!(f, "now {grade}: {sentence}"),
+            Self::ClockMissed(late) => write!(f, "{late}"),
             Self::Decided(decision) => {
                 let by = decision.by.as_deref().unwrap_or("somebody");
                 write!(f, "{by} decided: {:?}", decision.verb)

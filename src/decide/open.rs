@@ -3,13 +3,13 @@
 
 use jiff::Timestamp;
 
-use super::{Act, Happened, Input, Step, WhyNot, between, enter::on_probation, together::Part};
+use super::{Act, Happened, Input, Step, WhyNot, between, deadlines, enter::on_probation, plan, together::Part};
 use crate::{
     judge::Finding,
     model::{
-        grade,
+        grade::Scheme,
         guard::{Action, Mode},
-        incident::{CommonCause, IncidentSpec, IncidentState, StateRef},
+        incident::{CommonCause, IncidentSpec, IncidentState, IncidentStatus, PlannedStep, StateRef},
     },
 };
 
@@ -21,9 +21,35 @@ pub struct Draft {
     pub state: IncidentState,
     /// Why people decide.
     pub why: Option<WhyNot>,
-    pub respond_by: Option<Timestamp>,
-    pub decider: Option<String>,
+    /// The automatic triggers among what fires.
+    pub automatic: Vec<String>,
     pub common_cause: Option<CommonCause>,
+}
+
+impl Draft {
+    /// The status with which it is opened: its clocks begin, unless it is only observed.
+    pub fn status(&self, plan: Vec<PlannedStep>, scheme: &Scheme, now: Timestamp) -> IncidentStatus {
+        let awaits = self.state == IncidentState::AwaitingDecision;
+        let why = self.why.as_ref();
+        let mut status = IncidentStatus {
+            state: Some(self.state),
+            reason: why.map_or_else(|| "putting back".to_owned(), ToString::to_string),
+            grade: self.spec.grade.clone(),
+            action: Some(self.spec.action),
+            asked_for: self.automatic.iter().filter(|_| awaits).cloned().collect(),
+            plan_hash: (!plan.is_empty()).then(|| plan::hash(&plan)),
+            plan,
+            acting_since: (self.state == IncidentState::RollingBack).then_some(now),
+            common_cause: self.common_cause.clone(),
+            ..IncidentStatus::default()
+        };
+        if self.state == IncidentState::Observed {
+            status.decider = scheme.find(&status.grade).map(|grade| grade.decider.clone());
+        } else {
+            deadlines::begin(&mut status, scheme, now);
+        }
+        status
+    }
 }
 
 /// Opens an incident for what fires, unless people keep this state.
@@ -45,7 +71,6 @@ fn draft(input: &Input) -> Draft {
     let (state, why) = standing(input, action);
     let worst = firing.iter().max_by_key(|finding| finding.rank);
     let grade = worst.map(|finding| finding.grade.clone()).unwrap_or_default();
-    let rules = grade::find(input.policy.scheme, &grade);
     let first_bad_at = firing
         .iter()
         .filter_map(|finding| finding.evidence.since)
@@ -78,9 +103,6 @@ fn draft(input: &Input) -> Draft {
         }),
         decision: None,
     };
-    let respond_by = rules
-        .and_then(|grade| grade.respond_within())
-        .map(|within| input.now + within);
     let common_cause = input.around.common.as_ref().map(Part::record).map(|cause| CommonCause {
         waiting: cause.waiting && state == IncidentState::AwaitingDecision,
         ..cause
@@ -89,8 +111,7 @@ fn draft(input: &Input) -> Draft {
         spec,
         state,
         why,
-        respond_by,
-        decider: rules.map(|grade| grade.decider.to_owned()),
+        automatic: automatic_names(input),
         common_cause,
     }
 }
@@ -103,28 +124,35 @@ fn standing(input: &Input, action: Action) -> (IncidentState, Option<WhyNot>) {
     if input.policy.mode.min(input.cap) == Mode::Observe {
         return (IncidentState::Observed, Some(WhyNot::Mode(Mode::Observe)));
     }
-    match automatic(input) {
+    match automatic(input, &[]) {
         Ok(()) => (IncidentState::RollingBack, None),
         Err(why) => (IncidentState::AwaitingDecision, Some(why)),
     }
 }
 
-/// Whether modosu may put back by itself what fires now; else the first reason why not.
-pub fn automatic(input: &Input) -> Result<(), WhyNot> {
+/// The automatic triggers and hard facts that fire now.
+pub fn automatic_names(input: &Input) -> Vec<String> {
+    let firing = input.verdict.firing.iter();
+    let automatic = firing.filter(|finding| finding.action == Action::AutomaticRollback);
+    automatic.map(|finding| finding.name.clone()).collect()
+}
+
+/// Whether modosu may put back by itself what fires now, people being asked already for `asked_for`; else why not.
+pub fn automatic(input: &Input, asked_for: &[String]) -> Result<(), WhyNot> {
     if let Some(why) = input.around.common.as_ref().and_then(Part::why_not) {
         return Err(why);
     }
-    alone(input)
+    alone(input, asked_for)
 }
 
 /// The same, whatever other guards do.
-pub fn alone(input: &Input) -> Result<(), WhyNot> {
+pub fn alone(input: &Input, asked_for: &[String]) -> Result<(), WhyNot> {
     let mut why = WhyNot::ForPeople;
     for finding in input
         .verdict
         .firing
         .iter()
-        .filter(|finding| finding.action == Action::AutomaticRollback)
+        .filter(|finding| finding.action == Action::AutomaticRollback && !asked_for.contains(&finding.name))
     {
         match allowed(input, finding) {
             Ok(()) => return Ok(()),

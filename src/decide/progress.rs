@@ -6,13 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    Act, Case, Happened, Input, Step, WhyNot, between, enter, enter::close, happened::named, open::automatic,
-    waiting::waits,
+    Act, Case, Happened, Input, Step, WhyNot, between, deadlines, decided::follow_decision, enter, enter::close,
+    happened::named, open, open::automatic, waiting::waits,
 };
 use crate::{
     model::{
-        guard::{Action, KeptState, Mode},
-        incident::{IncidentState, IncidentStatus, Timings, Verb},
+        guard::{Action, Mode},
+        incident::{IncidentState, IncidentStatus, Timings},
     },
     verify::{self, RollOut},
 };
@@ -41,22 +41,42 @@ pub fn progress(input: &Input, step: &mut Step) {
             | IncidentState::Abandoned,
         ) => step.record.incident = None,
     }
+    if status.closed_at.is_none() {
+        let missed = deadlines::run_out(&mut status, &input.policy.scheme, input.now);
+        step.happened.extend(missed);
+    }
     step.case = Some(status);
 }
 
 fn awaiting(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
+    if status.asked_at.is_none() {
+        // Taken up without a status: people are awaited since it was opened.
+        deadlines::begin(status, &input.policy.scheme, case.spec.opened_at);
+    }
     if follow_decision(input, case, status, step) || waits(input, case, status, step) {
         return;
     }
-    let joined = status.action != Some(Action::AutomaticRollback);
-    if joined && automatic(input).is_ok() && cannot_roll_back(input, case).is_none() {
+    // What was false for `hold` and fires again is a new breach; until then people are asked for it.
+    let hold = input.policy.hold;
+    let forgiven = |name: &String| input.clocks.quiet_by.get(name).is_some_and(|quiet| *quiet >= hold);
+    status.asked_for.retain(|name| !forgiven(name));
+    let new = automatic(input, &status.asked_for).is_ok();
+    if new && cannot_roll_back(input, case).is_none() && !nothing_planned(status) {
         raise(input, status, step);
         act(input, case, status, step);
     } else if input.clocks.quiet >= PASSES_AFTER {
         end(status, IncidentState::Passed, input, Happened::Passed, step);
     } else {
         raise(input, status, step);
+        status.asked_for.extend(open::automatic_names(input));
+        status.asked_for.sort();
+        status.asked_for.dedup();
     }
+}
+
+/// The recorded plan has nothing to put back. Where no status was written yet nothing is recorded.
+fn nothing_planned(status: &IncidentStatus) -> bool {
+    status.action.is_some() && status.plan.is_empty()
 }
 
 fn observed(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
@@ -69,21 +89,26 @@ fn observed(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut S
         return;
     }
     // More than an eye is needed now.
-    let automatic = match (automatic(input), cannot_roll_back(input, case)) {
+    let automatic = match (automatic(input, &[]), cannot_roll_back(input, case)) {
         (Ok(()), Some(because)) => Err(WhyNot::NoPlan(because)),
         (allowed, _) => allowed,
     };
     match automatic {
-        Ok(()) => act(input, case, status, step),
-        Err(why) => people_decide(status, why, step),
+        Ok(()) => {
+            deadlines::ask(status, &input.policy.scheme, input.now);
+            act(input, case, status, step);
+        }
+        Err(why) => people_decide(input, status, why, step),
     }
 }
 
-/// From here on people decide, and why.
-pub fn people_decide(status: &mut IncidentStatus, why: WhyNot, step: &mut Step) {
+/// From here on people decide, and why; the grade's whole time begins.
+pub fn people_decide(input: &Input, status: &mut IncidentStatus, why: WhyNot, step: &mut Step) {
     let happened = Happened::PeopleDecide { why };
     status.state = Some(IncidentState::AwaitingDecision);
     status.reason = happened.to_string();
+    status.asked_for = open::automatic_names(input);
+    deadlines::ask(status, &input.policy.scheme, input.now);
     step.happened.push(happened);
 }
 
@@ -106,37 +131,6 @@ fn escalated(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut 
     }
 }
 
-/// Follows what a person decided; each decision once. Gives whether there was one to follow.
-fn follow_decision(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) -> bool {
-    let Some(decision) = case
-        .spec
-        .decision
-        .as_ref()
-        .filter(|decision| status.decided.as_ref() != Some(*decision))
-    else {
-        return false;
-    };
-    status.decided = Some(decision.clone());
-    step.happened.push(Happened::Decided(decision.clone()));
-    match decision.verb {
-        Verb::Keep => {
-            let hash = case.spec.bad.hash.clone();
-            step.record.kept.retain(|kept| kept.hash != hash);
-            step.record.kept.push(KeptState {
-                hash,
-                at: input.now,
-                incident: case.name.to_owned(),
-            });
-            end(status, IncidentState::Kept, input, Happened::Kept, step);
-        }
-        Verb::Rollback => match cannot_roll_back(input, case) {
-            Some(because) => step.happened.push(Happened::CannotFollow { because }),
-            None => act(input, case, status, step),
-        },
-    }
-    true
-}
-
 /// Why the plan cannot run now, if it cannot.
 pub fn cannot_roll_back(input: &Input, case: Case) -> Option<String> {
     let restores = input.policy.steps.iter().any(|step| step.restore.is_some());
@@ -152,18 +146,13 @@ pub fn cannot_roll_back(input: &Input, case: Case) -> Option<String> {
 
 /// A worse finding joined: grade and action only ever rise.
 pub fn raise(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
-    let rank = |grade: &str| crate::model::grade::find(input.policy.scheme, grade).map(|grade| grade.rank);
     let Some(worst) = input.verdict.firing.iter().max_by_key(|finding| finding.rank) else {
         return;
     };
     status.action = status.action.max(input.verdict.action());
-    if Some(worst.rank) > rank(&status.grade) {
+    if worst.rank > input.policy.scheme.rank(&status.grade) {
         status.grade.clone_from(&worst.grade);
-        let rules = crate::model::grade::find(input.policy.scheme, &worst.grade);
-        status.decider = rules.map(|grade| grade.decider.to_owned());
-        status.respond_by = rules
-            .and_then(|grade| grade.respond_within())
-            .map(|within| input.now + within);
+        deadlines::tighten(status, &input.policy.scheme, input.now);
         let grade = worst.grade.clone();
         step.happened.push(Happened::Raised {
             grade,
@@ -177,7 +166,8 @@ pub fn act(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut St
     mark_rolled_back(input, case, step);
     status.state = Some(IncidentState::RollingBack);
     status.acting_since = Some(input.now);
-    if let Some(last) = status.journal.iter().map(|entry| entry.seq).max() {
+    let steps = status.journal.iter().filter(|entry| entry.is_step());
+    if let Some(last) = steps.map(|entry| entry.seq).max() {
         // Not the first attempt: the plan is made anew from what is there now.
         status.plan_from = last;
         status.plan_hash = None;
@@ -332,6 +322,7 @@ pub fn escalate(status: &mut IncidentStatus, input: &Input, because: String, ste
     let happened = Happened::Escalated { because };
     status.state = Some(IncidentState::Escalated);
     status.reason = happened.to_string();
+    deadlines::ask(status, &input.policy.scheme, input.now);
     if let Some(case) = input.case {
         status.timings = Some(timings(input, case, status));
     }

@@ -1,5 +1,6 @@
 //! The rules of time as pictures: what the world shows on the left, what follows on the right.
 
+mod grades;
 mod play;
 mod rules;
 mod sequences;

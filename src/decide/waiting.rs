@@ -32,7 +32,7 @@ pub fn waits(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut 
     } else if input.clocks.quiet >= PASSES_AFTER {
         end(status, IncidentState::Passed, input, Happened::Passed, step);
     } else if proof == Proof::Failed || late {
-        people(status, WhyNot::DidNotHelp { guards }, step);
+        people(input, status, WhyNot::DidNotHelp { guards }, step);
     } else if proof == Proof::Helped && !input.verdict.firing.is_empty() {
         by_itself(input, case, status, step);
     } else {
@@ -43,7 +43,7 @@ pub fn waits(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut 
 
 /// The others recovered and this one did not: what is wrong with it is its own.
 fn by_itself(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
-    let allowed = match (alone(input), cannot_roll_back(input, case)) {
+    let allowed = match (alone(input, &[]), cannot_roll_back(input, case)) {
         (Ok(()), Some(because)) => Err(WhyNot::NoPlan(because)),
         (allowed, _) => allowed,
     };
@@ -53,13 +53,13 @@ fn by_itself(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut 
             raise(input, status, step);
             act(input, case, status, step);
         }
-        Err(why) => people(status, why, step),
+        Err(why) => people(input, status, why, step),
     }
 }
 
-fn people(status: &mut IncidentStatus, why: WhyNot, step: &mut Step) {
+fn people(input: &Input, status: &mut IncidentStatus, why: WhyNot, step: &mut Step) {
     stop_waiting(status);
-    progress::people_decide(status, why, step);
+    progress::people_decide(input, status, why, step);
 }
 
 fn stop_waiting(status: &mut IncidentStatus) {

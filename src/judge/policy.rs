@@ -2,11 +2,12 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use super::condition::Condition;
 use crate::model::{
-    guard::{Action, GuardSpec, Mode, Scheme, Step, Unit},
+    grade::{Scheme, Schemes},
+    guard::{Action, GuardSpec, Mode, Step, Unit},
     preset::Preset,
     units::Certainty,
 };
@@ -29,7 +30,7 @@ pub struct Policy {
     pub triggers: Vec<Rule>,
     /// What follows from hard facts; `None`: off.
     pub hard_facts: Option<Action>,
-    pub scheme: Scheme,
+    pub scheme: Arc<Scheme>,
     pub window: Duration,
     pub baseline_window: Duration,
     /// How `worse(…)` weighs; `None`: not at all.
@@ -61,6 +62,11 @@ pub struct Signal {
     pub source: Source,
 }
 
+/// In a gauge's query: the matchers of the guard's labels.
+pub const MATCH: &str = "$match";
+/// In a gauge's query: the names of the guard's labels.
+pub const BY: &str = "$by";
+
 /// Where a signal's number comes from. Selectors are PromQL selectors without the guard's own labels.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
@@ -70,10 +76,12 @@ pub enum Source {
     Good { good: String, total: String },
     /// One minus the signal at that place, a ratio.
     Complement { of: usize },
-    /// The quantile of a classic histogram (its name without `_bucket`).
-    Quantile { histogram: String, q: f64 },
-    /// Any PromQL that gives one number.
+    /// The quantile of a histogram (its name without `_bucket`), times `scale`.
+    Quantile { histogram: String, q: f64, scale: f64 },
+    /// Any PromQL that gives one number; with [`MATCH`] in it one for all guards together.
     Gauge { query: String },
+    /// How many alerts with these labels fire.
+    Alerts { labels: BTreeMap<String, String> },
     /// A counter's growth per second.
     Rate { counter: String },
 }
@@ -104,13 +112,24 @@ pub struct Mistake {
 }
 
 impl Policy {
-    /// A guard's wishes, checked and with defaults resolved; or every mistake in them.
+    /// A guard's wishes, checked and with defaults resolved, graded by one of the shipped schemes; or every mistake in
+    /// them. For those who have no settings of a daemon.
     pub fn compile(
         namespace: &str,
         spec: &GuardSpec,
         presets: &BTreeMap<String, Preset>,
     ) -> Result<Self, Vec<Mistake>> {
-        compile::compile(namespace, spec, presets)
+        Self::compile_with(namespace, spec, presets, &Scheme::shipped())
+    }
+
+    /// The same with the schemes that there are.
+    pub fn compile_with(
+        namespace: &str,
+        spec: &GuardSpec,
+        presets: &BTreeMap<String, Preset>,
+        schemes: &Schemes,
+    ) -> Result<Self, Vec<Mistake>> {
+        compile::compile(namespace, spec, presets, schemes)
     }
 
     /// The place of the signal of that name.

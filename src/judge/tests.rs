@@ -1,6 +1,7 @@
 //! Stories: a guard, a timeline of readings as text, and the picture of what the judge said at each of them.
 
 mod clocks;
+mod ladders;
 mod noise;
 mod stories;
 mod timeline;

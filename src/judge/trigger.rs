@@ -7,6 +7,8 @@
 //!   there is none, are sure when they hold, but then over two readings with new data (a sure share needs no second one);
 //! * the newest reading by itself is not within the limit again: a blip of one reading stays in the window for a minute, but
 //!   there is nothing left to put back;
+//! * with a `for` longer than nothing, a share is beyond its limit also without the two readings that say so loudest: what
+//!   is over within one scrape interval is seen by two scrapes, and each of them by itself may be sure;
 //! * it held for `for`, counted between readings with new data; false starts anew, Unknown neither adds nor takes;
 //! * where it rests on a quantile: 10/(1 − q) requests were answered while it held (200 for the 95th percentile). A
 //!   quantile of thirty requests is noise. A service with 50 requests/s has answered them within one scrape of 5 s.
@@ -44,6 +46,8 @@ struct Truths {
     sure: bool,
     /// By exact bounds alone.
     strong: bool,
+    /// Not by two readings alone.
+    lasting: bool,
     /// Requests that are needed because it rests on a quantile.
     quantile: Option<f64>,
 }
@@ -99,10 +103,12 @@ impl Asked<'_> {
                 beyond,
                 sure: false,
                 strong: false,
+                lasting: false,
                 quantile: None,
             };
         }
         let strong = by(|leaf| if leaf.tested { leaf.sure } else { Truth::Unknown });
+        let lasting = by(|leaf| if leaf.lasting { leaf.sure } else { Truth::Unknown });
         let without = by(|leaf| {
             if leaf.quantile.is_some() {
                 Truth::Unknown
@@ -119,6 +125,7 @@ impl Asked<'_> {
             beyond,
             sure: sure == Truth::True,
             strong: strong == Truth::True,
+            lasting: lasting == Truth::True,
             quantile: highest.filter(|_| without != Truth::True).map(requests_for),
         }
     }
@@ -242,6 +249,8 @@ impl Asked<'_> {
                 words::length(held),
                 words::length(self.rule.hold)
             ))
+        } else if !self.rule.hold.is_zero() && !truths.lasting {
+            Some("two readings alone say so: it may have been a moment".to_owned())
         } else {
             let needed = truths
                 .quantile

@@ -52,6 +52,9 @@ pub struct View<'a> {
     pub since: Timestamp,
 }
 
+/// What two readings say loudest the others must bear out, wrong with this probability.
+const LASTING: f64 = 0.1;
+
 /// One comparison, made.
 #[derive(Clone, Debug)]
 pub struct Leaf {
@@ -63,6 +66,8 @@ pub struct Leaf {
     pub tested: bool,
     /// It would surely hold, but the newest reading by itself is within the limit: what it was may be over.
     pub passing: bool,
+    /// Where exact bounds were asked for: it is beyond the limit also without the two readings that say so loudest.
+    pub lasting: bool,
     pub quantile: Option<f64>,
     pub missing: Option<Missing>,
     pub value: Option<f64>,
@@ -116,7 +121,9 @@ pub fn places(signals: &[Signal]) -> (Vec<Place>, usize) {
                 others: true,
             },
             Source::Rate { .. } => Place::Rate { column: next() },
-            Source::Complement { .. } | Source::Quantile { .. } | Source::Gauge { .. } => Place::Value,
+            Source::Complement { .. } | Source::Quantile { .. } | Source::Gauge { .. } | Source::Alerts { .. } => {
+                Place::Value
+            }
         });
     }
     for (place, signal) in signals.iter().enumerate() {
@@ -189,6 +196,17 @@ impl View<'_> {
         (cell.count.all >= needed).then(|| turned(cell.count))
     }
 
+    /// A share's counts over the window without the two readings that have most of it.
+    fn without_two(&self, signal: usize, needed: u32) -> Count {
+        match self.places.get(signal) {
+            Some(Place::Share { column, others, .. }) => {
+                let part = |count: Count| if *others { count.others() } else { count };
+                self.history.without_two(*column, f64::from(needed.max(1)), part)
+            }
+            Some(Place::Rate { .. } | Place::Value) | None => Count::default(),
+        }
+    }
+
     /// What the newest reading by itself counted of a share.
     fn newest(&self, signal: usize) -> Count {
         match self.places.get(signal) {
@@ -254,6 +272,7 @@ impl View<'_> {
             sure: truth,
             tested: false,
             passing: false,
+            lasting: true,
             quantile: None,
             missing: value.err().or(limit.err()),
             value: value.ok(),
@@ -301,6 +320,7 @@ impl View<'_> {
             sure: truth,
             tested: true,
             passing: false,
+            lasting: true,
             quantile: None,
             missing,
             value: count.and_then(Count::share),
@@ -341,6 +361,13 @@ impl View<'_> {
             .filter(|_| whole.is_some());
         let newest = self.newest(single.signal).share().filter(|_| surest.is_some());
         let passing = matches!((newest, limit), (Some(share), Ok(limit)) if !single.relation.holds(share, limit));
+        let lasting = match limit {
+            Ok(limit) if surest.is_some() => {
+                let rest = self.without_two(single.signal, needed).spread_by(spread);
+                rest.surely(single.relation, limit, LASTING)
+            }
+            Ok(_) | Err(_) => error.is_none(),
+        };
         let surely = if plain == Truth::Unknown {
             plain
         } else {
@@ -352,6 +379,7 @@ impl View<'_> {
             sure: if error.is_some() { surely } else { plain },
             tested: error.is_some(),
             passing,
+            lasting,
             quantile: None,
             missing: if whole.is_none() {
                 Some(Missing::Signal(single.signal))

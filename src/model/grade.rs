@@ -1,149 +1,305 @@
-//! Pure. The two schemes of grades, as data: how soon, who decides, what happens.
+//! Pure. Schemes of grades, as data: how soon, who decides, who is asked next, what a grade asks for.
 //!
-//! `decide_within` and `done_within` are different clocks: "decide within a day with the project manager" and "reverted
-//! within the hour".
+//! `decideWithin` and `doneWithin` are different clocks: "decide within a day with the project manager" and "reverted
+//! within the hour". The shipped schemes are the files of `config/schemes/`, compiled in; own ones have the same form.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::guard::{Action, Scheme};
+use serde::{Deserialize, Serialize};
+
+use super::{guard::Action, units::Length};
+
+/// Schemes by name, as guards refer to them.
+pub type Schemes = BTreeMap<String, Arc<Scheme>>;
+
+/// A way to grade.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Scheme {
+    /// Worst first.
+    pub grades: Vec<Grade>,
+}
 
 /// One step of a scheme.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Grade {
-    pub name: &'static str,
-    /// Higher is worse; comparable within a scheme.
-    pub rank: u8,
-    /// The role that decides.
-    pub decider: &'static str,
-    /// A person must have decided by then.
-    pub decide_within: Option<Duration>,
-    /// It must be over by then.
-    pub done_within: Option<Duration>,
+    pub name: String,
+    /// Somebody must have decided, so long after people were asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decide_within: Option<Length>,
+    /// It must be over, so long after the incident was opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_within: Option<Length>,
+    /// The role that decides first.
+    pub decider: String,
+    /// Who is asked next when a clock has run out, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<Contact>,
     /// What the grade asks for, for the person who reads it.
-    pub response: &'static str,
+    #[serde(default)]
+    pub response: String,
 }
 
-impl Grade {
-    /// The first of its clocks to run out for people.
-    pub fn respond_within(&self) -> Option<Duration> {
-        self.decide_within.or(self.done_within)
-    }
+/// A role that is asked when those before it did not act.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Contact {
+    pub role: String,
+    /// How long the one before had.
+    #[serde(default = "at_once")]
+    pub after: Length,
+    /// Only from this grade up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_from: Option<String>,
 }
 
-const MINUTE: u64 = 60;
-const HOUR: u64 = 60 * MINUTE;
-const DAY: u64 = 24 * HOUR;
+const fn at_once() -> Length {
+    Length::seconds(0)
+}
 
-const SEVERITIES: [Grade; 4] = [
-    Grade {
-        name: "Critical",
-        rank: 4,
-        decider: "oncall",
-        decide_within: Some(Duration::ZERO),
-        done_within: Some(Duration::from_secs(15 * MINUTE)),
-        response: "service down or data lost: put back at once and tell the engineer on call",
-    },
-    Grade {
-        name: "High",
-        rank: 3,
-        decider: "tech-lead",
-        decide_within: None,
-        done_within: Some(Duration::from_secs(HOUR)),
-        response: "much slower or crashing often: put back within the hour and tell the tech lead",
-    },
-    Grade {
-        name: "Medium",
-        rank: 2,
-        decider: "project-manager",
-        decide_within: Some(Duration::from_secs(DAY)),
-        done_within: None,
-        response: "slower or failing now and then: decide within a day with the project manager",
-    },
-    Grade {
-        name: "Low",
-        rank: 1,
-        decider: "team",
-        decide_within: Some(Duration::from_secs(7 * DAY)),
-        done_within: None,
-        response: "a small incompatibility: a ticket for the next release",
-    },
+const SHIPPED: [(&str, &str); 2] = [
+    ("severities", include_str!("../../config/schemes/severities.yaml")),
+    ("levels", include_str!("../../config/schemes/levels.yaml")),
 ];
 
-const LEVELS: [Grade; 3] = [
-    Grade {
-        name: "3",
-        rank: 3,
-        decider: "oncall",
-        decide_within: Some(Duration::ZERO),
-        done_within: Some(Duration::from_secs(15 * MINUTE)),
-        response: "severe: put back at once",
-    },
-    Grade {
-        name: "2",
-        rank: 2,
-        decider: "tech-lead",
-        decide_within: Some(Duration::from_secs(HOUR)),
-        done_within: None,
-        response: "moderate: consider putting back a part",
-    },
-    Grade {
-        name: "1",
-        rank: 1,
-        decider: "team",
-        decide_within: Some(Duration::from_secs(7 * DAY)),
-        done_within: None,
-        response: "minor: keep watching",
-    },
-];
+impl Scheme {
+    /// A scheme from its YAML text; the mistake names line and column.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        serde_saphyr::from_str(text).map_err(|why| why.to_string())
+    }
 
-/// A scheme's grades, worst first.
-pub const fn grades(scheme: Scheme) -> &'static [Grade] {
-    match scheme {
-        Scheme::Severities => &SEVERITIES,
-        Scheme::Levels => &LEVELS,
+    /// The schemes that come with modosu, by name.
+    pub fn shipped() -> Schemes {
+        SHIPPED
+            .iter()
+            .filter_map(|(name, text)| Some(((*name).to_owned(), Arc::new(Self::parse(text).ok()?))))
+            .collect()
+    }
+
+    /// The grade of that name.
+    pub fn find(&self, name: &str) -> Option<&Grade> {
+        self.grades.iter().find(|grade| grade.name == name)
+    }
+
+    /// How bad that grade is within the scheme: higher is worse, 0 is none of its grades.
+    pub fn rank(&self, name: &str) -> u8 {
+        let place = self.grades.iter().position(|grade| grade.name == name);
+        place.map_or(0, |place| u8::try_from(self.grades.len() - place).unwrap_or(u8::MAX))
+    }
+
+    /// The grade that follows from the action where a trigger names none: the worst, the second, the last. `None` only
+    /// where there is no grade at all.
+    pub fn default_for(&self, action: Action) -> Option<&Grade> {
+        let second = self.grades.get(1).or_else(|| self.grades.first());
+        match action {
+            Action::AutomaticRollback => self.grades.first(),
+            Action::AlertAndManualReview => second,
+            Action::Monitor => self.grades.last(),
+        }
+    }
+
+    /// Who is asked in turn when a clock of that grade runs out.
+    pub fn chain(&self, grade: &str) -> Vec<&Contact> {
+        let rank = self.rank(grade);
+        let high_enough = |contact: &&Contact| contact.only_from.as_ref().is_none_or(|from| rank >= self.rank(from));
+        let chain = self.find(grade).map(|grade| grade.chain.iter());
+        chain.into_iter().flatten().filter(high_enough).collect()
+    }
+
+    /// Everything that is wrong with it: the way to the place (`grades`, `0`, `chain` …), and what is wrong there.
+    pub fn mistakes(&self) -> Vec<(Vec<String>, String)> {
+        if self.grades.is_empty() {
+            return vec![(way(&["grades"]), "a scheme needs at least one grade".to_owned())];
+        }
+        if self.grades.len() > MOST {
+            let many = format!("{} grades: at most {MOST} can be told apart", self.grades.len());
+            return vec![(way(&["grades"]), many)];
+        }
+        let places = 0..self.grades.len();
+        places.flat_map(|place| self.mistakes_of(place)).collect()
+    }
+
+    fn mistakes_of(&self, place: usize) -> Vec<(Vec<String>, String)> {
+        let mut found = Vec::new();
+        let Some(grade) = self.grades.get(place) else {
+            return found;
+        };
+        let mut note = |rest: &[&str], wrong: String| {
+            let mut at = vec!["grades".to_owned(), place.to_string()];
+            at.extend(way(rest));
+            found.push((at, wrong));
+        };
+        let name = &grade.name;
+        if name.trim().is_empty() {
+            note(&["name"], "a grade needs a name".to_owned());
+        }
+        if self.grades.iter().take(place).any(|earlier| earlier.name == *name) {
+            note(&["name"], format!("two grades are named `{name}`"));
+        }
+        if grade.decider.trim().is_empty() {
+            note(&["decider"], "name the role that decides, such as oncall".to_owned());
+        }
+        if let (Some(decide), Some(done)) = (grade.decide_within, grade.done_within)
+            && decide > done
+        {
+            note(
+                &["decideWithin"],
+                format!("{decide} is longer than doneWithin, {done}: it is decided before it is done"),
+            );
+        }
+        for (link, contact) in grade.chain.iter().enumerate() {
+            let link_text = link.to_string();
+            let role = &contact.role;
+            let earlier = grade.chain.iter().take(link).any(|earlier| earlier.role == *role);
+            if role.trim().is_empty() {
+                note(
+                    &["chain", &link_text, "role"],
+                    "name a role, such as tech-lead".to_owned(),
+                );
+            } else if earlier || *role == grade.decider {
+                note(
+                    &["chain", &link_text, "role"],
+                    format!("`{role}` was asked already: a role is asked once"),
+                );
+            }
+            if let Some(from) = contact.only_from.as_ref().filter(|from| self.find(from).is_none()) {
+                let known = self.grades.iter().map(|grade| grade.name.as_str());
+                note(
+                    &["chain", &link_text, "onlyFrom"],
+                    format!(
+                        "there is no grade `{from}`; there are {}",
+                        known.collect::<Vec<_>>().join(", ")
+                    ),
+                );
+            }
+        }
+        found
     }
 }
 
-/// The grade of that name.
-pub fn find(scheme: Scheme, name: &str) -> Option<Grade> {
-    grades(scheme).iter().find(|grade| grade.name == name).copied()
-}
+/// So many grades can be told apart by people, and by a rank.
+const MOST: usize = 20;
 
-/// The grade that follows from the action where a trigger names none.
-pub const fn default_for(scheme: Scheme, action: Action) -> Grade {
-    match (scheme, action) {
-        (Scheme::Severities, Action::AutomaticRollback) => SEVERITIES[0],
-        (Scheme::Severities, Action::AlertAndManualReview) => SEVERITIES[1],
-        (Scheme::Severities, Action::Monitor) => SEVERITIES[3],
-        (Scheme::Levels, Action::AutomaticRollback) => LEVELS[0],
-        (Scheme::Levels, Action::AlertAndManualReview) => LEVELS[1],
-        (Scheme::Levels, Action::Monitor) => LEVELS[2],
-    }
+fn way(steps: &[&str]) -> Vec<String> {
+    steps.iter().map(|step| (*step).to_owned()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn defaults_follow_the_action() {
-        use Action::{AlertAndManualReview, AutomaticRollback, Monitor};
-        let names = |scheme| [AutomaticRollback, AlertAndManualReview, Monitor].map(|a| default_for(scheme, a).name);
-        assert_eq!(names(Scheme::Severities), ["Critical", "High", "Low"]);
-        assert_eq!(names(Scheme::Levels), ["3", "2", "1"]);
+    fn shipped(name: &str) -> Arc<Scheme> {
+        Scheme::shipped()[name].clone()
     }
 
     #[test]
-    fn every_grade_has_a_clock_a_decider_and_its_own_rank() {
-        for scheme in [Scheme::Severities, Scheme::Levels] {
-            assert!(grades(scheme).is_sorted_by(|worse, better| worse.rank > better.rank));
-            for grade in grades(scheme) {
+    fn the_shipped_schemes_read_and_are_right() {
+        for (name, text) in SHIPPED {
+            let scheme = Scheme::parse(text).unwrap_or_else(|why| panic!("{name}: {why}"));
+            assert_eq!(scheme.mistakes(), [], "{name}");
+            for grade in &scheme.grades {
                 assert!(grade.decide_within.or(grade.done_within).is_some(), "{}", grade.name);
-                assert_eq!(find(scheme, grade.name), Some(*grade));
+                assert!(!grade.response.is_empty() && !grade.chain.is_empty(), "{}", grade.name);
             }
         }
-        assert_eq!(find(Scheme::Levels, "Critical"), None);
+    }
+
+    /// The plans' tables, as they are written there.
+    #[test]
+    fn the_shipped_schemes_say_what_the_plans_say() {
+        let told = |name: &str| {
+            let line = |grade: &Grade| {
+                let length =
+                    |length: Option<Length>| length.map_or_else(|| "-".to_owned(), |length| length.to_string());
+                let (decide, done) = (length(grade.decide_within), length(grade.done_within));
+                format!(
+                    "{}: {} decides within {decide}, done within {done}",
+                    grade.name, grade.decider
+                )
+            };
+            shipped(name).grades.iter().map(line).collect::<Vec<_>>().join("\n")
+        };
+        insta::assert_snapshot!(told("severities"), @r"
+Critical: oncall decides within 0s, done within 15m
+High: tech-lead decides within -, done within 1h
+Medium: project-manager decides within 1day, done within -
+Low: team decides within 7days, done within -
+");
+        insta::assert_snapshot!(told("levels"), @r"
+3: oncall decides within 0s, done within 15m
+2: tech-lead decides within 1h, done within -
+1: team decides within 7days, done within -
+");
+    }
+
+    #[test]
+    fn defaults_follow_the_action_in_every_scheme() {
+        use Action::{AlertAndManualReview, AutomaticRollback, Monitor};
+        let names = |scheme: &Scheme| {
+            [AutomaticRollback, AlertAndManualReview, Monitor].map(|a| scheme.default_for(a).unwrap().name.clone())
+        };
+        assert_eq!(names(&shipped("severities")), ["Critical", "High", "Low"]);
+        assert_eq!(names(&shipped("levels")), ["3", "2", "1"]);
+        let own = |names: &[&str]| {
+            let grades = names.iter().map(|name| format!("{{name: {name}, decider: me}}"));
+            Scheme::parse(&format!("grades: [{}]", grades.collect::<Vec<_>>().join(", "))).unwrap()
+        };
+        assert_eq!(names(&own(&["red", "yellow"])), ["red", "yellow", "yellow"]);
+        assert_eq!(names(&own(&["red"])), ["red", "red", "red"]);
+    }
+
+    #[test]
+    fn one_role_is_asked_only_from_the_worst_grade_up() {
+        let roles = |grade: &str| {
+            let scheme = shipped("severities");
+            let chain = scheme.chain(grade);
+            chain.iter().map(|contact| contact.role.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(roles("Critical"), ["tech-lead", "project-manager", "architect"]);
+        assert_eq!(roles("High"), ["project-manager"]);
+        assert!(roles("unheard of").is_empty());
+    }
+
+    #[test]
+    fn a_worse_grade_has_a_higher_rank() {
+        let scheme = shipped("severities");
+        let ranks = ["Critical", "High", "Medium", "Low", "3"].map(|name| scheme.rank(name));
+        assert_eq!(ranks, [4, 3, 2, 1, 0]);
+    }
+
+    #[test]
+    fn every_mistake_of_a_scheme_is_told_with_its_place() {
+        let wrong = Scheme::parse(
+            "grades:
+  - {name: red, decider: ' ', decideWithin: 2h, doneWithin: 1h}
+  - {name: red, decider: me, chain: [{role: you, onlyFrom: blue}, {role: you}, {role: me}, {role: ''}]}
+  - {name: '', decider: me}",
+        )
+        .unwrap();
+        let told: Vec<_> = wrong
+            .mistakes()
+            .into_iter()
+            .map(|(way, wrong)| format!("{}: {wrong}", way.join(".")))
+            .collect();
+        insta::assert_snapshot!(told.join("\n"), @r"
+grades.0.decider: name the role that decides, such as oncall
+grades.0.decideWithin: 2h is longer than doneWithin, 1h: it is decided before it is done
+grades.1.name: two grades are named `red`
+grades.1.chain.0.onlyFrom: there is no grade `blue`; there are red, red, 
+grades.1.chain.1.role: `you` was asked already: a role is asked once
+grades.1.chain.2.role: `me` was asked already: a role is asked once
+grades.1.chain.3.role: name a role, such as tech-lead
+grades.2.name: a grade needs a name
+");
+        assert_eq!(
+            Scheme::default().mistakes(),
+            [(
+                vec!["grades".to_owned()],
+                "a scheme needs at least one grade".to_owned()
+            )]
+        );
     }
 }

@@ -18,7 +18,7 @@ mod status;
 
 use defaults::{
     a_day, a_minute, an_hour, fifteen_minutes, five_minutes_maybe, one_in_a_thousand, one_in_ten_thousand,
-    restore_then_wait, ten_minutes, ten_seconds, twenty, two_hours, yes,
+    restore_then_wait, severities, ten_minutes, ten_seconds, twenty, two_hours, yes,
 };
 pub use status::{
     BadState, Baseline, BaselineCounts, Current, EffectiveMode, GuardStatus, IncidentRef, KeptState, RestoreTo, State,
@@ -61,9 +61,10 @@ pub struct GuardSpec {
     /// What a signal is compared with where a condition says `baseline`.
     #[serde(default)]
     pub baseline: BaselinePolicy,
-    /// How grades are named: `severities` (Critical … Low) or `levels` (1 – 3).
-    #[serde(default)]
-    pub scheme: Scheme,
+    /// How grades are named: `severities` (Critical … Low), `levels` (1 – 3), or one of the daemon's settings.
+    #[serde(default = "severities")]
+    #[schemars(length(min = 1, max = 63))]
+    pub scheme: String,
     /// What follows from crash loops and exceeded progress deadlines, which need no requests.
     #[serde(default)]
     pub hard_facts: HardFacts,
@@ -141,21 +142,22 @@ pub struct Metrics {
     pub signals: BTreeMap<String, SignalSpec>,
 }
 
-/// A named number from Prometheus: exactly one of `ratio`, `quantile`, `gauge`, `rate`, `complement`.
+/// A named number from Prometheus: exactly one of `ratio`, `quantile`, `gauge`, `rate`, `complement`, `alerts`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[x_kube(validation = (
-    "[has(self.ratio), has(self.quantile), has(self.gauge), has(self.rate), has(self.complement)].exists_one(given, given)",
-    "a signal is exactly one of ratio, quantile, gauge, rate, complement"
+    "[has(self.ratio), has(self.quantile), has(self.gauge), has(self.rate), has(self.complement), has(self.alerts)].exists_one(given, given)",
+    "a signal is exactly one of ratio, quantile, gauge, rate, complement, alerts"
 ))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SignalSpec {
     /// The share of bad (or good) among all, from counters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratio: Option<RatioSpec>,
-    /// A quantile of a classic histogram, in the histogram's unit.
+    /// A quantile of a histogram, classic or native.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantile: Option<QuantileSpec>,
-    /// Any PromQL that gives one number for this guard.
+    /// Any PromQL that gives one number for this guard. With `$match` in the place of its labels' matchers and `$by` in that of
+    /// their names, as in `sum by ($by) (queue_length{$match})`, it is asked once for all guards together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gauge: Option<String>,
     /// A counter's growth per second.
@@ -164,6 +166,10 @@ pub struct SignalSpec {
     /// One minus another ratio signal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub complement: Option<String>,
+    /// How many alerts with these labels and the guard's own are firing, such as `{alertname: OrdersSlow}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 10))]
+    pub alerts: Option<BTreeMap<String, String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
 }
@@ -186,6 +192,9 @@ pub struct RatioSpec {
 pub struct QuantileSpec {
     pub histogram: String,
     pub q: f64,
+    /// What one of the histogram's units is in the signal's: 0.001 where it counts milliseconds. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f64>,
 }
 
 /// What a signal's number counts.
@@ -223,15 +232,6 @@ pub struct EvidencePolicy {
     pub floor: Share,
 }
 
-/// How grades are named and who answers for them.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum Scheme {
-    #[default]
-    Severities,
-    Levels,
-}
-
 /// What a firing trigger leads to.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "snake_case")]
@@ -261,7 +261,8 @@ pub struct Trigger {
     #[schemars(length(min = 1, max = 2000))]
     pub condition: String,
     pub action: Action,
-    /// Critical | High | Medium | Low, or 1 | 2 | 3; by default from the action.
+    /// Critical | High | Medium | Low, or 1 | 2 | 3, or one of the own scheme. By default from the action:
+    /// automatic_rollback the scheme's first (worst), alert_and_manual_review its second, monitor its last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grade: Option<String>,
     /// Must hold this long.

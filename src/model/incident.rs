@@ -133,11 +133,27 @@ pub struct IncidentStatus {
     pub grade: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
-    /// Decide or be done by then, from the grade.
+    /// The first of `decideBy` and `doneBy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub respond_by: Option<Timestamp>,
+    /// Somebody must have decided by then, from the grade's `decideWithin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decide_by: Option<Timestamp>,
+    /// It must be over by then, from the grade's `doneWithin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_by: Option<Timestamp>,
+    /// The role that is asked now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decider: Option<String>,
+    /// When it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_at: Option<Timestamp>,
+    /// Clocks that ran out, and who was asked then. Append-only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missed: Vec<Missed>,
+    /// Automatic triggers for which people are asked: until they were false for `verify.hold` modosu does not act on them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked_for: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plan: Vec<PlannedStep>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -189,6 +205,29 @@ pub struct CommonCause {
     pub speaks: bool,
 }
 
+/// A clock that ran out.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct Missed {
+    pub clock: Clock,
+    /// When it ran out.
+    pub due: Timestamp,
+    /// When the next role was asked.
+    pub at: Timestamp,
+    /// Who was asked; absent: nobody further is in the chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+}
+
+/// The clocks of a grade.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Clock {
+    /// Somebody must have decided.
+    Decide,
+    /// It must be over.
+    Done,
+}
+
 /// Where an incident stands.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IncidentState {
@@ -230,7 +269,8 @@ pub struct PlannedStep {
     pub diff: Option<String>,
 }
 
-/// One line of the journal.
+/// One line of the journal: an intent, its receipt, or a note. A note has neither and carries the number of the entry before
+/// it (0: there is none), so that it is never taken for a step.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct JournalEntry {
@@ -275,6 +315,13 @@ impl IncidentState {
             | Self::Superseded
             | Self::Abandoned => false,
         }
+    }
+}
+
+impl JournalEntry {
+    /// Whether it tells of a step of the plan.
+    pub const fn is_step(&self) -> bool {
+        self.intent.is_some() || self.receipt.is_some()
     }
 }
 

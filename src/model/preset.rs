@@ -20,20 +20,40 @@ pub struct Preset {
     pub triggers: Vec<Trigger>,
 }
 
-/// The labels that tell one guard's rows from another's.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
+/// The labels that tell one guard's rows from another's: `namespace` and `workload`, which a guard need not name, or
+/// those that it must name in `match`.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
 pub struct Labels {
     /// The label that holds the namespace.
-    pub namespace: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// The label that holds the workload's name.
-    pub workload: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<String>,
+    /// Labels whose values nothing on Kubernetes tells.
+    #[serde(rename = "match", skip_serializing_if = "Vec::is_empty")]
+    pub matching: Vec<String>,
 }
 
-const SHIPPED: [(&str, &str); 1] = [(
+macro_rules! shipped {
+    ($($name:literal),* $(,)?) => {
+        [$(($name, include_str!(concat!("../../config/presets/", $name, ".yaml")))),*]
+    };
+}
+
+const SHIPPED: [(&str, &str); 10] = shipped![
+    "benchmark",
+    "celery",
+    "ci",
+    "grpc",
+    "http",
+    "istio",
+    "kubernetes",
+    "linkerd",
+    "nginx-ingress",
     "prometheus-http",
-    include_str!("../../config/presets/prometheus-http.yaml"),
-)];
+];
 
 impl Preset {
     /// A preset from its YAML text; the mistake names line and column.
@@ -61,7 +81,7 @@ mod tests {
         }
         let presets = Preset::shipped();
         let http = &presets["prometheus-http"];
-        assert_eq!(http.labels.workload, "job");
+        assert_eq!(http.labels.workload.as_deref(), Some("job"));
         assert_eq!(
             http.signals.keys().collect::<Vec<_>>(),
             ["error_rate", "request_rate", "response_time", "success_rate"]

@@ -46,6 +46,8 @@ pub enum Because {
     Partial(String),
     /// No row for this guard.
     NoData,
+    /// No alert fires, and whether its rule is evaluated at all is not known; why.
+    NoRule(String),
     /// NaN or infinite.
     NotANumber,
     /// The newest sample is that old, against a scrape interval of so much.
@@ -68,6 +70,7 @@ impl Because {
             Self::NoAnswer(_) => ("NoAnswer", "Prometheus did not answer"),
             Self::Refused(_) => ("Refused", "Prometheus refused the query"),
             Self::Partial(_) => ("Partial", "Prometheus warns that the answer is not whole"),
+            Self::NoRule(_) => ("NoRule", "nothing says that the alert's rule is evaluated"),
             Self::NoData => ("NoData", "Prometheus has no such series for this guard"),
             Self::NotANumber => ("NotANumber", "the value is not a finite number"),
             Self::Stale { .. } => ("Stale", "the newest sample is too old"),
@@ -89,6 +92,7 @@ impl fmt::Display for Because {
             Self::NoAnswer(why) => write!(f, "Prometheus did not answer: {why}"),
             Self::Refused(why) => write!(f, "Prometheus refused the query: {why}"),
             Self::Partial(why) => write!(f, "Prometheus warns that the answer is not whole: {why}"),
+            Self::NoRule(why) => f.write_str(why),
             Self::NoData => f.write_str("Prometheus has no such series for this guard"),
             Self::NotANumber => f.write_str("the value is not a finite number"),
             Self::Stale { age, interval } => {

@@ -12,7 +12,7 @@ use std::{
 
 use futures::{FutureExt, StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     answer::Failure,
@@ -21,10 +21,11 @@ use super::{
     prometheus_health::Breaker,
     prometheus_learned::Learned,
     prometheus_plan::{Answers, Plan, Terms},
+    prometheus_rules::Rules,
     query::{Form, Moment, Names, Values},
 };
 use crate::{
-    judge::policy::Policy,
+    judge::policy::{Policy, Source},
     model::reading::{Because, Measured, Reading},
 };
 
@@ -51,6 +52,7 @@ pub struct Poller<K> {
     /// Up to when each guard's counts were read.
     marks: BTreeMap<K, Moment>,
     learned: Learned<K>,
+    rules: Rules,
     memories: BTreeMap<(Form, Names), Memory>,
     queries: u32,
 }
@@ -73,6 +75,7 @@ impl<K: Ord + Clone> Poller<K> {
             ahead: SignedDuration::ZERO,
             marks: BTreeMap::new(),
             learned: Learned::default(),
+            rules: Rules::default(),
             memories: BTreeMap::new(),
             queries: 0,
         }
@@ -174,6 +177,8 @@ impl<K: Ord + Clone> Poller<K> {
             over,
             settled: self.learned.settled(),
             interval: self.learned.interval(guard),
+            on_targets: self.learned.on_targets(policy),
+            rules: &self.rules,
         };
         (Plan::of(policy, terms), over.unwrap_or_default())
     }
@@ -209,15 +214,23 @@ impl<K: Ord + Clone> Poller<K> {
         let rows = |policy: &Policy| -> (Names, Values) { policy.matching.clone().into_iter().unzip() };
         let asked = guards
             .values()
-            .flat_map(|policy| due.queries(policy).map(|form| (form, rows(policy))))
+            .flat_map(|policy| self.learned.queries(due, policy).map(|form| (form, rows(policy))))
             .collect();
         let answers = self.ask(asked, clock, deadline).await;
-        let lengths = || answers.iter().filter(|((form, _), _)| *form == Form::ScrapeDuration);
+        self.learned.lay_out(&answers);
+        let lengths = || answers.iter().filter(|((form, _), _)| form.is_scrape_duration());
         let answered =
             lengths().next().is_some() && lengths().flat_map(|(_, numbers)| numbers.values()).all(Result::is_ok);
         self.learned.begin(due, clock, answered);
         for (guard, policy) in guards {
             self.learned.learn(guard, policy, &answers);
+        }
+        let alerts = |policy: &Arc<Policy>| policy.signals.iter().any(|s| matches!(s.source, Source::Alerts { .. }));
+        if self.rules.due(clock) && guards.values().any(alerts) {
+            self.queries += 1;
+            let listed = timeout_at(deadline, self.prometheus.rules()).await;
+            let late = |_| Err(Failure::NoAnswer("the list of rules came too late".into()));
+            self.rules.learn(clock, listed.unwrap_or_else(late));
         }
     }
 

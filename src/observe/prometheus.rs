@@ -12,6 +12,7 @@ use url::{Url, form_urlencoded};
 
 use super::{
     answer::{Answer, Failure, Response},
+    prometheus_rules::Listed,
     query::Moment,
 };
 use crate::model::units::Length;
@@ -178,6 +179,16 @@ impl Prometheus {
     }
 }
 
+impl Prometheus {
+    /// The alerting rules that are loaded, and how their evaluation goes.
+    pub async fn rules(&self) -> Result<Listed, Failure> {
+        match &self.transport {
+            Transport::Http(http) => http.rules().await,
+            Transport::InProcess(service) => rules_in_process(service.clone()).await,
+        }
+    }
+}
+
 impl Http {
     async fn query(&self, promql: &str, at: Option<Moment>, timeout: Duration) -> Result<Answer, Failure> {
         let limit = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
@@ -212,6 +223,22 @@ impl Http {
         read(response.status(), response.headers(), &body)
     }
 
+    /// `/api/v1/rules?type=alert`, read whole.
+    async fn rules(&self) -> Result<Listed, Failure> {
+        let base = self.client.base_url().as_str().trim_end_matches('/');
+        let mut request = self.client.inner().get(format!("{base}/api/v1/rules?type=alert"));
+        for (name, value) in &self.headers {
+            request = request.header(name.clone(), value.clone());
+        }
+        if let Some(authorization) = self.authorization().await? {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let wrong = |why: reqwest::Error| Failure::NoAnswer(root_cause(&why));
+        let response = request.send().await.map_err(wrong)?;
+        let status = response.status();
+        listed(status, &response.bytes().await.map_err(wrong)?)
+    }
+
     async fn authorization(&self) -> Result<Option<HeaderValue>, Failure> {
         let request = self.client.inner().post(self.client.base_url().as_str());
         let request = match &self.credentials {
@@ -224,6 +251,23 @@ impl Http {
             .map_err(|_| Failure::NoAnswer("the credentials cannot be sent as a header".into()))?;
         Ok(built.headers_mut().remove(header::AUTHORIZATION))
     }
+}
+
+fn listed(status: http::StatusCode, body: &[u8]) -> Result<Listed, Failure> {
+    if !status.is_success() {
+        return Err(Failure::NoAnswer(format!("HTTP {status}")));
+    }
+    serde_json::from_slice(body).map_err(|why| Failure::NoAnswer(format!("not a list of rules: {why}")))
+}
+
+async fn rules_in_process(
+    service: BoxCloneSyncService<http::Request<Bytes>, http::Response<Bytes>, BoxError>,
+) -> Result<Listed, Failure> {
+    let wrong = |why: String| Failure::NoAnswer(why);
+    let request = http::Request::get("/api/v1/rules?type=alert").body(Bytes::new());
+    let request = request.map_err(|why| wrong(why.to_string()))?;
+    let response = service.oneshot(request).await.map_err(|why| wrong(why.to_string()))?;
+    listed(response.status(), response.body())
 }
 
 async fn in_process(

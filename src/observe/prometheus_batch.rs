@@ -28,8 +28,8 @@ const HOPELESS: u32 = 20;
 const SPLITS: u32 = 64;
 /// The most culprits of one batch that are asked in one turn, those longest not asked first.
 const CULPRITS: usize = 16;
-/// Go's form parser takes 10 MB, escaped; a query larger than this is asked in halves.
-const TEXT_LIMIT: usize = 3 << 20;
+/// Go's form parser takes 10 MiB; a query that is larger, escaped as it is sent, is asked in halves.
+const TEXT_LIMIT: usize = 9 << 20;
 
 /// One query for all guards that differ only in their labels' values.
 #[derive(Clone, Debug)]
@@ -151,7 +151,7 @@ impl<'a> Asking<'a> {
         self.successes = 0;
         while let Some(part) = parts.pop().filter(|part| !part.is_empty()) {
             let text = self.batch.form.text(&self.batch.names, part.iter().copied());
-            if part.len() > 1 && text.len() > TEXT_LIMIT {
+            if part.len() > 1 && text.len() > TEXT_LIMIT / 3 && escaped(&text) > TEXT_LIMIT {
                 halve(&part, &mut parts);
                 continue;
             }
@@ -238,6 +238,12 @@ impl<'a> Asking<'a> {
         let limit = humantime::format_duration(self.prometheus.timeout());
         Failure::NoAnswer(format!("the turn's queries took longer than {limit} together"))
     }
+}
+
+/// How long a form's value is when it is sent.
+fn escaped(text: &str) -> usize {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'*' | b'-' | b'.' | b'_' | b' ');
+    text.bytes().map(|byte| if plain(byte) { 1 } else { 3 }).sum()
 }
 
 fn halve<'a>(part: &[&'a Values], parts: &mut Vec<Vec<&'a Values>>) {

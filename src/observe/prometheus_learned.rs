@@ -1,6 +1,9 @@
 //! Pure. What the targets themselves show: how often they are scraped, and how long that takes.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
     prometheus_plan::{Answers, heartbeat},
@@ -35,6 +38,8 @@ const INTERVALS: [u64; 12] = [1, 2, 3, 5, 10, 15, 20, 30, 45, 60, 90, 120];
 pub struct Learned<K> {
     known: BTreeMap<K, Known>,
     lag: Duration,
+    /// Names of labels that targets do not have; series may.
+    on_series: BTreeSet<Names>,
     /// When intervals and scrapes' lengths were asked for.
     at: Option<Moment>,
     lengths_at: Option<Moment>,
@@ -47,18 +52,42 @@ pub struct Due {
     lengths: bool,
 }
 
-impl Due {
+impl<K> Learned<K> {
     /// The queries that a guard's part comes from.
-    pub fn queries(self, policy: &Policy) -> impl Iterator<Item = Form> {
+    pub fn queries(&self, due: Due, policy: &Policy) -> impl Iterator<Item = Form> + use<K> {
         let samples = |selector: String| {
             [LONG, SHORT].map(|over| Form::Samples {
                 selector: selector.clone(),
                 over,
             })
         };
-        let intervals = heartbeat(policy).filter(|_| self.intervals).map(samples);
-        let lengths = self.lengths.then_some(Form::ScrapeDuration);
-        intervals.into_iter().flatten().chain(lengths)
+        let intervals = heartbeat(policy).filter(|_| due.intervals).map(samples);
+        let on_targets = self.on_targets(policy);
+        // Whether targets have the labels by now is asked in turns that have not much else to ask.
+        let targets = (due.lengths && (on_targets || !due.intervals)).then_some(Form::ScrapeDuration);
+        let series = heartbeat(policy)
+            .filter(|_| due.lengths && !on_targets)
+            .map(|selector| Form::ScrapeDurationOf { selector });
+        intervals.into_iter().flatten().chain(targets).chain(series)
+    }
+
+    /// Whether the guard's labels are its targets' own, so that `up` can be asked for them.
+    pub fn on_targets(&self, policy: &Policy) -> bool {
+        !self
+            .on_series
+            .contains(&policy.matching.keys().cloned().collect::<Names>())
+    }
+
+    /// Takes in whose labels they are: the targets', where any target has them, also one that is down.
+    pub fn lay_out(&mut self, answers: &Answers) {
+        let lengths = answers.iter().filter(|((form, _), _)| *form == Form::ScrapeDuration);
+        for ((_, names), numbers) in lengths.filter(|(_, numbers)| numbers.values().all(Result::is_ok)) {
+            if numbers.is_empty() {
+                self.on_series.insert(names.clone());
+            } else {
+                self.on_series.remove(names);
+            }
+        }
     }
 }
 
@@ -74,6 +103,7 @@ impl<K> Default for Learned<K> {
         Self {
             known: BTreeMap::new(),
             lag: MARGIN,
+            on_series: BTreeSet::new(),
             at: None,
             lengths_at: None,
         }
@@ -115,8 +145,18 @@ impl<K: Ord + Clone> Learned<K> {
             known.interval = Some(rounded(interval));
             known.since = known.since.or(self.at);
         }
-        let scrape = number(Form::ScrapeDuration).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        let slowest = scrape.unwrap_or_default().mul_f64(SLOWER).min(LONGEST_SCRAPE);
+        let known_interval = known.interval;
+        let series = || heartbeat(policy).and_then(|selector| number(Form::ScrapeDurationOf { selector }));
+        let scrape = number(Form::ScrapeDuration)
+            .or_else(series)
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        // What is pushed comes when it comes, but hardly later than what is pushed next.
+        let pushed = (!self.on_targets(policy)).then_some(known_interval).flatten();
+        let slowest = scrape
+            .or(pushed)
+            .unwrap_or_default()
+            .mul_f64(SLOWER)
+            .min(LONGEST_SCRAPE);
         self.lag = self.lag.max(up_to_grid(slowest) + MARGIN);
     }
 

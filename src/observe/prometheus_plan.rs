@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     answer::Failure,
     prometheus_batch::Numbers,
-    query::{Form, Moment, Names, Values, selected, suffixed},
+    prometheus_rules::Rules,
+    query::{Births, Form, Moment, Names, Values, quoted, selected, suffixed},
 };
 use crate::{
-    judge::policy::{Policy, Source},
+    judge::policy::{BY, MATCH, Policy, Source},
     model::reading::{Because, Measured},
 };
 
@@ -36,6 +37,12 @@ enum Ask {
     Value {
         form: Form,
         over: Duration,
+        scale: f64,
+    },
+    /// How many alerts fire, and what it means that none does.
+    Alerts {
+        form: Form,
+        quiet: Result<f64, Because>,
     },
     LikeThat(usize),
     /// A count without an earlier reading to count from.
@@ -46,7 +53,7 @@ impl Ask {
     fn queries(&self) -> [Option<&Form>; 2] {
         match self {
             Self::Counts { part, total, .. } => [Some(part), Some(total)],
-            Self::Events(form) | Self::Value { form, .. } => [Some(form), None],
+            Self::Events(form) | Self::Value { form, .. } | Self::Alerts { form, .. } => [Some(form), None],
             Self::LikeThat(_) | Self::FirstReading => [None, None],
         }
     }
@@ -64,35 +71,47 @@ pub struct Found {
 
 /// What is the same for all guards of a turn, or was learned about one.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub struct Terms<'a> {
     /// The time since the guard's last reading; `None`: there was none.
     pub over: Option<Duration>,
     /// How long a job must have been known for its new targets to count.
     pub settled: Duration,
     /// The guard's scrape interval.
     pub interval: Duration,
+    /// The guard's labels are its targets' own.
+    pub on_targets: bool,
+    pub rules: &'a Rules,
 }
 
 impl Plan {
     /// Which queries `policy` needs.
-    pub fn of(policy: &Policy, terms: Terms) -> Self {
-        let growth = |selector: &str| {
+    pub fn of(policy: &Policy, terms: Terms<'_>) -> Self {
+        let growth = |selector: &str, total: &str| {
             terms.over.map(|over| Form::Growth {
                 selector: selector.into(),
                 over,
-                settled: terms.settled,
+                settled: if terms.on_targets {
+                    terms.settled
+                } else {
+                    Duration::ZERO
+                },
+                births: if terms.on_targets {
+                    Births::Target
+                } else {
+                    Births::Series { total: total.into() }
+                },
             })
         };
         let ask = |source: &Source| match source {
             Source::Bad { bad: part, total } | Source::Good { good: part, total } => {
                 let is_good = matches!(source, Source::Good { .. });
-                growth(part)
-                    .zip(growth(total))
+                growth(part, total)
+                    .zip(growth(total, total))
                     .map_or(Ask::FirstReading, |(part, total)| Ask::Counts { part, total, is_good })
             }
-            Source::Rate { counter } => growth(counter).map_or(Ask::FirstReading, Ask::Events),
+            Source::Rate { counter } => growth(counter, counter).map_or(Ask::FirstReading, Ask::Events),
             Source::Complement { of } => Ask::LikeThat(*of),
-            Source::Quantile { histogram, q } => {
+            Source::Quantile { histogram, q, scale } => {
                 let over = whole_seconds(policy.window.max(terms.interval.saturating_mul(4)));
                 Ask::Value {
                     form: Form::Quantile {
@@ -101,11 +120,17 @@ impl Plan {
                         over,
                     },
                     over,
+                    scale: *scale,
                 }
             }
             Source::Gauge { query } => Ask::Value {
-                form: Form::Own { query: query.clone() },
+                form: gauge(query),
                 over: Duration::ZERO,
+                scale: 1.0,
+            },
+            Source::Alerts { labels } => Ask::Alerts {
+                form: firing(labels),
+                quiet: terms.rules.quiet(labels.get("alertname").map_or("", String::as_str)),
             },
         };
         let (names, values) = policy.matching.clone().into_iter().unzip();
@@ -141,15 +166,26 @@ impl Plan {
                 Ask::Events(form) => number(form, true)
                     .and_then(present)
                     .map_or_else(Measured::Unknown, Measured::Events),
-                Ask::Value { form, over } => number(form, false)
-                    .and_then(present)
-                    .map_or_else(Measured::Unknown, |value| Measured::Value { value, over: *over }),
+                Ask::Value { form, over, scale } => {
+                    number(form, false)
+                        .and_then(present)
+                        .map_or_else(Measured::Unknown, |value| Measured::Value {
+                            value: value * scale,
+                            over: *over,
+                        })
+                }
+                Ask::Alerts { form, quiet } => number(form, false)
+                    .and_then(|firing| firing.map_or_else(|| quiet.clone(), Ok))
+                    .map_or_else(Measured::Unknown, |value| Measured::Value {
+                        value,
+                        over: Duration::ZERO,
+                    }),
                 Ask::LikeThat(_) | Ask::FirstReading => Measured::Unknown(Because::WarmingUp),
             });
         }
         let copies = self.signals.iter().map(|ask| match ask {
             Ask::LikeThat(of) => signals.get(*of).cloned(),
-            Ask::Counts { .. } | Ask::Events(_) | Ask::Value { .. } | Ask::FirstReading => None,
+            Ask::Counts { .. } | Ask::Events(_) | Ask::Value { .. } | Ask::Alerts { .. } | Ask::FirstReading => None,
         });
         let copies: Vec<_> = copies.collect();
         for (signal, copy) in signals.iter_mut().zip(copies) {
@@ -187,6 +223,8 @@ impl Plan {
         match form {
             Form::Own { .. } => (Names::new(), Values::new()),
             Form::ScrapeDuration
+            | Form::ScrapeDurationOf { .. }
+            | Form::Shared { .. }
             | Form::Samples { .. }
             | Form::Newest { .. }
             | Form::Growth { .. }
@@ -201,8 +239,29 @@ pub fn heartbeat(policy: &Policy) -> Option<String> {
         Source::Bad { total, .. } | Source::Good { total, .. } => Some(total.clone()),
         Source::Rate { counter } => Some(counter.clone()),
         Source::Quantile { histogram, .. } => Some(suffixed(histogram, "_count")),
-        Source::Complement { .. } | Source::Gauge { .. } => None,
+        Source::Complement { .. } | Source::Gauge { .. } | Source::Alerts { .. } => None,
     })
+}
+
+/// The query of a gauge: of one guard, or of all together.
+fn gauge(query: &str) -> Form {
+    let query = query.to_owned();
+    if query.contains(MATCH) {
+        Form::Shared { query }
+    } else {
+        Form::Own { query }
+    }
+}
+
+/// The query for the alerts that fire with these labels.
+fn firing(labels: &BTreeMap<String, String>) -> Form {
+    let labels = labels.iter().map(|(name, value)| format!("{name}={}, ", quoted(value)));
+    Form::Shared {
+        query: format!(
+            "count by ({BY}) (ALERTS{{alertstate=\"firing\", {}{MATCH}}})",
+            labels.collect::<String>()
+        ),
+    }
 }
 
 /// A query that shows the signal as people would ask for it, over the policy's window. Where it counts, modosu's own queries
@@ -220,12 +279,18 @@ pub fn for_people(policy: &Policy, signal: usize) -> Option<String> {
         Source::Complement { of } if *of != signal => format!("1 - {}", for_people(policy, *of)?),
         Source::Complement { .. } => return None,
         Source::Rate { counter } => rate(counter),
-        Source::Quantile { histogram, q } => {
+        Source::Quantile { histogram, q, scale } => {
             let (q, over) = (q.to_string(), policy.window);
             let histogram = histogram.clone();
-            Form::Quantile { histogram, q, over }.text(&names, [&values])
+            let text = Form::Quantile { histogram, q, over }.text(&names, [&values]);
+            if scale.total_cmp(&1.0).is_eq() {
+                text
+            } else {
+                format!("({text}) * {scale}")
+            }
         }
-        Source::Gauge { query } => query.clone(),
+        Source::Gauge { query } => gauge(query).text(&names, [&values]),
+        Source::Alerts { labels } => firing(labels).text(&names, [&values]),
     })
 }
 

@@ -19,7 +19,8 @@ use super::{Poller, State};
 use crate::{
     judge::policy::{Policy, Signal, Source},
     model::{
-        guard::{Mode, Scheme, Unit},
+        grade::Scheme,
+        guard::{Mode, Unit},
         reading::{Because, Measured, Reading},
     },
     observe::prometheus::Prometheus,
@@ -136,13 +137,14 @@ fn policy(job: &str) -> Policy {
                 Source::Quantile {
                     histogram: "duration".into(),
                     q: 0.95,
+                    scale: 1.0,
                 },
             ),
             signal("request_rate", Unit::Rate, Source::Rate { counter: total }),
         ],
         triggers: vec![],
         hard_facts: None,
-        scheme: Scheme::Severities,
+        scheme: Scheme::default().into(),
         window: Duration::from_secs(60),
         baseline_window: hour,
         evidence: None,

@@ -9,7 +9,10 @@
 //! max by (L) (count_over_time(X[120s]))
 //! max by (L) (count_over_time(X[20s]))
 //! max by (L) (timestamp(X))
+//! max by (L) ((X * 0 + 1) * on (job, instance) group_left () max by (job, instance) (
+//!     max_over_time(scrape_duration_seconds[10m])))
 //! histogram_quantile(0.95, sum by (L, le) (rate(H_bucket{M}[60s])))
+//!     or histogram_quantile(0.95, sum by (L) (rate(H{M}[60s])))
 //! sum by (L) (clamp_min(X - ((last_over_time(X[5m] offset 5000ms) <= X * 2) or (X * 0 and on (L, job, instance) (
 //!     (max_over_time(up{M}[5m] offset 5000ms) == 1)
 //!     or ((up{M} unless on (L, job, instance) (max_over_time(up{M}[1h] offset 5000ms) == 1))
@@ -17,6 +20,10 @@
 //! ```
 //!
 //! (`job` and `instance` stand once where they are among `L`; the text that is sent is on one line.)
+//!
+//! A preset's or guard's own query may hold `$match` and `$by`: there `M` and `L` are put in, and it is asked like the others.
+//! Firing alerts are `count by (L) (ALERTS{alertstate="firing", alertname="…", M})`. The second quantile is that of a
+//! native histogram: one of the two has no rows, and where a target exposes both the classic one is taken.
 //!
 //! The last one counts what happened in the Δ (here 5 s) before its evaluation, each event once:
 //! * A series seen in the five minutes up to Δ ago counts what it grew beyond its last value there, so that a missed
@@ -26,6 +33,10 @@
 //! * A series that was not there counts as a whole where its target was scraped in those five minutes (the series was
 //!   born), and where its target was never scraped in the hour before, in a job that was (a new pod, also after a pause
 //!   without any pod, also after failed first scrapes).
+//! * Where the labels are not the targets' but the series' own (a proxy that names the workload behind it, an exporter
+//!   that tells of others), `up` cannot say whose a target is. Then series of the guard's total stand in for it: on a
+//!   target that had one in those five minutes a new series was born. A new target counts nothing until it is seen
+//!   twice: what it brings may be others' history (kube-state-metrics restarted).
 //! * Everything else is merely seen again and counts nothing: Prometheus was down, or was not scraping. The job must
 //!   have been known for two more scrape intervals (here 30 s): a Prometheus that lost its data meets a job's targets
 //!   one after the other, and none of them is new.
@@ -37,6 +48,8 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
+
+use crate::judge::policy::{BY, MATCH};
 
 /// A moment on Prometheus' clock, in milliseconds since 1970. Never mixed with the daemon's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,6 +107,8 @@ impl fmt::Display for Moment {
 pub enum Form {
     /// How long the slowest scrape of ten minutes took, in seconds.
     ScrapeDuration,
+    /// The same for targets that are known by their series alone.
+    ScrapeDurationOf { selector: String },
     /// How many samples the fullest series got in that time.
     Samples { selector: String, over: Duration },
     /// The time of the newest sample, in seconds.
@@ -103,8 +118,9 @@ pub enum Form {
         selector: String,
         over: Duration,
         settled: Duration,
+        births: Births,
     },
-    /// The quantile of a classic histogram's observations.
+    /// The quantile of a histogram's observations.
     Quantile {
         histogram: String,
         q: String,
@@ -112,6 +128,17 @@ pub enum Form {
     },
     /// The owner's query, as it is.
     Own { query: String },
+    /// A query with places for the matchers and names of labels.
+    Shared { query: String },
+}
+
+/// How a series that was not there is known to be new.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Births {
+    /// By its target: targets carry the guard's labels.
+    Target,
+    /// By this counter on the same target: only series carry the guard's labels.
+    Series { total: String },
 }
 
 /// The label names of a batch, and the values that one of its rows has for them, in the same order.
@@ -119,15 +146,23 @@ pub type Names = Vec<String>;
 pub type Values = Vec<String>;
 
 impl Form {
+    /// Whether it asks how long scrapes take.
+    pub const fn is_scrape_duration(&self) -> bool {
+        matches!(self, Self::ScrapeDuration | Self::ScrapeDurationOf { .. })
+    }
+
     /// The form without what differs from turn to turn.
     pub fn kind(&self) -> Self {
         match self {
-            Self::Growth { selector, .. } => Self::Growth {
+            Self::Growth { selector, births, .. } => Self::Growth {
                 selector: selector.clone(),
                 over: Duration::ZERO,
                 settled: Duration::ZERO,
+                births: births.clone(),
             },
             other @ (Self::ScrapeDuration
+            | Self::ScrapeDurationOf { .. }
+            | Self::Shared { .. }
             | Self::Samples { .. }
             | Self::Newest { .. }
             | Self::Quantile { .. }
@@ -145,6 +180,11 @@ impl Form {
                 "max by ({by}) (max_over_time({}[10m]))",
                 with("scrape_duration_seconds")
             ),
+            Self::ScrapeDurationOf { selector } => format!(
+                "max by ({by}) (({} * 0 + 1) * on (job, instance) group_left () max by (job, instance) \
+                 (max_over_time(scrape_duration_seconds[10m])))",
+                with(selector)
+            ),
             Self::Samples { selector, over } => {
                 format!(
                     "max by ({by}) (count_over_time({}[{}s]))",
@@ -157,37 +197,48 @@ impl Form {
                 selector,
                 over,
                 settled,
-            } => growth(names, &with(selector), &with("up"), *over, *settled),
-            Self::Quantile { histogram, q, over } => {
-                let by = names
-                    .iter()
-                    .map(String::as_str)
-                    .chain(["le"])
-                    .collect::<Vec<_>>()
-                    .join(", ");
-                let seconds = over.as_secs().max(1);
+                births,
+            } => {
+                let x = with(selector);
+                let ago = format!("offset {}ms", over.as_millis());
+                let born = match births {
+                    Births::Target => born_on_targets(names, &with("up"), &ago, *over + *settled),
+                    Births::Series { total } => format!("last_over_time({}[5m] {ago})", with(total)),
+                };
+                let target = also(names, &["job", "instance"]);
                 format!(
-                    "histogram_quantile({q}, sum by ({by}) (rate({}[{seconds}s])))",
-                    with(&suffixed(histogram, "_bucket"))
+                    "sum by ({by}) (clamp_min({x} - ((last_over_time({x}[5m] {ago}) <= {x} * 2) or ({x} * 0 and on ({target}) \
+                     ({born}))), 0))"
+                )
+            }
+            Self::Quantile { histogram, q, over } => {
+                let seconds = over.as_secs().max(1);
+                let quantile = |by: &str, selector: &str| {
+                    format!(
+                        "histogram_quantile({q}, sum by ({by}) (rate({}[{seconds}s])))",
+                        with(selector)
+                    )
+                };
+                format!(
+                    "{} or {}",
+                    quantile(&format!("{by}, le"), &suffixed(histogram, "_bucket")),
+                    quantile(&by, histogram)
                 )
             }
             Self::Own { query } => query.clone(),
+            Self::Shared { query } => query.replace(MATCH, &matchers).replace(BY, &by),
         }
     }
 }
 
-fn growth(names: &[String], x: &str, up: &str, over: Duration, settled: Duration) -> String {
-    let by = names.join(", ");
+/// The targets on which a series that was not there is new: scraped before, or new themselves.
+fn born_on_targets(names: &[String], up: &str, ago: &str, long_ago: Duration) -> String {
     let job = also(names, &["job"]);
     let target = also(names, &["job", "instance"]);
-    let ago = format!("offset {}ms", over.as_millis());
-    let long_ago = format!("offset {}ms", (over + settled).as_millis());
+    let long_ago = format!("offset {}ms", long_ago.as_millis());
     let scraped = format!("(max_over_time({up}[5m] {ago}) == 1)");
     let unseen = format!("({up} unless on ({target}) (max_over_time({up}[1h] {ago}) == 1))");
-    let new = format!("({unseen} and on ({job}) (max_over_time({up}[1h] {long_ago}) == 1))");
-    let seen = format!("(last_over_time({x}[5m] {ago}) <= {x} * 2)");
-    let born = format!("({x} * 0 and on ({target}) ({scraped} or {new}))");
-    format!("sum by ({by}) (clamp_min({x} - ({seen} or {born}), 0))")
+    format!("{scraped} or ({unseen} and on ({job}) (max_over_time({up}[1h] {long_ago}) == 1))")
 }
 
 fn also(names: &[String], more: &[&str]) -> String {
@@ -253,7 +304,7 @@ pub fn suffixed(histogram: &str, suffix: &str) -> String {
 }
 
 /// A text as a PromQL string.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for c in text.chars() {
@@ -326,6 +377,7 @@ mod tests {
             selector: "x".into(),
             over: Duration::from_secs(5),
             settled: Duration::from_secs(30),
+            births: Births::Target,
         };
         let m = r#"{job="a", namespace="n"}"#;
         let expected = format!(
@@ -346,7 +398,7 @@ mod tests {
         };
         assert_eq!(
             text(&form, &[&["a", "n"]]),
-            r#"histogram_quantile(0.95, sum by (job, namespace, le) (rate(h_bucket{path="/", job="a", namespace="n"}[60s])))"#
+            r#"histogram_quantile(0.95, sum by (job, namespace, le) (rate(h_bucket{path="/", job="a", namespace="n"}[60s]))) or histogram_quantile(0.95, sum by (job, namespace) (rate(h{path="/", job="a", namespace="n"}[60s])))"#
         );
     }
 

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use super::{Shared, case::OpenCase, guarded::Guarded};
 use crate::{
     act::{ApiError, record, run, snapshot},
-    decide::{Act, Happened, Step, WhyNot, open, plan, together},
+    decide::{Act, Happened, Step, WhyNot, deadlines, open, plan, together},
     judge::policy::Policy,
     model::{
         guard::IncidentRef,
@@ -130,22 +130,7 @@ impl Guarded {
             return false;
         };
         let happened = open::opened(&draft);
-        let status = IncidentStatus {
-            state: Some(draft.state),
-            reason: draft
-                .why
-                .as_ref()
-                .map_or_else(|| "putting back".to_owned(), ToString::to_string),
-            grade: draft.spec.grade.clone(),
-            action: Some(draft.spec.action),
-            respond_by: draft.respond_by,
-            decider: draft.decider.clone(),
-            plan_hash: (!steps.is_empty()).then(|| plan::hash(&steps)),
-            plan: steps,
-            acting_since: (draft.state == IncidentState::RollingBack).then_some(now),
-            common_cause: draft.common_cause.clone(),
-            ..IncidentStatus::default()
-        };
+        let status = draft.status(steps, &policy.scheme, now);
         self.record.incident = Some(at.clone());
         self.case = Some(OpenCase {
             at,
@@ -204,6 +189,7 @@ impl Guarded {
         let happened = Happened::Escalated { because };
         case.status.state = Some(IncidentState::Escalated);
         case.status.reason = happened.to_string();
+        deadlines::ask(&mut case.status, &policy.scheme, shared.clock.now());
         self.tell(shared, &happened);
         self.write_case(shared).await
     }

@@ -15,9 +15,10 @@ use tracing::{Instrument, Span};
 
 use super::{Shared, case::OpenCase};
 use crate::{
-    decide::{Around, Input, Record, decide, progress, standing},
+    decide::{Around, Input, Record, deadlines, decide, progress, standing},
     judge::{Memory, Verdict, policy::Policy},
     model::{
+        grade::Schemes,
         guard::{Guard, State},
         incident::{Incident, IncidentState},
         preset::Preset,
@@ -83,7 +84,12 @@ pub(super) struct Shown {
 
 impl Guarded {
     /// Takes in a guard that was not there before: its record and open incident are what the cluster holds.
-    pub fn meet(guard: Arc<Guard>, presets: &BTreeMap<String, Preset>, incidents: &Cache<Incident>) -> Self {
+    pub fn meet(
+        guard: Arc<Guard>,
+        presets: &BTreeMap<String, Preset>,
+        schemes: &Schemes,
+        incidents: &Cache<Incident>,
+    ) -> Self {
         let record = Record::from(guard.status.clone().unwrap_or_default());
         let namespace = guard.namespace().unwrap_or_default();
         let case = record
@@ -91,7 +97,7 @@ impl Guarded {
             .as_ref()
             .and_then(|at| OpenCase::find(&namespace, at, incidents));
         let mut met = Self {
-            rules: compile(&guard, presets),
+            rules: compile(&guard, presets, schemes),
             written: record.clone(),
             record,
             case,
@@ -113,9 +119,9 @@ impl Guarded {
     }
 
     /// Takes an edit in: a new generation means new rules and a new memory.
-    pub fn edited(&mut self, guard: Arc<Guard>, presets: &BTreeMap<String, Preset>) {
+    pub fn edited(&mut self, guard: Arc<Guard>, presets: &BTreeMap<String, Preset>, schemes: &Schemes) {
         if self.guard.metadata.generation != guard.metadata.generation {
-            self.rules = compile(&guard, presets);
+            self.rules = compile(&guard, presets, schemes);
         }
         self.guard = guard;
     }
@@ -173,10 +179,22 @@ impl Guarded {
         let overdue = |case: &OpenCase| progress::overdue(case.case(), within, now, why);
         if let Some(happened) = self.case.as_ref().and_then(overdue) {
             self.tell(shared, &happened);
+            let policy = self.policy();
             if let Some(case) = &mut self.case {
                 case.status.state = Some(IncidentState::Escalated);
                 case.status.reason = happened.to_string();
+                if let Some(policy) = policy {
+                    deadlines::ask(&mut case.status, &policy.scheme, now);
+                }
             }
+        }
+        // Also where nothing can be judged people are awaited. Who is next is not known while the guard is wrong.
+        let missed = self
+            .policy()
+            .zip(self.case.as_mut())
+            .and_then(|(policy, case)| deadlines::run_out(&mut case.status, &policy.scheme, now));
+        if let Some(happened) = missed {
+            self.tell(shared, &happened);
         }
         self.write_case(shared).await;
     }
@@ -270,9 +288,9 @@ impl Guarded {
     }
 }
 
-fn compile(guard: &Guard, presets: &BTreeMap<String, Preset>) -> Result<Rules, String> {
+fn compile(guard: &Guard, presets: &BTreeMap<String, Preset>, schemes: &Schemes) -> Result<Rules, String> {
     let namespace = guard.namespace().unwrap_or_default();
-    match Policy::compile(&namespace, &guard.spec, presets) {
+    match Policy::compile_with(&namespace, &guard.spec, presets, schemes) {
         Ok(policy) => Ok(Rules {
             memory: Memory::new(&policy),
             policy: Arc::new(policy),

@@ -287,6 +287,8 @@ async fn queries_come_to_the_same_alike() {
         "http_requests_total{M} / on (job) up{M}",
         "http_requests_total{M} and on (job, instance) (up{M} == 1)",
         "up{M} unless on (instance) http_requests_total{code=\"500\",M}",
+        "(http_requests_total{M} * 0 + 1) * on (job, instance) group_left () max by (job, instance) (up{M})",
+        "histogram_quantile(0.95, sum by (job, le) (rate(nothing_bucket{M}[60s]))) or up{M}",
         "http_requests_total{code=\"500\",M} or http_requests_total{M}",
         "up{M} or http_requests_total{M}",
         "up{M} or on (job) http_requests_total{M}",

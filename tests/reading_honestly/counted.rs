@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use modosu::{
     judge::policy::{Policy, Signal, Source},
     model::{
-        guard::{Mode, Scheme, Unit},
+        grade::Scheme,
+        guard::{Mode, Unit},
         reading::{Measured, Reading},
     },
     observe::{poll::Poller, prometheus::Prometheus},
@@ -76,6 +77,7 @@ fn policy(job: &str, metric: &str) -> Policy {
     let quantile = Source::Quantile {
         histogram: "duration_seconds".into(),
         q: 0.5,
+        scale: 1.0,
     };
     Policy {
         mode: Mode::Enforce,
@@ -96,7 +98,7 @@ fn policy(job: &str, metric: &str) -> Policy {
         ],
         triggers: vec![],
         hard_facts: None,
-        scheme: Scheme::Severities,
+        scheme: Scheme::default().into(),
         window: Duration::from_secs(8),
         baseline_window: hour,
         evidence: None,

@@ -71,7 +71,7 @@ async fn twice_as_slow_people_keep_it(stage: &Stage) {
 }
 
 /// A release that answers in twice the time.
-async fn slow_release(stage: &Stage, spec: Value) {
+pub async fn slow_release(stage: &Stage, spec: Value) {
     stage
         .deploy("orders", json!([{"name": "LATENCY_MS", "value": "20"}]))
         .await;

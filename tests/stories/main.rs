@@ -4,6 +4,7 @@
 //! clock is paused, so that waiting costs nothing; on real servers it is the wall's.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a story stops at the first surprise")]
 
+mod clocks;
 mod config;
 mod decisions;
 mod hands;

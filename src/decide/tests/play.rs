@@ -18,7 +18,7 @@ use jiff::Timestamp;
 
 use crate::{
     decide::{
-        Act, Around, Case, Clocks, Happened, Input, Record, Step, WhyNot, decide, open, standing,
+        Act, Around, Case, Clocks, Happened, Input, Record, Step, WhyNot, deadlines, decide, open, standing,
         together::{Part, Proof, Role, Together},
     },
     judge::{
@@ -27,7 +27,6 @@ use crate::{
         policy::Policy,
     },
     model::{
-        grade,
         guard::{Action, GuardSpec, IncidentRef, Mode, TargetRef},
         incident::{Decision, Evidence, IncidentSpec, IncidentState, IncidentStatus, JournalEntry, PlannedStep, Verb},
         preset::Preset,
@@ -134,12 +133,12 @@ pub fn verdict(text: &str, policy: &Policy, now: Timestamp) -> Verdict {
         .filter(|(name, ..)| words.contains(name))
         .map(|(name, action, hard_fact)| {
             let name = if hard_fact { FACTS[0] } else { name };
-            let grade = grade::default_for(policy.scheme, action);
+            let grade = policy.scheme.default_for(action).unwrap().name.clone();
             Finding {
                 name: name.to_owned(),
                 action,
-                grade: grade.name.to_owned(),
-                rank: grade.rank,
+                rank: policy.scheme.rank(&grade),
+                grade,
                 hard_fact,
                 evidence: Evidence {
                     name: name.to_owned(),
@@ -291,7 +290,21 @@ impl Play {
         }
         if word == "kill" {
             self.begin();
+            self.read_again();
         }
+    }
+
+    /// What a new daemon knows is what the old one wrote.
+    fn read_again(&mut self) {
+        self.record = serde_json::from_value(serde_json::to_value(&self.record).unwrap()).unwrap();
+        if let Some(open) = &mut self.case {
+            open.status = serde_json::from_value(serde_json::to_value(&open.status).unwrap()).unwrap();
+        }
+    }
+
+    /// The open incident's status.
+    pub fn status(&self) -> Option<&IncidentStatus> {
+        self.case.as_ref().map(|open| &open.status)
     }
 
     fn begin(&mut self) {
@@ -430,15 +443,7 @@ impl Play {
         });
         self.case = Some(Open {
             name,
-            status: IncidentStatus {
-                state: Some(draft.state),
-                grade: draft.spec.grade.clone(),
-                action: Some(draft.spec.action),
-                acting_since: (draft.state == IncidentState::RollingBack).then_some(turn.now),
-                plan,
-                common_cause: draft.common_cause,
-                ..IncidentStatus::default()
-            },
+            status: draft.status(plan, &self.policy.scheme, turn.now),
             spec: draft.spec,
         });
     }
@@ -505,6 +510,7 @@ impl Play {
                 };
                 told.push(happened.to_string());
                 status.state = Some(IncidentState::Escalated);
+                deadlines::ask(status, &self.policy.scheme, turn.now);
                 return true;
             }
             told.push(format!(

@@ -36,6 +36,9 @@ pub fn safe(input: &Input, step: &Step) {
     if step.case.as_ref().is_some_and(|status| status.closed_at.is_some()) {
         assert_eq!(step.record.incident, None, "a closed incident stays the guard's");
     }
+    if let (Some(before), Some(after)) = (before, step.case.as_ref()) {
+        only_asks(before, after, step);
+    }
     let starts = step.case.as_ref().and_then(|case| case.state) == Some(IncidentState::RollingBack)
         && before.and_then(|status| status.state) != Some(IncidentState::RollingBack);
     let people = step
@@ -56,6 +59,36 @@ pub fn safe(input: &Input, step: &Step) {
             Act::Prove { hash } => assert!(input.record.bad.iter().all(|bad| bad.hash != *hash)),
             Act::Open(_) | Act::Begin { .. } | Act::Touch { .. } => {}
         }
+    }
+}
+
+/// The journal and the missed clocks only grow, one clock at a time; decide itself writes notes alone; the grade only rises.
+fn only_asks(before: &IncidentStatus, after: &IncidentStatus, step: &Step) {
+    assert!(after.journal.starts_with(&before.journal), "the journal is append-only");
+    assert!(after.missed.starts_with(&before.missed), "what was missed stays missed");
+    let notes = &after.journal[before.journal.len()..];
+    assert!(notes.iter().all(|entry| !entry.is_step() && entry.note.is_some()));
+    assert!(after.missed.len() <= before.missed.len() + 1, "one role at a time");
+    if let Some(missed) = after.missed.get(before.missed.len()) {
+        let earlier = before
+            .missed
+            .iter()
+            .any(|old| old.role.is_some() && old.role == missed.role);
+        assert!(!earlier, "a role is asked once");
+        let alone = |happened: &Happened| !matches!(happened, Happened::ClockMissed(_));
+        let decided = step.happened.iter().filter(|happened| alone(happened)).count() > 0;
+        assert!(decided || before.state == after.state, "silence decided something");
+    }
+    let asked_anew =
+        |happened: &Happened| matches!(happened, Happened::PeopleDecide { .. } | Happened::Escalated { .. });
+    if before.asked_at.is_some() && !step.happened.iter().any(asked_anew) {
+        let sooner = |old: Option<jiff::Timestamp>, new: Option<jiff::Timestamp>| {
+            old.is_none_or(|old| new <= Some(old) && new.is_some())
+        };
+        assert!(
+            sooner(before.decide_by, after.decide_by) && sooner(before.done_by, after.done_by),
+            "later"
+        );
     }
 }
 

@@ -31,6 +31,7 @@ fn signals() -> Vec<Signal> {
             Source::Quantile {
                 histogram: "h".into(),
                 q: 0.95,
+                scale: 1.0,
             },
         ),
         signal("success_rate", Unit::Ratio, Source::Complement { of: 0 }),

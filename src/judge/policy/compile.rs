@@ -2,13 +2,13 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Evidence, Mistake, Policy, Rule, Signal, signals::signals};
 use crate::{
     judge::condition::{Condition, suggestion},
     model::{
-        grade,
+        grade::{Scheme, Schemes},
         guard::{Action, GuardSpec, HardFacts, Mode, Step, TargetKind, Trigger},
         preset::Preset,
     },
@@ -17,8 +17,14 @@ use crate::{
 /// Names that findings of hard facts carry.
 const HARD_FACTS: [&str; 2] = ["crash_looping", "progress_deadline_exceeded"];
 
-pub fn compile(namespace: &str, spec: &GuardSpec, presets: &BTreeMap<String, Preset>) -> Result<Policy, Vec<Mistake>> {
+pub fn compile(
+    namespace: &str,
+    spec: &GuardSpec,
+    presets: &BTreeMap<String, Preset>,
+    schemes: &Schemes,
+) -> Result<Policy, Vec<Mistake>> {
     let mut mistakes = Vec::new();
+    let scheme = scheme(spec, schemes, &mut mistakes);
     let preset = preset(spec, presets, &mut mistakes);
     let mut specs = preset.map(|p| p.signals.clone()).unwrap_or_default();
     specs.extend(spec.metrics.signals.clone());
@@ -32,7 +38,7 @@ pub fn compile(namespace: &str, spec: &GuardSpec, presets: &BTreeMap<String, Pre
         // Without the preset's signals every condition would be called wrong.
         return Err(mistakes);
     }
-    let triggers = rules(spec, preset, &signals, &mut mistakes);
+    let triggers = rules(spec, preset, &signals, scheme.as_deref(), &mut mistakes);
     let verify = conditions(&spec.verify.conditions, &signals, &mut mistakes);
     if !mistakes.is_empty() {
         return Err(mistakes);
@@ -48,7 +54,7 @@ pub fn compile(namespace: &str, spec: &GuardSpec, presets: &BTreeMap<String, Pre
             HardFacts::AlertAndManualReview => Some(Action::AlertAndManualReview),
             HardFacts::AutomaticRollback => Some(Action::AutomaticRollback),
         },
-        scheme: spec.scheme,
+        scheme: scheme.unwrap_or_default(),
         window: spec.metrics.window.0,
         baseline_window: spec.baseline.window.0,
         evidence: spec.evidence.enabled.then_some(Evidence {
@@ -81,6 +87,18 @@ fn preset<'a>(
         ));
     }
     found
+}
+
+fn scheme(spec: &GuardSpec, schemes: &Schemes, mistakes: &mut Vec<Mistake>) -> Option<Arc<Scheme>> {
+    let found = schemes.get(&spec.scheme);
+    if found.is_none() {
+        let hint = suggestion(&spec.scheme, schemes.keys().map(String::as_str));
+        mistakes.push(Mistake::new(
+            "spec.scheme",
+            format!("there is no scheme `{}`{hint}", spec.scheme),
+        ));
+    }
+    found.cloned()
 }
 
 fn targets(spec: &GuardSpec, mistakes: &mut Vec<Mistake>) {
@@ -197,12 +215,25 @@ fn matching(
         return spec.metrics.matching.clone();
     }
     let workload = spec.targets.iter().find(|target| target.kind == TargetKind::Deployment);
-    match (preset, workload) {
-        (Some(preset), Some(workload)) => [
-            (preset.labels.namespace.clone(), namespace.to_owned()),
-            (preset.labels.workload.clone(), workload.name.clone()),
-        ]
-        .into(),
+    match (preset.map(|preset| &preset.labels), workload) {
+        (Some(labels), _)
+            if !labels.matching.is_empty() || (labels.namespace.is_none() && labels.workload.is_none()) =>
+        {
+            let names = labels.matching.iter().map(|name| format!("{name}: …"));
+            mistakes.push(Mistake::new(
+                "spec.metrics.match",
+                format!(
+                    "nothing on Kubernetes tells which rows of this preset are this guard's: say so, as in `{{{}}}`",
+                    names.collect::<Vec<_>>().join(", ")
+                ),
+            ));
+            BTreeMap::new()
+        }
+        (Some(labels), Some(workload)) => {
+            let namespace = labels.namespace.clone().map(|label| (label, namespace.to_owned()));
+            let workload = labels.workload.clone().map(|label| (label, workload.name.clone()));
+            namespace.into_iter().chain(workload).collect()
+        }
         (None, _) if spec.metrics.preset.is_some() => BTreeMap::new(),
         (None, _) => {
             mistakes.push(Mistake::new(
@@ -218,7 +249,13 @@ fn matching(
     }
 }
 
-fn rules(spec: &GuardSpec, preset: Option<&Preset>, signals: &[Signal], mistakes: &mut Vec<Mistake>) -> Vec<Rule> {
+fn rules(
+    spec: &GuardSpec,
+    preset: Option<&Preset>,
+    signals: &[Signal],
+    scheme: Option<&Scheme>,
+    mistakes: &mut Vec<Mistake>,
+) -> Vec<Rule> {
     let triggers: &[Trigger] = match (&spec.triggers, preset) {
         (Some(own), _) => own,
         (None, Some(preset)) => &preset.triggers,
@@ -248,19 +285,7 @@ fn rules(spec: &GuardSpec, preset: Option<&Preset>, signals: &[Signal], mistakes
                 format!("`{}` is the name of a hard fact; choose another", trigger.name),
             ));
         }
-        let grade = match &trigger.grade {
-            None => grade::default_for(spec.scheme, trigger.action).name.to_owned(),
-            Some(name) => {
-                if grade::find(spec.scheme, name).is_none() {
-                    let known = grade::grades(spec.scheme).iter().map(|g| g.name);
-                    mistakes.push(Mistake::new(
-                        format!("{path}.grade"),
-                        format!("the scheme has no grade `{name}`{}", suggestion(name, known)),
-                    ));
-                }
-                name.clone()
-            }
-        };
+        let grade = grade(&path, trigger, scheme, mistakes);
         let Some(condition) = condition(&format!("{path}.condition"), &trigger.condition, signals, mistakes) else {
             continue;
         };
@@ -276,6 +301,23 @@ fn rules(spec: &GuardSpec, preset: Option<&Preset>, signals: &[Signal], mistakes
         });
     }
     rules
+}
+
+/// The grade that is named, or follows from the action. Without a scheme there is nothing to say of it.
+fn grade(path: &str, trigger: &Trigger, scheme: Option<&Scheme>, mistakes: &mut Vec<Mistake>) -> String {
+    let Some(scheme) = scheme else { return String::new() };
+    let Some(name) = &trigger.grade else {
+        let follows = scheme.default_for(trigger.action);
+        return follows.map(|grade| grade.name.clone()).unwrap_or_default();
+    };
+    if scheme.find(name).is_none() {
+        let known = scheme.grades.iter().map(|grade| grade.name.as_str());
+        mistakes.push(Mistake::new(
+            format!("{path}.grade"),
+            format!("the scheme has no grade `{name}`{}", suggestion(name, known)),
+        ));
+    }
+    name.clone()
 }
 
 fn conditions(texts: &[String], signals: &[Signal], mistakes: &mut Vec<Mistake>) -> Vec<Condition> {

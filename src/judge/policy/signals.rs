@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Mistake, Signal, Source,
+    BY, MATCH, Mistake, Signal, Source,
     selector::{balance_mistake, selector_mistake},
 };
 use crate::{
@@ -78,18 +78,23 @@ fn counted(known: &[Signal], name: &str) -> Result<usize, String> {
 }
 
 fn source(path: &str, spec: &SignalSpec) -> Result<(Source, Unit), Vec<Mistake>> {
-    match (&spec.ratio, &spec.quantile, &spec.gauge, &spec.rate, &spec.complement) {
-        (Some(ratio), None, None, None, None) => counts(path, ratio, spec.unit),
-        (None, Some(quantile), None, None, None) => histogram(path, quantile, spec.unit),
-        (None, None, Some(query), None, None) => match balance_mistake(query) {
-            _ if query.trim().is_empty() => Err(vec![Mistake::new(
-                format!("{path}.gauge"),
-                "is empty; write a query that gives one number",
-            )]),
+    let given = (
+        &spec.ratio,
+        &spec.quantile,
+        &spec.gauge,
+        &spec.rate,
+        &spec.complement,
+        &spec.alerts,
+    );
+    match given {
+        (Some(ratio), None, None, None, None, None) => counts(path, ratio, spec.unit),
+        (None, Some(quantile), None, None, None, None) => histogram(path, quantile, spec.unit),
+        (None, None, Some(query), None, None, None) => match query_mistake(query) {
             Some(why) => Err(vec![Mistake::new(format!("{path}.gauge"), why)]),
             None => Ok((Source::Gauge { query: query.clone() }, spec.unit.unwrap_or(Unit::Count))),
         },
-        (None, None, None, Some(counter), None) => {
+        (None, None, None, None, None, Some(labels)) => alerts(path, labels, spec.unit),
+        (None, None, None, Some(counter), None, None) => {
             let mut wrong: Vec<_> = selector_mistake(counter)
                 .map(|why| Mistake::new(format!("{path}.rate"), why))
                 .into_iter()
@@ -106,13 +111,13 @@ fn source(path: &str, spec: &SignalSpec) -> Result<(Source, Unit), Vec<Mistake>>
                 Err(wrong)
             }
         }
-        (None, None, None, None, Some(_)) => match unit_mistake(path, spec.unit, Unit::Ratio) {
+        (None, None, None, None, Some(_), None) => match unit_mistake(path, spec.unit, Unit::Ratio) {
             Some(wrong) => Err(vec![wrong]),
             None => Ok((Source::Complement { of: usize::MAX }, Unit::Ratio)),
         },
         _ => Err(vec![Mistake::new(
             path,
-            "is exactly one of ratio, quantile, gauge, rate, complement",
+            "is exactly one of ratio, quantile, gauge, rate, complement, alerts",
         )]),
     }
 }
@@ -167,18 +172,70 @@ fn histogram(path: &str, quantile: &QuantileSpec, unit: Option<Unit>) -> Result<
             ),
         ));
     }
+    let scale = quantile.scale.unwrap_or(1.0);
+    if !(scale > 0.0 && scale.is_finite()) {
+        wrong.push(Mistake::new(
+            format!("{path}.quantile.scale"),
+            format!("{scale} is not a factor; 0.001 makes seconds of a histogram of milliseconds"),
+        ));
+    }
     let unit = unit.unwrap_or(Unit::Seconds);
     if wrong.is_empty() {
         Ok((
             Source::Quantile {
                 histogram: quantile.histogram.clone(),
                 q: quantile.q,
+                scale,
             },
             unit,
         ))
     } else {
         Err(wrong)
     }
+}
+
+/// What is wrong with a gauge's query, as far as its form tells.
+fn query_mistake(query: &str) -> Option<String> {
+    let shared = query.contains(MATCH);
+    match balance_mistake(query) {
+        _ if query.trim().is_empty() => Some("is empty; write a query that gives one number".to_owned()),
+        Some(why) => Some(why),
+        None if shared != query.contains(BY) => Some(format!(
+            "`{MATCH}` and `{BY}` go together, as in `sum by ({BY}) (queue_length{{{MATCH}}})`"
+        )),
+        None => None,
+    }
+}
+
+fn alerts(path: &str, labels: &BTreeMap<String, String>, unit: Option<Unit>) -> Result<(Source, Unit), Vec<Mistake>> {
+    let mut wrong: Vec<_> = labels
+        .keys()
+        .filter(|name| !is_label(name) || *name == "alertstate")
+        .map(|name| {
+            Mistake::new(
+                format!("{path}.alerts.{name}"),
+                format!("`{name}` cannot be asked for; name labels of the alert, such as `{{alertname: OrdersSlow}}`"),
+            )
+        })
+        .collect();
+    if !labels.contains_key("alertname") {
+        wrong.push(Mistake::new(
+            format!("{path}.alerts"),
+            "names no alert; add its `alertname`, or nobody can tell a quiet alert from one that does not exist",
+        ));
+    }
+    wrong.extend(unit_mistake(path, unit, Unit::Count));
+    if wrong.is_empty() {
+        let labels = labels.clone();
+        Ok((Source::Alerts { labels }, Unit::Count))
+    } else {
+        Err(wrong)
+    }
+}
+
+fn is_label(name: &str) -> bool {
+    let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
+    name.starts_with(letter) && name.chars().all(|c| letter(c) || c.is_ascii_digit())
 }
 
 fn unit_mistake(path: &str, given: Option<Unit>, right: Unit) -> Option<Mistake> {

@@ -140,7 +140,7 @@ triggers:
 verify: {conditions: ["change(throughput) > -2%"]}
 "#
     ), @r#"
-spec.metrics.signals.both: is exactly one of ratio, quantile, gauge, rate, complement
+spec.metrics.signals.both: is exactly one of ratio, quantile, gauge, rate, complement, alerts
 spec.metrics.signals.lag.gauge: `sum(x`: a `)` is missing
 spec.metrics.signals.min: `min` is a word of the condition language; name it with letters, digits and `_`, such as `queue_depth`
 spec.metrics.signals.queue depth: `queue depth` cannot stand in a condition; name it with letters, digits and `_`, such as `queue_depth`
@@ -188,4 +188,21 @@ spec.rollback.steps: a rollback needs at least one step, such as `restore: {}`
 spec.metrics.match: without a preset, say which rows are this guard's, such as `{namespace: shop, job: orders}`
 spec.triggers: without a preset there are no default triggers; write at least one, or `[]` for hard facts alone
 "#);
+}
+
+#[test]
+fn a_scheme_is_looked_up_when_the_guard_is_compiled() {
+    insta::assert_snapshot!(mistakes("scheme: severity\ntargets: [{kind: Deployment, name: a}]\nmetrics: {preset: prometheus-http}\n"), @r#"
+spec.scheme: there is no scheme `severity`; did you mean `severities`?
+"#);
+    let spec: GuardSpec = serde_saphyr::from_str(&format!("{SMALLEST}scheme: colours\n{PLAN_A}")).unwrap();
+    let colours = Scheme::parse("grades: [{name: red, decider: me}, {name: green, decider: me}]").unwrap();
+    let schemes = [("colours".to_owned(), colours.into())].into();
+    let policy = Policy::compile_with("shop", &spec, &Preset::shipped(), &schemes).unwrap();
+    let grades: Vec<_> = policy.triggers.iter().map(|rule| rule.grade.as_str()).collect();
+    assert_eq!(
+        grades,
+        ["red", "green", "red"],
+        "by their actions: worst, second, worst"
+    );
 }

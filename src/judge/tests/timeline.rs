@@ -167,7 +167,7 @@ impl World {
                 (None, Source::Quantile { .. }) => time.map_or(Measured::Unknown(Because::NoData), |value| {
                     Measured::Value { value, over }
                 }),
-                (None, Source::Gauge { .. }) => Measured::Value {
+                (None, Source::Gauge { .. } | Source::Alerts { .. }) => Measured::Value {
                     value: bad,
                     over: Duration::ZERO,
                 },

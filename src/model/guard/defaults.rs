@@ -56,6 +56,9 @@ pub(super) fn yes() -> bool {
 pub(super) fn twenty() -> u32 {
     20
 }
+pub(super) fn severities() -> String {
+    "severities".to_owned()
+}
 pub(super) fn one_in_a_thousand() -> Share {
     Share(1e-3)
 }

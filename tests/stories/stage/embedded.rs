@@ -12,7 +12,7 @@ use kube::CustomResourceExt;
 use modosu::{
     app::{self, Parts, Running},
     clock::Clock,
-    config::{CommonCause, Settings},
+    config::{CommonCause, Flags, Settings},
     model::{guard::Guard, incident::Incident, units::Length},
     observe::prometheus::Prometheus,
 };
@@ -67,14 +67,14 @@ impl Embedded {
     pub fn daemon(&self, namespace: &str) {
         let number = self.daemons.fetch_add(1, Ordering::Relaxed) + 1;
         let user = format!("modosu-{number}");
+        let written = Settings::load(Some(&super::settings()), std::iter::empty(), &Flags::default());
         let settings = Settings {
-            poll: Length(TICK),
             namespaces: vec![namespace.to_owned()],
             common_cause: CommonCause {
                 related: Length(RELATED),
                 ..CommonCause::default()
             },
-            ..Settings::default()
+            ..written.unwrap()
         };
         let clock = Clock::simulated(self.world.now());
         let parts = Parts {

@@ -67,11 +67,10 @@ impl Real {
     pub async fn daemon(&self, namespace: &str) {
         let port = free_port().unwrap();
         let program = Program::new(format!("modosu-{namespace}"), env!("CARGO_BIN_EXE_modosu"))
-            .args(["run"])
+            .args(["run", "--config", super::settings().to_str().unwrap()])
             .env("KUBECONFIG", self.tap.kubeconfig())
             .env("MODOSU__PROMETHEUS__URL", self.prometheus.url())
             .env("MODOSU__NAMESPACES", namespace)
-            .env("MODOSU__POLL", "1s")
             .env("MODOSU__COMMON_CAUSE__RELATED", format!("{}s", RELATED.as_secs()))
             .env("MODOSU__HTTP__LISTEN", format!("127.0.0.1:{port}"));
         let process = self.cluster.run(program).await.unwrap();

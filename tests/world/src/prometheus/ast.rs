@@ -18,6 +18,8 @@ pub(crate) enum Expr {
         left: Box<Expr>,
         operator: Operator,
         on: Option<Vec<String>>,
+        /// `group_left ()`: several on the left may have the same partner.
+        many: bool,
         right: Box<Expr>,
     },
 }

@@ -8,11 +8,19 @@ use super::{
     series::{Labels, Millis},
 };
 
+/// How the elements of two vectors find each other: by the values of the labels `on`, or by all labels.
+#[derive(Clone, Copy)]
+pub(crate) struct Matching<'a> {
+    pub(crate) on: Option<&'a [String]>,
+    /// Several on the left may have the same partner, and keep all their labels.
+    pub(crate) many: bool,
+}
+
 /// The value of `left operator on(…) right`.
 pub(crate) fn combined(
     left: Worth,
     operator: Operator,
-    on: Option<&[String]>,
+    matching: Matching<'_>,
     right: Worth,
     now: Millis,
 ) -> Result<Worth, Failed> {
@@ -20,8 +28,8 @@ pub(crate) fn combined(
         (Worth::Scalar(left), Worth::Scalar(right)) => {
             return Ok(Worth::Scalar(computed(operator, left, right).unwrap_or(f64::NAN)));
         }
-        (Worth::Vector(left), Worth::Vector(right)) if operator.is_set() => set(left, operator, on, right),
-        (Worth::Vector(left), Worth::Vector(right)) => paired(left, operator, on, right, now)?,
+        (Worth::Vector(left), Worth::Vector(right)) if operator.is_set() => set(left, operator, matching.on, right),
+        (Worth::Vector(left), Worth::Vector(right)) => paired(left, operator, matching, right, now)?,
         (Worth::Vector(left), Worth::Scalar(right)) => each(left, operator, now, |value| (value, right)),
         (Worth::Scalar(left), Worth::Vector(right)) => each(right, operator, now, |value| (left, value)),
         (Worth::Matrix(_), _) | (_, Worth::Matrix(_)) => {
@@ -69,7 +77,7 @@ fn set(left: Vec<Element>, operator: Operator, on: Option<&[String]>, right: Vec
 fn paired(
     left: Vec<Element>,
     operator: Operator,
-    on: Option<&[String]>,
+    Matching { on, many }: Matching<'_>,
     right: Vec<Element>,
     now: Millis,
 ) -> Result<Vec<Element>, Failed> {
@@ -83,13 +91,13 @@ fn paired(
     for element in &left {
         let key = signature(on, element);
         let Some(partner) = partners.get(&key) else { continue };
-        if !taken.insert(key) {
+        if !taken.insert(key) && !many {
             return Err(duplicate("left", on));
         }
         let Some(value) = computed(operator, element.value, partner.value) else {
             continue;
         };
-        found.push(result(element, operator, on, value, now));
+        found.push(result(element, operator, on.filter(|_| !many), value, now));
     }
     Ok(found)
 }

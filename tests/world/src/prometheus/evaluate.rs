@@ -74,10 +74,12 @@ impl Evaluation<'_> {
                 left,
                 operator,
                 on,
+                many,
                 right,
             } => {
                 let (left, right) = (self.worth(left)?, self.worth(right)?);
-                binary::combined(left, *operator, on.as_deref(), right, self.now)
+                let (on, many) = (on.as_deref(), *many);
+                binary::combined(left, *operator, binary::Matching { on, many }, right, self.now)
             }
             Expr::Call(called, arguments) => self.call(*called, arguments),
         }

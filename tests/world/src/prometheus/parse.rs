@@ -79,6 +79,10 @@ impl<'a> Parser<'a> {
             } else {
                 None
             };
+            let many = on.is_some() && self.takes_word("group_left");
+            if many && !self.names()?.is_empty() {
+                return Err((place, "labels of group_left are not part of this world".into()));
+            }
             let right = self.expression(operator.precedence())?;
             refuse_operands(operator, on.is_some(), &left, &right).map_err(|why| (place, why))?;
             let (boxed, right) = (Box::new(left), Box::new(right));
@@ -86,6 +90,7 @@ impl<'a> Parser<'a> {
                 left: boxed,
                 operator,
                 on,
+                many,
                 right,
             };
         }

@@ -1,0 +1,206 @@
+//! Grades and their clocks, and what people were asked for, one picture each.
+
+use super::play::{Play, check, policy};
+
+const LEVELS: &str = "scheme: levels\n";
+const ASK: &str = "mode: ask\n";
+
+#[test]
+fn a_missed_decision_goes_to_the_next_role_once_also_over_restarts() {
+    check(
+        LEVELS,
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        21m  B slow              → AwaitingDecision  slow; people decide: the trigger's action is alert_and_manual_review
+        1h20m59s B slow          → AwaitingDecision
+        1h21m B slow             → AwaitingDecision  nobody decided by 2027-01-15 09:21:00 UTC (tech-lead was asked): project-manager is asked now, the last in the chain
+        1h22m B slow kill        → AwaitingDecision
+        9h   B slow kill         → AwaitingDecision
+        10h  B slow rollback     → Verifying         sam decided: Rollback | B is marked bad and will never be restored | putting back A | (restore Deployment/orders := A)
+    ",
+    );
+}
+
+#[test]
+fn what_must_be_over_within_the_hour_is_a_clock_of_its_own() {
+    check(
+        "",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        21m  B slow              → AwaitingDecision  slow; people decide: the trigger's action is alert_and_manual_review
+        1h20m B slow rollback hangs → RollingBack     sam decided: Rollback | B is marked bad and will never be restored | putting back A
+        1h21m B slow hangs       → RollingBack       it was not over by 2027-01-15 09:21:00 UTC (tech-lead was asked): project-manager is asked now, the last in the chain
+        1h22m B slow             → Verifying         (restore Deployment/orders := A)
+        1h23m A ok               → Verifying         rolled out; from now on readings count as proof
+        1h25m A ok               → Steady            recovered 1h 4m after the first bad reading
+    ",
+    );
+}
+
+#[test]
+fn at_once_means_that_the_next_is_asked_after_five_minutes_and_the_architect_only_for_the_worst() {
+    check(
+        ASK,
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        21m  B errors            → AwaitingDecision  errors; people decide: the mode is ask
+        25m  B dark              → AwaitingDecision
+        26m  B dark              → AwaitingDecision  nobody decided by 2027-01-15 08:21:00 UTC (oncall was asked): tech-lead is asked now
+        31m  B errors            → AwaitingDecision  nobody decided by 2027-01-15 08:21:00 UTC (tech-lead was asked): project-manager is asked now
+        36m  B errors            → AwaitingDecision  it was not over by 2027-01-15 08:36:00 UTC (project-manager was asked): architect is asked now, the last in the chain
+        9h   B errors            → AwaitingDecision
+    ",
+    );
+}
+
+#[test]
+fn raised_it_is_asked_of_the_worse_grades_decider_and_what_was_late_stays_late() {
+    check(
+        "scheme: levels\nmode: ask\n",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        21m  B slow              → AwaitingDecision  slow; people decide: the trigger's action is alert_and_manual_review
+        30m  B slow+errors       → AwaitingDecision  now 3: errors
+        35m  B slow              → AwaitingDecision  nobody decided by 2027-01-15 08:30:00 UTC (oncall was asked): tech-lead is asked now
+        36m  B slow              → AwaitingDecision
+        45m  B slow              → AwaitingDecision  it was not over by 2027-01-15 08:45:00 UTC (tech-lead was asked): architect is asked now, the last in the chain
+    ",
+    );
+}
+
+#[test]
+fn escalated_people_have_the_whole_time_of_the_grade_from_then_on() {
+    check(
+        "",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        21m  B errors hangs      → RollingBack       errors | B is marked bad and will never be restored
+        29m  B errors refuses    → Escalated         modosu has stopped; nothing more happens until you act: refused
+        33m59s B errors          → Escalated
+        34m  B errors            → Escalated         nobody decided by 2027-01-15 08:29:00 UTC (oncall was asked): tech-lead is asked now
+        36m  B errors            → Escalated
+        39m  B errors            → Escalated         it was not over by 2027-01-15 08:36:00 UTC (tech-lead was asked): project-manager is asked now
+    ",
+    );
+}
+
+#[test]
+fn what_is_only_observed_awaits_nobody() {
+    check(
+        "",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        1m   A odd               → Probation         keeps an eye on: odd
+        200h A odd               → Steady
+        201h A slow              → AwaitingDecision  now High: slow | people decide: the trigger's action is alert_and_manual_review
+        201h59m A slow           → AwaitingDecision
+        202h A slow              → AwaitingDecision  it was not over by 2027-01-23 18:00:00 UTC (tech-lead was asked): project-manager is asked now, the last in the chain
+    ",
+    );
+}
+
+#[test]
+fn what_held_before_and_was_forgiven_acts_when_it_fires_anew_although_people_are_still_awaited() {
+    check(
+        "",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        20m30s B errors?         → Probation
+        21m  C~ errors?          → Probation         a change came: C in place of B
+        21m30s C errors          → AwaitingDecision  errors; people decide: it was already so when the change came
+        22m  C ok                → AwaitingDecision
+        22m30s C errors          → AwaitingDecision
+        23m  C ok                → AwaitingDecision
+        24m  C ok                → AwaitingDecision
+        25m  C errors            → Verifying         C is marked bad and will never be restored | putting back A | (restore Deployment/orders := A)
+    ",
+    );
+}
+
+#[test]
+fn what_came_in_the_cooldown_acts_after_it_only_when_it_was_gone_and_comes_again() {
+    check(
+        "",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        21m  B errors            → Verifying         errors | B is marked bad and will never be restored | (restore Deployment/orders := A)
+        22m  A ok                → Verifying         rolled out; from now on readings count as proof
+        23m  A ok                → Steady            recovered 2m after the first bad reading
+        24m  C ok                → Probation         a change came: C in place of A
+        25m  C errors            → AwaitingDecision  errors; people decide: the last rollback is younger than cooldown
+        29m  C errors            → AwaitingDecision
+        30m  C errors            → AwaitingDecision  nobody decided by 2027-01-15 08:25:00 UTC (oncall was asked): tech-lead is asked now
+        33m  C errors            → AwaitingDecision
+        34m  C ok                → AwaitingDecision
+        35m  C ok                → AwaitingDecision  nobody decided by 2027-01-15 08:25:00 UTC (tech-lead was asked): project-manager is asked now
+        36m  C errors            → Verifying         C is marked bad and will never be restored | putting back A | (restore Deployment/orders := A)
+    ",
+    );
+}
+
+#[test]
+fn where_nothing_can_be_put_back_nothing_runs_when_it_comes_again() {
+    check(
+        "rollback: {steps: [{setEnv: {target: Deployment/orders, env: {WORKER_MODE: legacy}}}]}\n",
+        "
+        0s   S ok                → Probation         guarding S, not proven yet
+        1m   S errors            → AwaitingDecision  errors; people decide: there is nothing to put back: what runs is what the plan would put there
+        2m   S ok                → AwaitingDecision
+        4m   S ok                → AwaitingDecision
+        5m   S errors            → AwaitingDecision
+    ",
+    );
+}
+
+/// What a person sees of it: the status holds both clocks, who is asked, and what was missed.
+#[test]
+fn the_status_says_who_is_asked_by_when_and_what_was_missed() {
+    let mut play = Play::with(policy(LEVELS));
+    for line in ["0s A ok", "10m A ok", "20m B ok", "21m B slow"] {
+        play.turn(line);
+    }
+    let told = |play: &Play| {
+        let status = play.status().unwrap();
+        let time =
+            |at: Option<jiff::Timestamp>| at.map_or_else(|| "-".to_owned(), |at| at.strftime("%H:%M").to_string());
+        let (decide, done, respond) = (time(status.decide_by), time(status.done_by), time(status.respond_by));
+        let asked = format!("{} since {}", status.decider.as_deref().unwrap(), time(status.asked_at));
+        format!(
+            "decide by {decide}, done by {done}, respond by {respond}; {asked}; missed {}",
+            status.missed.len()
+        )
+    };
+    assert_eq!(
+        told(&play),
+        "decide by 09:21, done by -, respond by 09:21; tech-lead since 08:21; missed 0"
+    );
+    play.turn("1h21m B slow");
+    assert_eq!(
+        told(&play),
+        "decide by 09:21, done by -, respond by 09:21; project-manager since 09:21; missed 1"
+    );
+    let status = play.status().unwrap();
+    assert_eq!(status.journal.len(), 1, "journalled: {:?}", status.journal);
+    assert_eq!((status.journal[0].seq, status.journal[0].is_step()), (0, false));
+    assert!(status.plan_hash.is_some(), "a note is no step: the recorded plan stays");
+    play.turn("1h22m B slow rollback");
+    let status = play.status().unwrap();
+    assert!(
+        status.plan_hash.is_some() && status.plan_from == 0,
+        "the first attempt: {status:?}"
+    );
+}
