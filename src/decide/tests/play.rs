@@ -27,7 +27,7 @@ use crate::{
         policy::Policy,
     },
     model::{
-        guard::{Action, GuardSpec, IncidentRef, Mode, TargetRef},
+        guard::{Action, GuardSpec, GuardStatus, IncidentRef, Mode, TargetRef},
         incident::{Decision, Evidence, IncidentSpec, IncidentState, IncidentStatus, JournalEntry, PlannedStep, Verb},
         preset::Preset,
         reading::Because,
@@ -296,7 +296,9 @@ impl Play {
 
     /// What a new daemon knows is what the old one wrote.
     fn read_again(&mut self) {
-        self.record = serde_json::from_value(serde_json::to_value(&self.record).unwrap()).unwrap();
+        let written = serde_json::to_value(&*self.record).unwrap();
+        let status: GuardStatus = serde_json::from_value(written).unwrap();
+        self.record = status.into();
         if let Some(open) = &mut self.case {
             open.status = serde_json::from_value(serde_json::to_value(&open.status).unwrap()).unwrap();
         }
