@@ -89,6 +89,7 @@ impl Guard {
                 images,
                 parts: BTreeMap::new(),
                 // It never becomes proven, so that every turn does the same.
+                whole_since: None,
                 rolled_out: Err("1 of 2 pods are updated".into()),
                 facts: Facts::default(),
                 shared: Vec::new(),

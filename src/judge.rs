@@ -13,6 +13,8 @@ use crate::model::{
     reading::{Because, Reading},
 };
 
+/// How long something has been so.
+pub mod clock;
 /// What healthy time looked like.
 mod collected;
 /// The condition language: text to a checked tree, a tree to three-valued truth.
@@ -88,6 +90,37 @@ pub fn judge(policy: &Policy, memory: &mut Memory, reading: Option<&Reading>, co
         signals,
         firing,
     }
+}
+
+/// Fills the memory with past readings, oldest first, as if they had been read when they were: windows, holds, clocks and
+/// the collected baseline stand as before. Nothing fires because of them until a live reading with new data comes.
+/// `whole_since`: since when every target is known to be rolled out; healthy time counts from there. Hard facts stay as
+/// they are: nothing tells what they were.
+pub fn recall(
+    policy: &Policy,
+    memory: &mut Memory,
+    past: &[Reading],
+    whole_since: Option<Timestamp>,
+    context: &Context<'_>,
+) {
+    let mut filled = Memory::new(policy);
+    filled.begin(context.since);
+    let (facts, no_facts) = (memory.facts, memory.no_facts);
+    for reading in past {
+        let begin = view::begin(reading.at, reading.span);
+        let then = Context {
+            now: reading.at,
+            facts: &Facts::default(),
+            rolled_out: whole_since.is_some_and(|since| begin >= since),
+            ..*context
+        };
+        let _ = judge(policy, &mut filled, Some(reading), &then);
+    }
+    (filled.facts, filled.no_facts) = (facts, no_facts);
+    if !past.is_empty() {
+        filled.recall();
+    }
+    *memory = filled;
 }
 
 /// The guard's own conditions of recovery, each with its text and a sentence.
@@ -195,6 +228,7 @@ fn measured(
             fresh,
             now: context.now,
             counts_requests: memory.counts_requests(),
+            recalled: memory.recalled(),
         };
         let (verdict, evidence) = asked.judge(hold, &mut leaves);
         note(&mut signals, rule, &leaves, &verdict.status);

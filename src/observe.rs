@@ -8,6 +8,8 @@ pub mod cache;
 pub mod cluster;
 /// The cluster's objects, trimmed to what modosu judges by.
 pub mod objects;
+/// What past turns would have read.
+pub mod past;
 /// One turn of reading Prometheus for all guards.
 pub mod poll;
 /// One question to Prometheus, over HTTP or in this process.
@@ -22,7 +24,11 @@ pub mod prometheus_learned;
 pub mod prometheus_plan;
 /// Which alerting rules there are.
 pub mod prometheus_rules;
+/// Where Prometheus is and how one gets in.
+pub mod prometheus_settings;
 /// The PromQL that modosu sends.
 pub mod query;
 /// A guard's targets as they are now.
 pub mod seen;
+/// Moments at even distances.
+pub mod steps;

@@ -1,6 +1,6 @@
 //! IO. One pass of the ring for all guards: observe, judge, decide, record, act, report.
 //!
-//! Only a turn of `poll` asks Prometheus. A watched object that changes makes the guards of its namespace decide
+//! Only a turn of `poll` asks Prometheus: for readings and, after a start, for past ones. A watched object that changes makes the guards of its namespace decide
 //! again, on the last readings.
 
 /// Acts of a decision, carried out in the order in which they must be written.
@@ -15,6 +15,8 @@ pub mod look;
 pub mod neighbours;
 /// What the turn leaves on the board, in the metrics, the log and as Events.
 pub mod publish;
+/// What the judge would remember had the daemon never stopped.
+mod recall;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -78,6 +80,7 @@ impl Daemon {
             return;
         }
         self.meet_guards();
+        self.recall().await;
         let policies: BTreeMap<ObjectKey, Arc<Policy>> = self
             .guards
             .iter()

@@ -138,6 +138,7 @@ mod tests {
             images: Vec::new(),
             parts: BTreeMap::from([(target, holds.to_owned())]),
             rolled_out,
+            whole_since: None,
             facts: crate::judge::Facts::default(),
             shared: Vec::new(),
         }

@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::Timestamp;
 
 use super::{
+    clock::{Clock, Hold},
     collected::Collected,
     condition::Condition,
     history::{Cell, History, between},
@@ -53,25 +54,8 @@ pub struct Memory {
     last: Option<Timestamp>,
     since: Option<Timestamp>,
     collected: Collected,
-}
-
-/// How one trigger stands, counted in readings with new data.
-#[derive(Clone, Debug, Default)]
-pub struct Hold {
-    pub name: String,
-    pub held: Clock,
-    pub readings: u32,
-    pub since: Option<Timestamp>,
-    /// Requests answered while it held.
-    pub requests: f64,
-    pub quiet: Clock,
-}
-
-/// Adds up the time between one reading and the next while something is so at both.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Clock {
-    total: Duration,
-    last: Option<Timestamp>,
+    /// What is remembered was read from the past; no live reading with new data came since.
+    recalled: bool,
 }
 
 /// A reading with new data.
@@ -82,40 +66,6 @@ pub struct Fresh {
     pub requests: f64,
     /// How long its counts are, where they count.
     pub counted: Option<Duration>,
-}
-
-impl Clock {
-    /// It is so at this reading.
-    pub fn advance(&mut self, at: Timestamp) {
-        self.total += self.last.map_or(Duration::ZERO, |last| between(last, at));
-        self.last = Some(at);
-    }
-
-    /// It is not known to be so: the time until the next reading does not count.
-    pub const fn stop(&mut self) {
-        self.last = None;
-    }
-
-    /// It is not so.
-    pub const fn reset(&mut self) {
-        self.total = Duration::ZERO;
-        self.last = None;
-    }
-
-    /// The time so far.
-    pub const fn total(&self) -> Duration {
-        self.total
-    }
-}
-
-impl Hold {
-    /// Its condition no longer holds.
-    pub const fn release(&mut self) {
-        self.held.reset();
-        self.readings = 0;
-        self.since = None;
-        self.requests = 0.0;
-    }
 }
 
 impl Memory {
@@ -168,6 +118,7 @@ impl Memory {
             last: None,
             since: None,
             collected: Collected::new(policy.baseline_window, shares),
+            recalled: false,
         }
     }
 
@@ -179,9 +130,23 @@ impl Memory {
         self.collected.clear();
     }
 
+    /// It was filled from the past: until a live reading with new data comes, nothing fires and no clock is shown.
+    pub(super) const fn recall(&mut self) {
+        self.recalled = true;
+    }
+
+    /// Whether nothing live came since it was filled from the past.
+    pub(super) const fn recalled(&self) -> bool {
+        self.recalled
+    }
+
+    const fn told(&self, clock: Clock) -> Duration {
+        if self.recalled { Duration::ZERO } else { clock.total() }
+    }
+
     /// How long it was healthy and rolled out without a breach, in readings with new data. Unknown stops the clock.
     pub const fn healthy_for(&self) -> Duration {
-        self.healthy.total()
+        self.told(self.healthy)
     }
 
     /// Requests answered since `since`; nothing where no signal counts them.
@@ -194,7 +159,7 @@ impl Memory {
         self.holds
             .iter()
             .find(|hold| hold.name == trigger)
-            .map(|hold| hold.quiet.total())
+            .map(|hold| self.told(hold.quiet))
     }
 
     /// How long each hard fact has not held.
@@ -205,7 +170,7 @@ impl Memory {
 
     /// How long no trigger and no hard fact held, in readings with new data. Unknown stops the clock.
     pub const fn all_quiet_for(&self) -> Duration {
-        self.all_quiet.total()
+        self.told(self.all_quiet)
     }
 
     /// Every signal's number in the healthy time collected so far: at least five minutes and 100 requests, or nothing.
@@ -284,6 +249,7 @@ impl Memory {
             return None;
         }
         self.last = Some(reading.at);
+        self.recalled &= !newer;
         if reading.at < since {
             self.latest.fill(Latest::Unknown(Because::BeforeChange));
             return None;

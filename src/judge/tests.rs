@@ -3,6 +3,7 @@
 mod clocks;
 mod ladders;
 mod noise;
+mod recall;
 mod stories;
 mod timeline;
 mod worse;

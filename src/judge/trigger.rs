@@ -10,6 +10,7 @@
 //! * with a `for` longer than nothing, a share is beyond its limit also without the two readings that say so loudest: what
 //!   is over within one scrape interval is seen by two scrapes, and each of them by itself may be sure;
 //! * it held for `for`, counted between readings with new data; false starts anew, Unknown neither adds nor takes;
+//! * what was read from the past (after a start) adds to all of these, but a live reading with new data must agree;
 //! * where it rests on a quantile: 10/(1 − q) requests were answered while it held (200 for the 95th percentile). A
 //!   quantile of thirty requests is noise. A service with 50 requests/s has answered them within one scrape of 5 s.
 
@@ -20,8 +21,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
+    clock::Hold,
     condition::{Comparison, Missing, Truth},
-    memory::{Fresh, Hold},
+    memory::Fresh,
     policy::Rule,
     verdict::{Status, TriggerVerdict, Unarmed, compared, evidence, of},
     view::{Leaf, View},
@@ -37,6 +39,8 @@ pub struct Asked<'a> {
     pub now: Timestamp,
     /// Whether requests are counted, so that quantiles can be asked for enough of them.
     pub counts_requests: bool,
+    /// What is known was read from the past alone.
+    pub recalled: bool,
 }
 
 /// The truth of a condition in the ways that matter.
@@ -230,6 +234,9 @@ impl Asked<'_> {
     fn why_not(&self, truths: &Truths, hold: &Hold, leaves: &[Leaf]) -> Option<String> {
         let held = hold.held.total();
         let readings = if truths.strong { 1 } else { 2 };
+        if self.recalled {
+            return Some("so it was when modosu was started, a new reading is needed".to_owned());
+        }
         if self.error().is_some() && !truths.sure {
             let unsure = leaves
                 .iter()

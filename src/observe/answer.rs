@@ -1,4 +1,4 @@
-//! Pure. What a Prometheus (or something that speaks like one) answered to an instant query, read without believing it.
+//! Pure. What a Prometheus (or something that speaks like one) answered, read without believing it.
 //!
 //! An answer is whole or it is a failure with its own words: a number out of a partial answer looks exactly like one
 //! out of a whole answer, so warnings and `isPartial` are failures here and nowhere later.
@@ -6,7 +6,10 @@
 use std::{collections::BTreeMap, str::from_utf8};
 
 use http::StatusCode;
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use thiserror::Error;
 
 use crate::model::reading::Because;
@@ -25,6 +28,13 @@ pub struct Row {
     pub labels: BTreeMap<String, String>,
     /// `None`: a native histogram, which is no number. NaN and infinities are passed on as they are.
     pub value: Option<f64>,
+}
+
+/// One series of a range's answer: its values at those of the moments asked for where it has one, in seconds since 1970.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    pub labels: BTreeMap<String, String>,
+    pub values: Vec<(f64, f64)>,
 }
 
 /// Why there is no answer, by what follows from it.
@@ -77,9 +87,9 @@ pub struct Response<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Envelope {
+struct Envelope<D> {
     status: String,
-    data: Option<Data>,
+    data: Option<D>,
     #[serde(default)]
     warnings: Option<Vec<String>>,
     #[serde(default)]
@@ -108,6 +118,25 @@ enum Data {
 }
 
 #[derive(Deserialize)]
+#[serde(tag = "resultType", content = "result", rename_all = "lowercase")]
+enum Ranges {
+    Matrix(Vec<Stretch>),
+    Vector(IgnoredAny),
+    Scalar(IgnoredAny),
+    String(IgnoredAny),
+}
+
+#[derive(Deserialize)]
+struct Stretch {
+    #[serde(default)]
+    metric: BTreeMap<String, String>,
+    #[serde(default)]
+    values: Vec<(f64, String)>,
+    #[serde(default)]
+    histograms: Vec<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
 struct Element {
     #[serde(default)]
     metric: BTreeMap<String, String>,
@@ -117,31 +146,17 @@ struct Element {
 impl Answer {
     /// Reads a response to an instant query.
     pub fn read(response: &Response<'_>) -> Result<Self, Failure> {
-        let status = response.status;
-        if status.is_redirection() {
-            let to = if response.location.is_empty() {
-                "nowhere"
-            } else {
-                response.location
-            };
-            return Err(Failure::NoAnswer(format!(
-                "HTTP {status}, a redirect to {to}: redirects are not followed, it may be a login page"
-            )));
-        }
-        if !status.is_success() {
-            return Err(
-                refusal(response).unwrap_or_else(|| Failure::NoAnswer(format!("HTTP {status}{}", start(response))))
-            );
-        }
-        let envelope = match serde_json::from_slice::<Envelope>(response.body) {
-            Ok(envelope) => envelope,
-            Err(why) => return Err(refusal(response).unwrap_or_else(|| not_an_answer(response, &why))),
+        let (data, infos) = whole(response)?;
+        let rows = match data {
+            Data::Vector(elements) => elements.into_iter().map(Element::row).collect::<Result<_, _>>()?,
+            Data::Scalar((_, value)) => vec![Row {
+                labels: BTreeMap::new(),
+                value: Some(number(&value)?),
+            }],
+            Data::Matrix(_) => return Err(refused("the query gives a range of values, one number is needed")),
+            Data::String(_) => return Err(refused("the query gives a text, a number is needed")),
         };
-        if envelope.status != "success" {
-            return Err(refusal(response)
-                .unwrap_or_else(|| Failure::NoAnswer(format!("the answer's status is `{}`", envelope.status))));
-        }
-        envelope.whole()
+        Ok(Self { rows, infos })
     }
 
     /// The one number of an answer to a query that gives one; `None` where there is no row.
@@ -160,29 +175,23 @@ impl Answer {
     }
 }
 
-impl Envelope {
-    fn whole(self) -> Result<Answer, Failure> {
-        let warnings = self.warnings.unwrap_or_default();
-        if !warnings.is_empty() {
-            return Err(Failure::Partial(warnings.join("; ")));
-        }
-        if self.is_partial == Some(true) {
-            return Err(Failure::Partial("the answer is marked isPartial".into()));
-        }
-        let rows = match self.data {
-            Some(Data::Vector(elements)) => elements.into_iter().map(Element::row).collect::<Result<_, _>>()?,
-            Some(Data::Scalar((_, value))) => vec![Row {
-                labels: BTreeMap::new(),
-                value: Some(number(&value)?),
-            }],
-            Some(Data::Matrix(_)) => return Err(refused("the query gives a range of values, one number is needed")),
-            Some(Data::String(_)) => return Err(refused("the query gives a text, a number is needed")),
-            None => return Err(Failure::NoAnswer("the answer has no data".into())),
+impl Run {
+    /// Reads a response to a range query.
+    pub fn read(response: &Response<'_>) -> Result<Vec<Self>, Failure> {
+        let (Ranges::Matrix(all), _) = whole(response)? else {
+            return Err(Failure::NoAnswer("the answer to a range query is no range".into()));
         };
-        Ok(Answer {
-            rows,
-            infos: self.infos.unwrap_or_default(),
-        })
+        let run = |one: Stretch| {
+            if !one.histograms.is_empty() {
+                return Err(Failure::Partial("a row is a native histogram".into()));
+            }
+            let values = one.values.into_iter().map(|(at, value)| Ok((at, number(&value)?)));
+            Ok(Self {
+                labels: one.metric,
+                values: values.collect::<Result<_, _>>()?,
+            })
+        };
+        all.into_iter().map(run).collect()
     }
 }
 
@@ -194,6 +203,43 @@ impl Element {
             value,
         })
     }
+}
+
+/// The data of a whole answer, and the server's remarks; whatever else came is a failure with its own words.
+fn whole<D: DeserializeOwned>(response: &Response<'_>) -> Result<(D, Vec<String>), Failure> {
+    let status = response.status;
+    if status.is_redirection() {
+        let to = if response.location.is_empty() {
+            "nowhere"
+        } else {
+            response.location
+        };
+        return Err(Failure::NoAnswer(format!(
+            "HTTP {status}, a redirect to {to}: redirects are not followed, it may be a login page"
+        )));
+    }
+    if !status.is_success() {
+        return Err(refusal(response).unwrap_or_else(|| Failure::NoAnswer(format!("HTTP {status}{}", start(response)))));
+    }
+    let envelope = match serde_json::from_slice::<Envelope<D>>(response.body) {
+        Ok(envelope) => envelope,
+        Err(why) => return Err(refusal(response).unwrap_or_else(|| not_an_answer(response, &why))),
+    };
+    if envelope.status != "success" {
+        return Err(refusal(response)
+            .unwrap_or_else(|| Failure::NoAnswer(format!("the answer's status is `{}`", envelope.status))));
+    }
+    let warnings = envelope.warnings.unwrap_or_default();
+    if !warnings.is_empty() {
+        return Err(Failure::Partial(warnings.join("; ")));
+    }
+    if envelope.is_partial == Some(true) {
+        return Err(Failure::Partial("the answer is marked isPartial".into()));
+    }
+    let data = envelope
+        .data
+        .ok_or_else(|| Failure::NoAnswer("the answer has no data".into()))?;
+    Ok((data, envelope.infos.unwrap_or_default()))
 }
 
 fn number(text: &str) -> Result<f64, Failure> {

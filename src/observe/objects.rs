@@ -32,6 +32,8 @@ pub struct Rollout {
     pub updated: i64,
     pub available: i64,
     pub paused: bool,
+    /// When its controller last called it complete.
+    pub completed_at: Option<Timestamp>,
     /// The message of `ProgressDeadlineExceeded`.
     pub deadline_exceeded: Option<String>,
 }
@@ -58,6 +60,7 @@ pub struct Pod {
     pub owner: String,
     pub created: Option<Timestamp>,
     pub ready: bool,
+    pub ready_since: Option<Timestamp>,
     pub leaving: bool,
     pub containers: Vec<Container>,
     pub config: Vec<ConfigUse>,
@@ -107,12 +110,14 @@ impl Workload {
         let data = &object.data;
         let template = data.pointer("/spec/template").unwrap_or(&Value::Null);
         let count = |path: &str| data.pointer(path).and_then(Value::as_i64).unwrap_or(0);
-        let condition = data
-            .pointer("/status/conditions")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten();
-        let exceeded = condition
+        let conditions = || {
+            data.pointer("/status/conditions")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+        };
+        let completed = conditions().find(|c| text(c, "reason") == Some("NewReplicaSetAvailable"));
+        let exceeded = conditions()
             .filter(|c| text(c, "reason") == Some("ProgressDeadlineExceeded") && text(c, "status") == Some("False"))
             .map(|c| text(c, "message").unwrap_or("progress deadline exceeded").to_owned())
             .next();
@@ -130,6 +135,7 @@ impl Workload {
                 updated: count("/status/updatedReplicas"),
                 available: count("/status/availableReplicas"),
                 paused: data.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or(false),
+                completed_at: completed.and_then(|c| text(c, "lastUpdateTime")?.parse().ok()),
                 deadline_exceeded: exceeded,
             },
             owner: controller(&object.metadata).map(|owner| format!("{}/{}", owner.kind, owner.name)),
@@ -158,14 +164,15 @@ impl Pod {
         let ready = conditions
             .into_iter()
             .flatten()
-            .any(|c| text(c, "type") == Some("Ready") && text(c, "status") == Some("True"));
+            .find(|c| text(c, "type") == Some("Ready") && text(c, "status") == Some("True"));
         let statuses = ["/status/initContainerStatuses", "/status/containerStatuses"].map(|at| data.pointer(at));
         Some(Self {
             owner: owner.uid.clone(),
             owner_name: owner.name.clone(),
             replicated: owner.kind == "ReplicaSet",
             created: object.metadata.creation_timestamp.as_ref().map(|t| t.0),
-            ready,
+            ready: ready.is_some(),
+            ready_since: ready.and_then(|c| text(c, "lastTransitionTime")?.parse().ok()),
             leaving: object.metadata.deletion_timestamp.is_some(),
             containers: statuses
                 .into_iter()

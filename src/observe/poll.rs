@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     sync::Arc,
     time::Duration,
 };
@@ -20,7 +21,7 @@ use super::{
     prometheus_batch::{Asked, Batch, Memory},
     prometheus_health::Breaker,
     prometheus_learned::Learned,
-    prometheus_plan::{Answers, Plan, Terms},
+    prometheus_plan::{Answers, Found, Plan, Terms},
     prometheus_rules::Rules,
     query::{Form, Moment, Names, Values},
 };
@@ -32,9 +33,9 @@ use crate::{
 pub use super::prometheus_health::{Health, State};
 
 /// Queries that run at the same time.
-const AT_ONCE: usize = 4;
+pub(super) const AT_ONCE: usize = 4;
 /// Readings are taken at multiples of this.
-const GRID: Duration = Duration::from_millis(100);
+pub(super) const GRID: Duration = Duration::from_millis(100);
 /// After a longer pause a guard begins anew.
 const LONGEST: Duration = Duration::from_secs(3600);
 /// Clocks that differ less are taken as one.
@@ -45,16 +46,16 @@ const SLACK: Duration = Duration::from_secs(1);
 /// Reads Prometheus for all guards, turn by turn. `K` names a guard.
 #[derive(Debug)]
 pub struct Poller<K> {
-    prometheus: Prometheus,
+    pub(super) prometheus: Prometheus,
     breaker: Breaker,
     /// How far Prometheus' clock is ahead of the daemon's.
-    ahead: SignedDuration,
+    pub(super) ahead: SignedDuration,
     /// Up to when each guard's counts were read.
-    marks: BTreeMap<K, Moment>,
-    learned: Learned<K>,
-    rules: Rules,
+    pub(super) marks: BTreeMap<K, Moment>,
+    pub(super) learned: Learned<K>,
+    pub(super) rules: Rules,
     memories: BTreeMap<(Form, Names), Memory>,
-    queries: u32,
+    pub(super) queries: u32,
 }
 
 /// What one turn learned.
@@ -63,7 +64,7 @@ pub struct Polled<K> {
     /// Every guard's reading. A guard is missing where not even a tenth of a second passed since its last one.
     pub readings: BTreeMap<K, Reading>,
     pub health: Health,
-    /// How many queries were sent.
+    /// How many queries were sent since the turn before.
     pub queries: u32,
 }
 
@@ -84,7 +85,6 @@ impl<K: Ord + Clone> Poller<K> {
     /// Reads all guards once; `now` is on the daemon's clock. Takes no longer than the time-out.
     pub async fn turn(&mut self, guards: &BTreeMap<K, Arc<Policy>>, now: Timestamp) -> Polled<K> {
         let deadline = Instant::now() + self.prometheus.timeout();
-        self.queries = 0;
         self.marks.retain(|guard, _| guards.contains_key(guard));
         self.learned.retain(|guard| guards.contains_key(guard));
         let readings = match self.clock(now).await {
@@ -97,12 +97,12 @@ impl<K: Ord + Clone> Poller<K> {
         Polled {
             readings,
             health: self.breaker.health(),
-            queries: self.queries,
+            queries: mem::take(&mut self.queries),
         }
     }
 
     /// Prometheus' now. The daemon's clock is only compared with it.
-    async fn clock(&mut self, now: Timestamp) -> Result<Moment, String> {
+    pub(super) async fn clock(&mut self, now: Timestamp) -> Result<Moment, String> {
         if let Some(words) = self.breaker.open(now) {
             return Err(words);
         }
@@ -158,8 +158,9 @@ impl<K: Ord + Clone> Poller<K> {
         self.breaker.answered(now, failure.map(Failure::to_string));
         let mut readings = BTreeMap::new();
         for (guard, (plan, span)) in plans {
-            let (reading, again) = self.reading(guard, &plan, at, span, &answers, now);
-            readings.insert(guard.clone(), reading);
+            let found = plan.read(&answers);
+            let again = found.again;
+            readings.insert(guard.clone(), self.reading(guard, &plan, at, span, found, now));
             if !again {
                 self.marks.insert(guard.clone(), at);
             }
@@ -183,16 +184,15 @@ impl<K: Ord + Clone> Poller<K> {
         (Plan::of(policy, terms), over.unwrap_or_default())
     }
 
-    fn reading(
+    pub(super) fn reading(
         &self,
         guard: &K,
         plan: &Plan,
         at: Moment,
         span: Duration,
-        answers: &Answers,
+        mut found: Found,
         now: Timestamp,
-    ) -> (Reading, bool) {
-        let mut found = plan.read(answers);
+    ) -> Reading {
         let interval = self.learned.interval(guard);
         let age = found.newest.map(|newest| at.since(newest)).unwrap_or_default();
         if age > interval.saturating_mul(2) + SLACK {
@@ -200,16 +200,15 @@ impl<K: Ord + Clone> Poller<K> {
         }
         let newest = if plan.newest.is_some() { found.newest } else { Some(at) };
         let ours = |moment: Moment| moment.on_clock(self.ahead);
-        let reading = Reading {
+        Reading {
             at: ours(at).unwrap_or(now),
             span,
             newest: newest.and_then(ours),
             signals: found.signals,
-        };
-        (reading, found.again)
+        }
     }
 
-    async fn learn(&mut self, guards: &BTreeMap<K, Arc<Policy>>, clock: Moment, deadline: Instant) {
+    pub(super) async fn learn(&mut self, guards: &BTreeMap<K, Arc<Policy>>, clock: Moment, deadline: Instant) {
         let due = self.learned.due(guards.keys(), clock);
         let rows = |policy: &Policy| -> (Names, Values) { policy.matching.clone().into_iter().unzip() };
         let asked = guards

@@ -5,73 +5,21 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 use axum::body::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use prometheus_http_query::Client;
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use tower::{BoxError, Service, ServiceExt, util::BoxCloneSyncService};
 use url::{Url, form_urlencoded};
 
+pub use super::prometheus_settings::{BasicAuth, Settings, SettingsError};
 use super::{
-    answer::{Answer, Failure, Response},
+    answer::{Answer, Failure, Response, Run},
     prometheus_rules::Listed,
     query::Moment,
+    steps::Steps,
 };
-use crate::model::units::Length;
 
+/// Where rules are listed.
+const RULES: &str = "/api/v1/rules?type=alert";
 /// No answer to 10,000 guards comes near this; a log file served by mistake does.
 const BODY_LIMIT: usize = 64 << 20;
-
-/// Where Prometheus is and how one gets in.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Settings {
-    /// With the path prefix, if there is one: `https://mimir/prometheus`.
-    pub url: String,
-    /// For one query, and for all queries of a turn together.
-    pub timeout: Length,
-    /// Read again for every query, so that a rotated token counts at once.
-    pub bearer_token_file: Option<PathBuf>,
-    pub basic_auth: Option<BasicAuth>,
-    /// Sent with every query, such as `X-Scope-OrgID`.
-    pub headers: BTreeMap<String, String>,
-    /// A PEM file with authorities that are trusted beside the system's.
-    pub ca: Option<PathBuf>,
-}
-
-/// Name and password, the password from a file that is read again for every query.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct BasicAuth {
-    pub username: String,
-    pub password_file: PathBuf,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            url: "http://prometheus:9090".into(),
-            timeout: Length::seconds(5),
-            bearer_token_file: None,
-            basic_auth: None,
-            headers: BTreeMap::new(),
-            ca: None,
-        }
-    }
-}
-
-/// A setting that cannot work, found before the first query.
-#[derive(Debug, Error)]
-pub enum SettingsError {
-    #[error("prometheus.url: `{url}` is not an address such as `http://prometheus:9090`: {why}")]
-    Url { url: String, why: String },
-    #[error("prometheus.headers: `{name}` cannot be sent as a header: {why}")]
-    Header { name: String, why: String },
-    #[error("prometheus.ca: {path}: {why}")]
-    Ca { path: PathBuf, why: String },
-    #[error("prometheus: bearerTokenFile and basicAuth are both set, only one can be sent")]
-    TwoCredentials,
-    #[error("prometheus: the HTTP client cannot be built: {0}")]
-    Client(#[from] reqwest::Error),
-}
 
 /// A Prometheus that can be asked. Cheap to clone.
 #[derive(Clone)]
@@ -142,7 +90,8 @@ impl Prometheus {
         })
     }
 
-    /// A Prometheus in this process: it gets `POST /api/v1/query` with a form, like the real one.
+    /// A Prometheus in this process: it gets `POST /api/v1/query` and `/api/v1/query_range` with a
+    /// form, like the real one.
     pub fn from_service<S>(service: S, timeout: Duration) -> Self
     where
         S: Service<http::Request<Bytes>, Response = http::Response<Bytes>> + Clone + Send + Sync + 'static,
@@ -165,10 +114,62 @@ impl Prometheus {
     pub async fn query(&self, promql: &str, at: Option<Moment>) -> Result<Answer, Failure> {
         let asked = async {
             match &self.transport {
-                Transport::Http(http) => http.query(promql, at, self.timeout).await,
-                Transport::InProcess(service) => in_process(service.clone(), promql, at).await,
+                Transport::Http(http) => Answer::read(&http.query(promql, at, self.timeout).await?.response()),
+                Transport::InProcess(service) => {
+                    let at = at.map(|at| ("time", at.to_string()));
+                    Answer::read(
+                        &in_process(service.clone(), post("/api/v1/query", promql, at))
+                            .await?
+                            .response(),
+                    )
+                }
             }
         };
+        self.in_time(asked).await
+    }
+
+    /// Asks one query at every multiple of `steps`.
+    pub async fn range(&self, promql: &str, steps: Steps) -> Result<Vec<Run>, Failure> {
+        let asked = async {
+            match &self.transport {
+                Transport::Http(http) => Run::read(&http.range(promql, steps, self.timeout).await?.response()),
+                Transport::InProcess(service) => {
+                    let Steps { first, last, step } = steps;
+                    let when = [
+                        ("start", first.to_string()),
+                        ("end", last.to_string()),
+                        ("step", step.to_string()),
+                    ];
+                    Run::read(
+                        &in_process(service.clone(), post("/api/v1/query_range", promql, when))
+                            .await?
+                            .response(),
+                    )
+                }
+            }
+        };
+        self.in_time(asked).await
+    }
+
+    /// The alerting rules that are loaded, and how their evaluation goes.
+    pub async fn rules(&self) -> Result<Listed, Failure> {
+        let asked = async {
+            let said = match &self.transport {
+                Transport::Http(http) => http.rules().await?,
+                Transport::InProcess(service) => {
+                    let request = http::Request::get(RULES).body(Bytes::new());
+                    in_process(service.clone(), request).await?
+                }
+            };
+            if !said.status.is_success() {
+                return Err(Failure::NoAnswer(format!("HTTP {}", said.status)));
+            }
+            serde_json::from_slice(&said.body).map_err(|why| Failure::NoAnswer(format!("not a list of rules: {why}")))
+        };
+        self.in_time(asked).await
+    }
+
+    async fn in_time<T>(&self, asked: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         match tokio::time::timeout(self.timeout, asked).await {
             Ok(answer) => answer,
             Err(_) => Err(Failure::NoAnswer(format!(
@@ -179,64 +180,69 @@ impl Prometheus {
     }
 }
 
-impl Prometheus {
-    /// The alerting rules that are loaded, and how their evaluation goes.
-    pub async fn rules(&self) -> Result<Listed, Failure> {
-        match &self.transport {
-            Transport::Http(http) => http.rules().await,
-            Transport::InProcess(service) => rules_in_process(service.clone()).await,
+/// What came over the wire, or out of this process.
+struct Said {
+    status: http::StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Said {
+    fn response(&self) -> Response<'_> {
+        let text = |name| {
+            self.headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
+        Response {
+            status: self.status,
+            content_type: text(header::CONTENT_TYPE),
+            location: text(header::LOCATION),
+            body: &self.body,
         }
     }
 }
 
 impl Http {
-    async fn query(&self, promql: &str, at: Option<Moment>, timeout: Duration) -> Result<Answer, Failure> {
-        let limit = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
-        let mut query = self.client.query(promql).timeout(limit);
+    async fn query(&self, promql: &str, at: Option<Moment>, timeout: Duration) -> Result<Said, Failure> {
+        let mut query = self.client.query(promql).timeout(millis(timeout));
         if let Some(at) = at {
             query = query.query("time", at);
         }
-        for (name, value) in &self.headers {
-            query = query.header(name.clone(), value.clone());
+        for (name, value) in self.headers().await? {
+            query = query.header(name, value);
         }
-        if let Some(authorization) = self.authorization().await? {
-            query = query.header(header::AUTHORIZATION, authorization);
-        }
-        let mut response = query
-            .post_raw()
-            .await
-            .map_err(|why| Failure::NoAnswer(root_cause(&why)))?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|why| Failure::NoAnswer(root_cause(&why)))?
-        {
-            if body.len() + chunk.len() > BODY_LIMIT {
-                return Err(Failure::NoAnswer(format!(
-                    "the answer is larger than {} MiB",
-                    BODY_LIMIT >> 20
-                )));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        read(response.status(), response.headers(), &body)
+        said(query.post_raw().await).await
     }
 
-    /// `/api/v1/rules?type=alert`, read whole.
-    async fn rules(&self) -> Result<Listed, Failure> {
+    async fn range(&self, promql: &str, steps: Steps, timeout: Duration) -> Result<Said, Failure> {
+        let Steps { first, last, step } = steps;
+        let step = Duration::from_secs(step).as_secs_f64();
+        let mut query = self
+            .client
+            .query_range(promql, first, last, step)
+            .timeout(millis(timeout));
+        for (name, value) in self.headers().await? {
+            query = query.header(name, value);
+        }
+        said(query.post_raw().await).await
+    }
+
+    /// What is sent with every query.
+    async fn headers(&self) -> Result<Vec<(HeaderName, HeaderValue)>, Failure> {
+        let own = self.headers.iter().map(|(name, value)| (name.clone(), value.clone()));
+        let authorization = self.authorization().await?.map(|value| (header::AUTHORIZATION, value));
+        Ok(own.chain(authorization).collect())
+    }
+
+    async fn rules(&self) -> Result<Said, Failure> {
         let base = self.client.base_url().as_str().trim_end_matches('/');
-        let mut request = self.client.inner().get(format!("{base}/api/v1/rules?type=alert"));
-        for (name, value) in &self.headers {
-            request = request.header(name.clone(), value.clone());
+        let mut request = self.client.inner().get(format!("{base}{RULES}"));
+        for (name, value) in self.headers().await? {
+            request = request.header(name, value);
         }
-        if let Some(authorization) = self.authorization().await? {
-            request = request.header(header::AUTHORIZATION, authorization);
-        }
-        let wrong = |why: reqwest::Error| Failure::NoAnswer(root_cause(&why));
-        let response = request.send().await.map_err(wrong)?;
-        let status = response.status();
-        listed(status, &response.bytes().await.map_err(wrong)?)
+        said(request.send().await).await
     }
 
     async fn authorization(&self) -> Result<Option<HeaderValue>, Failure> {
@@ -253,63 +259,64 @@ impl Http {
     }
 }
 
-fn listed(status: http::StatusCode, body: &[u8]) -> Result<Listed, Failure> {
-    if !status.is_success() {
-        return Err(Failure::NoAnswer(format!("HTTP {status}")));
+/// Reads a response to its end, unless it is far too large.
+async fn said<E: std::error::Error>(response: Result<reqwest::Response, E>) -> Result<Said, Failure> {
+    let mut response = response.map_err(|why| Failure::NoAnswer(root_cause(&why)))?;
+    let mut body = Vec::new();
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|why| Failure::NoAnswer(root_cause(&why)))?
+    {
+        if body.len() + chunk.len() > BODY_LIMIT {
+            return Err(Failure::NoAnswer(format!(
+                "the answer is larger than {} MiB",
+                BODY_LIMIT >> 20
+            )));
+        }
+        body.extend_from_slice(&chunk);
     }
-    serde_json::from_slice(body).map_err(|why| Failure::NoAnswer(format!("not a list of rules: {why}")))
-}
-
-async fn rules_in_process(
-    service: BoxCloneSyncService<http::Request<Bytes>, http::Response<Bytes>, BoxError>,
-) -> Result<Listed, Failure> {
-    let wrong = |why: String| Failure::NoAnswer(why);
-    let request = http::Request::get("/api/v1/rules?type=alert").body(Bytes::new());
-    let request = request.map_err(|why| wrong(why.to_string()))?;
-    let response = service.oneshot(request).await.map_err(|why| wrong(why.to_string()))?;
-    listed(response.status(), response.body())
+    Ok(Said {
+        status: response.status(),
+        headers: response.headers().clone(),
+        body: body.into(),
+    })
 }
 
 async fn in_process(
     service: BoxCloneSyncService<http::Request<Bytes>, http::Response<Bytes>, BoxError>,
-    promql: &str,
-    at: Option<Moment>,
-) -> Result<Answer, Failure> {
-    let form = form(promql, at);
-    let request = http::Request::post("/api/v1/query")
-        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .body(Bytes::from(form))
-        .map_err(|why| Failure::NoAnswer(why.to_string()))?;
+    request: http::Result<http::Request<Bytes>>,
+) -> Result<Said, Failure> {
+    let request = request.map_err(|why| Failure::NoAnswer(why.to_string()))?;
     let response = service
         .oneshot(request)
         .await
         .map_err(|why| Failure::NoAnswer(why.to_string()))?;
-    read(response.status(), response.headers(), response.body())
-}
-
-fn form(promql: &str, at: Option<Moment>) -> String {
-    let mut form = form_urlencoded::Serializer::new(String::new());
-    form.append_pair("query", promql);
-    if let Some(at) = at {
-        form.append_pair("time", &at.to_string());
-    }
-    form.finish()
-}
-
-fn read(status: http::StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Answer, Failure> {
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-    };
-    let response = Response {
-        status,
-        content_type: text(header::CONTENT_TYPE),
-        location: text(header::LOCATION),
+    let (parts, body) = response.into_parts();
+    Ok(Said {
+        status: parts.status,
+        headers: parts.headers,
         body,
-    };
-    Answer::read(&response)
+    })
+}
+
+fn post(
+    path: &str,
+    promql: &str,
+    when: impl IntoIterator<Item = (&'static str, String)>,
+) -> http::Result<http::Request<Bytes>> {
+    http::Request::post(path)
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Bytes::from(form(promql, when)))
+}
+
+fn form(promql: &str, when: impl IntoIterator<Item = (&'static str, String)>) -> String {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("query", promql).extend_pairs(when).finish()
+}
+
+fn millis(length: Duration) -> i64 {
+    i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn client(http: reqwest::Client, url: &str) -> Result<Client, SettingsError> {

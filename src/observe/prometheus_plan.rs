@@ -152,9 +152,19 @@ impl Plan {
 
     /// This guard's share of the answers.
     pub fn read(&self, answers: &Answers) -> Found {
+        self.read_from(|form| {
+            let (names, values) = self.row(form);
+            let numbers = answers.get(&(form.clone(), names))?;
+            Some(numbers.get(&values).cloned())
+        })
+    }
+
+    /// The same, from answers that are kept in some other way: a query that was not asked has none, one without a row has
+    /// an empty one.
+    pub fn read_from(&self, answer: impl Fn(&Form) -> Option<Option<Result<f64, Failure>>>) -> Found {
         let mut again = false;
         let mut number = |form: &Form, counts: bool| {
-            let found = self.number(answers, form);
+            let found = finite(answer(form));
             again |= counts && matches!(found, Err(Because::NoAnswer(_)));
             found
         };
@@ -207,17 +217,6 @@ impl Plan {
         Found { signals, newest, again }
     }
 
-    fn number(&self, answers: &Answers, form: &Form) -> Result<Option<f64>, Because> {
-        let (names, values) = self.row(form);
-        match answers.get(&(form.clone(), names)).map(|numbers| numbers.get(&values)) {
-            None => Err(Because::NoAnswer("it was not asked".into())),
-            Some(None) => Ok(None),
-            Some(Some(Ok(number))) if number.is_finite() => Ok(Some(*number)),
-            Some(Some(Ok(_))) => Err(Because::NotANumber),
-            Some(Some(Err(failure))) => Err(Failure::clone(failure).into()),
-        }
-    }
-
     /// Under which names and values a query's answer has this guard's number.
     pub fn row(&self, form: &Form) -> (Names, Values) {
         match form {
@@ -230,6 +229,16 @@ impl Plan {
             | Form::Growth { .. }
             | Form::Quantile { .. } => (self.names.clone(), self.values.clone()),
         }
+    }
+}
+
+fn finite(answer: Option<Option<Result<f64, Failure>>>) -> Result<Option<f64>, Because> {
+    match answer {
+        None => Err(Because::NoAnswer("it was not asked".into())),
+        Some(None) => Ok(None),
+        Some(Some(Ok(number))) if number.is_finite() => Ok(Some(number)),
+        Some(Some(Ok(_))) => Err(Because::NotANumber),
+        Some(Some(Err(failure))) => Err(failure.into()),
     }
 }
 

@@ -62,6 +62,16 @@ impl Moment {
         i64::try_from(length.as_millis()).ok().map(Self)
     }
 
+    /// From whole seconds since 1970.
+    pub const fn from_whole_seconds(seconds: i64) -> Self {
+        Self(seconds.saturating_mul(1000))
+    }
+
+    /// Whole seconds since 1970, rounded down.
+    pub const fn whole_seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
     /// The last multiple of `grid` that is not later.
     pub fn on_grid(self, grid: Duration) -> Self {
         let step = i64::try_from(grid.as_millis()).unwrap_or(i64::MAX).max(1);
@@ -87,6 +97,11 @@ impl Moment {
     /// The time since `earlier`, zero where that is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// From a time on a clock that Prometheus' own is `ahead` of.
+    pub fn from_clock(at: Timestamp, ahead: SignedDuration) -> Option<Self> {
+        at.checked_add(ahead).ok().map(|at| Self(at.as_millisecond()))
     }
 
     /// On a clock that is `ahead` behind Prometheus' own.

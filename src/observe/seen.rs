@@ -25,6 +25,8 @@ pub struct Seen {
     pub parts: BTreeMap<TargetRef, String>,
     /// Every workload rolled out, no pod older than the settings it read at its start.
     pub rolled_out: Result<(), String>,
+    /// Since when that is known to be so without a break.
+    pub whole_since: Option<Timestamp>,
     pub facts: Facts,
     /// ConfigMaps that other workloads use as well: named, never restored.
     pub shared: Vec<String>,
@@ -167,6 +169,7 @@ impl Seen {
         let mut parts = BTreeMap::new();
         let mut images = Vec::new();
         let mut rolled_out = Ok(());
+        let mut whole_since = Some(Timestamp::MIN);
         let mut facts = Facts::default();
         for target in &spec.targets {
             match target.kind {
@@ -190,6 +193,7 @@ impl Seen {
                     let pods = newest_pods(namespace, &workload, cluster);
                     let complete = workload.rollout.complete().map_err(|why| format!("{target}: {why}"));
                     rolled_out = rolled_out.and(complete).and(fresh(&pods, configs));
+                    whole_since = whole_since.zip(whole(&workload, &pods)).map(|(all, one)| all.max(one));
                     collect_facts(target, &workload, &pods, &mut facts);
                 }
             }
@@ -210,6 +214,7 @@ impl Seen {
             hash,
             images,
             parts,
+            whole_since: whole_since.filter(|_| rolled_out.is_ok()),
             rolled_out,
             facts,
             shared: shared.collect(),
@@ -231,6 +236,14 @@ fn newest_pods(namespace: &str, workload: &Workload, cluster: &Cluster) -> Vec<(
     cluster
         .pods
         .matching(namespace, |pod| pod.owner == newest.uid && !pod.leaving)
+}
+
+/// Since when the roll-out is complete and every pod Ready. API times are whole seconds, rounded down.
+fn whole(workload: &Workload, pods: &[(String, std::sync::Arc<Pod>)]) -> Option<Timestamp> {
+    let ready = pods.iter().map(|(_, pod)| pod.ready_since);
+    let times = ready.chain([workload.rollout.completed_at]);
+    let latest = times.reduce(|one, other| Some(one?.max(other?))).flatten()?;
+    latest.checked_add(jiff::SignedDuration::from_secs(1)).ok()
 }
 
 /// A pod that read its settings at its start must be younger than they are. API times are whole seconds.

@@ -71,6 +71,8 @@ pub(super) struct Rules {
     pub memory: Memory,
     /// The memory was told where its windows begin.
     pub begun: bool,
+    /// What it would remember from before was read, or cannot be.
+    pub remembers: bool,
 }
 
 /// What pages show beyond the record.
@@ -295,6 +297,7 @@ fn compile(guard: &Guard, presets: &BTreeMap<String, Preset>, schemes: &Schemes)
             memory: Memory::new(&policy),
             policy: Arc::new(policy),
             begun: false,
+            remembers: false,
         }),
         Err(mistakes) => Err(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
     }

@@ -40,7 +40,7 @@ impl Guarded {
         self.judged = Some((verdict, now));
     }
 
-    fn windows_begin(&self, now: Timestamp) -> Timestamp {
+    pub(super) fn windows_begin(&self, now: Timestamp) -> Timestamp {
         windows_begin(&self.record, self.case.as_ref().map(|case| &case.status), now)
     }
 

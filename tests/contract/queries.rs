@@ -120,6 +120,37 @@ impl Both {
         self.ask(query, 1e-9).await
     }
 
+    /// A query at even distances, asked of both; `of` is what must be alike.
+    async fn range(
+        &mut self,
+        query: &str,
+        [start, end, step]: [f64; 3],
+        of: fn(&Value) -> BTreeMap<String, Vec<f64>>,
+    ) -> Value {
+        let url = format!("{}/api/v1/query_range", self.cluster.prometheus().url());
+        let [from, to, width] = [start, end, step].map(|seconds| seconds.to_string());
+        let form = [("query", query), ("start", &from), ("end", &to), ("step", &width)];
+        let real = reqwest::Client::new().post(url).form(&form).send().await.unwrap();
+        let real: Value = real.json().await.unwrap();
+        let embedded = self
+            .world
+            .prometheus()
+            .query_range(query, start, end, step)
+            .await
+            .unwrap();
+        let kind = |answer: &Value| {
+            let warned = answer["warnings"].as_array().is_some_and(|all| !all.is_empty());
+            let kind = [&answer["status"], &answer["errorType"], &answer["data"]["resultType"]];
+            (kind.map(Clone::clone), warned, of(answer))
+        };
+        if kind(&real) != kind(&embedded) {
+            self.differences.push(format!(
+                "{query} {from}..{to} by {width}\n    real     {real}\n    embedded {embedded}"
+            ));
+        }
+        real
+    }
+
     /// A range as it is: the same series, each a second apart.
     async fn same_matrix(&mut self, query: &str) {
         let real = self.cluster.prometheus().query_raw(query).await.unwrap();
@@ -186,6 +217,32 @@ fn rows(answer: &Value) -> BTreeMap<String, f64> {
                 .collect()
         }
     }
+}
+
+/// Times and values by labels, of an answer to a range query.
+fn runs(answer: &Value) -> BTreeMap<String, Vec<f64>> {
+    let rows = answer["data"]["result"].as_array().cloned().unwrap_or_default();
+    let number = |value: &Value| {
+        value
+            .as_f64()
+            .or_else(|| value.as_str()?.parse().ok())
+            .unwrap_or(f64::MAX)
+    };
+    let run = |row: &Value| {
+        let values = row["values"].as_array().cloned().unwrap_or_default();
+        let pairs = values.iter().flat_map(|pair| [number(&pair[0]), number(&pair[1])]);
+        (row["metric"].to_string(), pairs.collect())
+    };
+    rows.iter().map(run).collect()
+}
+
+/// What the values of a range come to together.
+fn sums(answer: &Value) -> BTreeMap<String, Vec<f64>> {
+    let sum = |run: Vec<f64>| vec![run.iter().skip(1).step_by(2).sum()];
+    runs(answer)
+        .into_iter()
+        .map(|(labels, run)| (labels, sum(run)))
+        .collect()
 }
 
 fn near(one: f64, other: f64, tolerance: f64) -> bool {
@@ -368,6 +425,72 @@ async fn queries_come_to_the_same_alike() {
             both.same(&query).await;
         }
     }
+    both.finish();
+}
+
+fn seconds_now() -> f64 {
+    f64::from(u32::try_from(jiff::Timestamp::now().as_second()).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ranges_come_to_the_same_alike() {
+    let mut both = Both::start("contract-ranges").await;
+    both.target(41, "steady", &counters(100, None)).await;
+    both.target(42, "steady", &counters(50, Some(5))).await;
+    both.target(43, "other", &counters(7, None)).await;
+    both.target(44, "broken", &histogram(&[("0.1", 50), ("soon", 60), ("+Inf", 100)]))
+        .await;
+    both.settle().await;
+    let m = "namespace=\"contract-ranges\"";
+    let now = seconds_now();
+    for query in [
+        "http_requests_total{M}",
+        "sum by (job) (http_requests_total{M})",
+        "http_requests_total{code=\"500\",M}",
+        "sum(http_requests_total{code=\"404\",M}) / sum(http_requests_total{M})",
+        "count(timestamp(up{M}))",
+        "max by (job) (count_over_time(up{M}[1s]))",
+        "histogram_quantile(0.5, http_request_duration_seconds_bucket{job=\"broken\",M})",
+        "1 + 2",
+        "up{M} + on (job) up{M}",
+        "up{M}[1m]",
+        "sum(",
+    ] {
+        both.range(&query.replace('M', m), [now - 2.0, now, 1.0], runs).await;
+    }
+    for asked in [
+        [now, now - 1.0, 1.0],
+        [now, now, 0.0],
+        [now - 11_001.0, now, 1.0],
+        [now - 11_000.0, now, 1.0],
+        [now - 3.0, now, 2.0],
+    ] {
+        both.range(&format!("up{{{m}}} * 0"), asked, |_| BTreeMap::new()).await;
+    }
+
+    // A birth, a reset, a target that refuses, and one that is new: each counts once, in whichever step the server saw it.
+    let before = seconds_now();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    both.page(41, Some(&counters(160, Some(3))));
+    both.page(42, Some(&counters(20, Some(5))));
+    both.target(48, "other", &counters(11, Some(2))).await;
+    both.settle().await;
+    both.page(43, None);
+    both.settle().await;
+    both.page(43, Some(&counters(9, None)));
+    both.settle().await;
+    let mut counted = BTreeMap::new();
+    for x in [
+        "http_requests_total{code=~\".+\"}",
+        "http_requests_total{code=~\"5..\"}",
+    ] {
+        let [_, query] = growth("contract-ranges", x, 1000);
+        let real = both.range(&query, [before, seconds_now() - 2.0, 1.0], sums).await;
+        counted.insert(x, sums(&real));
+    }
+    let counts: Vec<Vec<f64>> = counted.into_values().flat_map(BTreeMap::into_values).collect();
+    // Of all: 13 of the new target and 2 of the one that refused, 63 and 20 of the others; then of the bad.
+    assert_eq!(counts, [[15.0], [83.0], [2.0], [3.0]]);
     both.finish();
 }
 

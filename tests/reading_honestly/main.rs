@@ -8,6 +8,7 @@
 )]
 
 mod counted;
+mod past;
 mod real;
 
 use std::{collections::BTreeMap, time::Duration};

@@ -15,6 +15,7 @@ mod outages;
 mod races;
 mod releases;
 mod stage;
+mod starts;
 mod stuck;
 mod together;
 mod triggers;

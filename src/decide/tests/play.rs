@@ -21,11 +21,7 @@ use crate::{
         Act, Around, Case, Clocks, Happened, Input, Record, Step, WhyNot, deadlines, decide, open, standing,
         together::{Part, Proof, Role, Together},
     },
-    judge::{
-        Facts, Finding, Overall, Status, TriggerVerdict, Verdict,
-        memory::{Clock, FACTS},
-        policy::Policy,
-    },
+    judge::{Facts, Finding, Overall, Status, TriggerVerdict, Verdict, clock::Clock, memory::FACTS, policy::Policy},
     model::{
         guard::{Action, GuardSpec, GuardStatus, IncidentRef, Mode, TargetRef},
         incident::{Decision, Evidence, IncidentSpec, IncidentState, IncidentStatus, JournalEntry, PlannedStep, Verb},
@@ -88,6 +84,7 @@ pub fn seen(text: &str) -> Seen {
         images: Vec::new(),
         parts,
         rolled_out,
+        whole_since: None,
         facts: Facts::default(),
         shared: Vec::new(),
     }

@@ -30,6 +30,8 @@ pub struct World {
     /// What quantiles reach back over.
     pub over: Duration,
     pub newest: Timestamp,
+    /// All readings so far.
+    pub readings: Vec<Reading>,
 }
 
 /// Time zero of all stories.
@@ -108,6 +110,7 @@ impl World {
             every: 15,
             over: Duration::from_secs(60),
             newest: start(),
+            readings: Vec::new(),
         }
     }
 
@@ -196,6 +199,7 @@ impl World {
             facts: &self.facts,
             rolled_out: self.rolled_out,
         };
+        self.readings.extend(reading.cloned());
         judge(&self.policy, &mut self.memory, reading, &context)
     }
 }

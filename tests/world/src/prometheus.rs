@@ -1,4 +1,4 @@
-//! The embedded Prometheus: scrapes the world's pods and answers instant queries.
+//! The embedded Prometheus: scrapes the world's pods and answers instant and range queries.
 
 pub(crate) mod aggregate;
 pub(crate) mod answer;
@@ -11,6 +11,7 @@ pub(crate) mod lex;
 pub(crate) mod parse;
 pub(crate) mod pattern;
 pub(crate) mod quantile;
+pub(crate) mod range;
 pub(crate) mod scrape;
 pub(crate) mod series;
 pub(crate) mod server;

@@ -1,4 +1,4 @@
-//! Prometheus over HTTP: `POST` or `GET /api/v1/query`, answered with the real server's envelope.
+//! Prometheus over HTTP: `POST` or `GET /api/v1/query` and `query_range`, answered with the real server's envelope.
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +16,7 @@ use tower::Service;
 
 use super::{
     evaluate::{Element, Evaluation, Run, Worth},
+    range,
     series::{Labels, Millis},
     server::Server,
 };
@@ -44,7 +45,7 @@ pub struct Prometheus {
 }
 
 /// A refused query: the HTTP code, `errorType` and `error`.
-type Rejection = (StatusCode, String, String);
+pub(super) type Rejection = (StatusCode, String, String);
 
 impl Prometheus {
     pub(crate) fn of(world: Arc<Inner>) -> Self {
@@ -79,6 +80,7 @@ impl Prometheus {
             let now = state.cluster.clock.now();
             Ok(match request.uri().path() {
                 "/api/v1/query" => answer(&mut state.prometheus, &parameters, now),
+                "/api/v1/query_range" => range::answer(&mut state.prometheus, &parameters),
                 "/-/healthy" | "/-/ready" => Ok(Value::Null),
                 path => Err((
                     StatusCode::NOT_FOUND,
@@ -104,8 +106,25 @@ impl Prometheus {
         if let Some(at) = at {
             form.append_pair("time", &(ratio(at.as_millisecond()) / 1000.0).to_string());
         }
-        let mut request = Request::new(Bytes::from(form.finish()));
-        *request.uri_mut() = http::Uri::from_static("/api/v1/query");
+        self.parsed("/api/v1/query", form.finish()).await
+    }
+
+    /// Answers one query at even distances, in seconds; the parsed JSON envelope.
+    ///
+    /// # Errors
+    /// `Refused` while Prometheus is stopped.
+    pub async fn query_range(&self, query: &str, start: f64, end: f64, step: f64) -> Result<Value, Refused> {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.append_pair("query", query);
+        for (name, seconds) in [("start", start), ("end", end), ("step", step)] {
+            form.append_pair(name, &seconds.to_string());
+        }
+        self.parsed("/api/v1/query_range", form.finish()).await
+    }
+
+    async fn parsed(&self, path: &'static str, form: String) -> Result<Value, Refused> {
+        let mut request = Request::new(Bytes::from(form));
+        *request.uri_mut() = http::Uri::from_static(path);
         let answer = self.ask(request).await?;
         Ok(serde_json::from_slice(answer.body()).unwrap_or_default())
     }
@@ -182,7 +201,7 @@ fn answer(server: &mut Server, parameters: &BTreeMap<String, String>, now: Times
 }
 
 /// Seconds since 1970 with a fraction, or RFC 3339.
-fn moment(text: &str) -> Option<Millis> {
+pub(super) fn moment(text: &str) -> Option<Millis> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds.is_finite() => Some(whole((seconds * 1000.0).round())),
         _ => text.parse::<Timestamp>().ok().map(|at| at.as_millisecond()),
@@ -200,21 +219,21 @@ fn run(run: &Run) -> Value {
     json!({"metric": metric(Some(&run.name), &run.labels), "values": values})
 }
 
-fn metric(name: Option<&str>, labels: &Labels) -> Value {
+pub(super) fn metric(name: Option<&str>, labels: &Labels) -> Value {
     let name = name.iter().map(|name| ("__name__".to_owned(), Value::from(*name)));
     let labels = labels.iter();
     let labels = labels.map(|(name, value)| (name.to_string(), Value::from(&**value)));
     name.chain(labels).collect()
 }
 
-fn seconds(at: Millis) -> Value {
+pub(super) fn seconds(at: Millis) -> Value {
     match at % 1000 {
         0 => (at / 1000).into(),
         _ => (ratio(at) / 1000.0).into(),
     }
 }
 
-fn shown(value: f64) -> String {
+pub(super) fn shown(value: f64) -> String {
     if value.is_nan() {
         return "NaN".into();
     }

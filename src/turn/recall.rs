@@ -1,0 +1,110 @@
+//! IO. After a start: what the judge would remember had it never stopped, read again from Prometheus' past.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Daemon, guarded::Guarded};
+use crate::{
+    judge::{Context, policy::Policy, recall},
+    model::reading::Reading,
+    observe::{
+        past::{Stretch, Wanted},
+        seen::Seen,
+    },
+};
+
+/// Windows, holds and clocks reach back so far at most.
+const AN_HOUR: SignedDuration = SignedDuration::from_hours(1);
+/// What a proven state's healthy time is collected over, in coarser steps.
+const A_DAY: SignedDuration = SignedDuration::from_hours(24);
+const COARSE: Duration = Duration::from_secs(60);
+/// The longest step between two past readings, and the shortest.
+const LONGEST_STEP: Duration = Duration::from_secs(15);
+const SHORTEST_STEP: Duration = Duration::from_secs(1);
+
+impl Daemon {
+    /// Fills the memories of guards that have none yet. Where Prometheus does not answer it is tried again next time.
+    pub(super) async fn recall(&mut self) {
+        if self.guards.values().all(Guarded::remembers) {
+            return;
+        }
+        let looks = self.see(None).await;
+        let now = self.clock.now();
+        let mut wanted = BTreeMap::new();
+        for (key, guarded) in &mut self.guards {
+            if let Some(Ok(seen)) = looks.get(key) {
+                wanted.extend(guarded.wants_past(seen, now).map(|past| (key.clone(), past)));
+            }
+        }
+        if wanted.is_empty() {
+            return;
+        }
+        let Some(mut past) = self.poller.past(&wanted, now).await else {
+            return;
+        };
+        tracing::info!(guards = wanted.len(), "read the past of {} guards again", wanted.len());
+        for key in wanted.keys() {
+            let readings = past.remove(key).unwrap_or_default();
+            if let (Some(guarded), Some(Ok(seen))) = (self.guards.get_mut(key), looks.get(key)) {
+                guarded.recall(seen, &readings, now);
+            }
+        }
+    }
+}
+
+impl Guarded {
+    /// Nothing of its past is to be read any more.
+    fn remembers(&self) -> bool {
+        self.rules.as_ref().map_or(true, |rules| rules.remembers)
+    }
+
+    /// Which past the memory is to be filled with: that of the state that was there before and still is. Since when
+    /// another one has been there nobody knows: then nothing is read.
+    fn wants_past(&mut self, seen: &Seen, now: Timestamp) -> Option<Wanted> {
+        let begin = self.windows_begin(now);
+        let current = self.record.current.as_ref();
+        let same = current.is_some_and(|current| current.hash == seen.hash);
+        let proven = current.is_some_and(|current| current.proven);
+        let rules = self.rules.as_mut().ok().filter(|rules| !rules.remembers)?;
+        if !same {
+            rules.remembers = true;
+            return None;
+        }
+        let back = |length| begin.max(now.checked_sub(length).unwrap_or(Timestamp::MIN));
+        let hour = Stretch {
+            from: back(AN_HOUR),
+            to: None,
+            step: step(&rules.policy),
+        };
+        let day = Stretch {
+            from: back(A_DAY),
+            to: Some(hour.from),
+            step: COARSE,
+        };
+        let stretches = if proven { vec![day, hour] } else { vec![hour] };
+        Some(Wanted {
+            policy: rules.policy.clone(),
+            stretches,
+        })
+    }
+
+    fn recall(&mut self, seen: &Seen, past: &[Reading], now: Timestamp) {
+        let since = self.windows_begin(now);
+        let Ok(rules) = &mut self.rules else { return };
+        let context = Context {
+            now,
+            since,
+            baseline: self.record.baseline.as_ref(),
+            facts: &seen.facts,
+            rolled_out: seen.rolled_out.is_ok(),
+        };
+        recall(&rules.policy, &mut rules.memory, past, seen.whole_since, &context);
+        (rules.begun, rules.remembers) = (true, true);
+    }
+}
+
+/// A quarter of the window, in whole seconds.
+fn step(policy: &Policy) -> Duration {
+    Duration::from_secs((policy.window / 4).as_secs()).clamp(SHORTEST_STEP, LONGEST_STEP)
+}
