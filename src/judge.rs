@@ -21,6 +21,8 @@ mod collected;
 pub mod condition;
 /// Past counts of one guard, bounded.
 pub mod history;
+/// One comparison, made.
+mod leaf;
 /// What the judge remembers of one guard between turns.
 pub mod memory;
 /// Whether a share got worse than it was before the change.

@@ -4,9 +4,17 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    dead_code,
     clippy::allow_attributes,
     reason = "a test stops at the first surprise"
 )]
+
+/// For its own tests.
+#[path = "../examples/quality/chance.rs"]
+mod chance;
 
 use std::{path::PathBuf, process::Command};
 

@@ -81,6 +81,7 @@ impl Guard {
                 images: Vec::new(),
                 parts: BTreeMap::new(),
                 rolled_out: Ok(()),
+                whole_since: None,
                 facts: Facts::default(),
                 shared: Vec::new(),
             },

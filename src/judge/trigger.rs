@@ -50,8 +50,6 @@ struct Truths {
     sure: bool,
     /// By exact bounds alone.
     strong: bool,
-    /// Not by two readings alone.
-    lasting: bool,
     /// Requests that are needed because it rests on a quantile.
     quantile: Option<f64>,
 }
@@ -107,12 +105,10 @@ impl Asked<'_> {
                 beyond,
                 sure: false,
                 strong: false,
-                lasting: false,
                 quantile: None,
             };
         }
         let strong = by(|leaf| if leaf.tested { leaf.sure } else { Truth::Unknown });
-        let lasting = by(|leaf| if leaf.lasting { leaf.sure } else { Truth::Unknown });
         let without = by(|leaf| {
             if leaf.quantile.is_some() {
                 Truth::Unknown
@@ -129,7 +125,6 @@ impl Asked<'_> {
             beyond,
             sure: sure == Truth::True,
             strong: strong == Truth::True,
-            lasting: lasting == Truth::True,
             quantile: highest.filter(|_| without != Truth::True).map(requests_for),
         }
     }
@@ -256,7 +251,7 @@ impl Asked<'_> {
                 words::length(held),
                 words::length(self.rule.hold)
             ))
-        } else if !self.rule.hold.is_zero() && !truths.lasting {
+        } else if !self.rule.hold.is_zero() && !self.lasts(hold, leaves) {
             Some("two readings alone say so: it may have been a moment".to_owned())
         } else {
             let needed = truths
@@ -268,6 +263,17 @@ impl Asked<'_> {
                 words::whole(needed)
             ))
         }
+    }
+
+    /// Not by two readings alone. Where the window holds no others, a third in which it still holds is enough.
+    fn lasts(&self, hold: &Hold, leaves: &[Leaf]) -> bool {
+        let lasting = |leaf: &Leaf| match leaf.lasting {
+            Truth::True => leaf.sure,
+            Truth::Unknown if hold.readings > 2 => leaf.sure,
+            Truth::False | Truth::Unknown => Truth::Unknown,
+        };
+        let tree = &self.rule.condition.tree;
+        tree.truth(&|place| leaves.get(place).map_or(Truth::Unknown, lasting)) == Truth::True
     }
 
     fn verdict(&self, status: Status, hold: &Hold, sentence: String) -> TriggerVerdict {

@@ -9,13 +9,15 @@ use jiff::Timestamp;
 use super::{
     condition::{Comparison, Dimension, Missing, Number, Relation, Single, Truth},
     history::History,
-    meter::{Meter, Read},
+    meter::Meter,
     metered::{Metered, NoMeter},
     policy::{Policy, Signal, Source},
     share::Count,
     words,
 };
 use crate::model::reading::Because;
+
+pub use super::leaf::{Leaf, Odds};
 
 /// How a signal's number is found.
 #[derive(Clone, Copy, Debug)]
@@ -54,51 +56,6 @@ pub struct View<'a> {
 
 /// What two readings say loudest the others must bear out, wrong with this probability.
 const LASTING: f64 = 0.1;
-
-/// One comparison, made.
-#[derive(Clone, Debug)]
-pub struct Leaf {
-    /// Over the whole window.
-    pub plain: Truth,
-    /// As `plain`; where exact bounds are asked for and possible: whether it surely holds over some of the last readings.
-    pub sure: Truth,
-    /// Exact bounds were asked for and possible.
-    pub tested: bool,
-    /// It would surely hold, but the newest reading by itself is within the limit: what it was may be over.
-    pub passing: bool,
-    /// Where exact bounds were asked for: it is beyond the limit also without the two readings that say so loudest.
-    pub lasting: bool,
-    pub quantile: Option<f64>,
-    pub missing: Option<Missing>,
-    pub value: Option<f64>,
-    pub limit: Option<f64>,
-    /// What the value was counted from.
-    pub count: Option<Count>,
-    /// What the evidence meter says, where it has tripped.
-    pub odds: Option<Odds>,
-}
-
-/// What an evidence meter says.
-#[derive(Clone, Copy, Debug)]
-pub struct Odds {
-    /// The logarithm of so many to one.
-    pub log: f64,
-    pub read: Read,
-}
-
-impl Odds {
-    /// So many to one, at most 1e12.
-    pub fn to_one(self) -> f64 {
-        self.log.exp().min(1e12)
-    }
-}
-
-impl Leaf {
-    /// Whether it holds, plainly or surely.
-    pub fn holds(&self) -> bool {
-        self.plain == Truth::True || self.sure == Truth::True
-    }
-}
 
 /// The place of each signal and how many columns the history needs.
 pub fn places(signals: &[Signal]) -> (Vec<Place>, usize) {
@@ -272,7 +229,7 @@ impl View<'_> {
             sure: truth,
             tested: false,
             passing: false,
-            lasting: true,
+            lasting: Truth::True,
             quantile: None,
             missing: value.err().or(limit.err()),
             value: value.ok(),
@@ -320,7 +277,7 @@ impl View<'_> {
             sure: truth,
             tested: true,
             passing: false,
-            lasting: true,
+            lasting: Truth::True,
             quantile: None,
             missing,
             value: count.and_then(Count::share),
@@ -364,9 +321,14 @@ impl View<'_> {
         let lasting = match limit {
             Ok(limit) if surest.is_some() => {
                 let rest = self.without_two(single.signal, needed).spread_by(spread);
-                rest.surely(single.relation, limit, LASTING)
+                let known = rest.all > 0.0;
+                if known {
+                    Truth::of(rest.surely(single.relation, limit, LASTING))
+                } else {
+                    Truth::Unknown
+                }
             }
-            Ok(_) | Err(_) => error.is_none(),
+            Ok(_) | Err(_) => Truth::of(error.is_none()),
         };
         let surely = if plain == Truth::Unknown {
             plain

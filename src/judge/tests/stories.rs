@@ -15,7 +15,7 @@ fn a_release_that_fails_three_of_ten_fires_once_it_held() {
  15 s  0/75 200ms     Healthy | more errors than before not armed: the baseline has no counts of error_rate
        …
  75 s  22/75 200ms    Breached | error rate rose suspect: error_rate 29.3 % > 5 %: for 0 s of 10 s | more errors than before not armed: the baseline has no counts of error_rate
- 90 s  22/75 200ms    Breached | error rate rose FIRES: error_rate 14.7 % > 5 % for 15 s (44 of 300 requests; baseline 0.2 %) | more errors than before not armed: the baseline has no counts of error_rate
+ 90 s  22/75 200ms    Breached | error rate rose suspect: error_rate 14.7 % > 5 %: two readings alone say so: it may have been a moment | more errors than before not armed: the baseline has no counts of error_rate
 105 s  22/75 200ms    Breached | error rate rose FIRES: error_rate 22 % > 5 % for 30 s (66 of 300 requests; baseline 0.2 %) | more errors than before not armed: the baseline has no counts of error_rate
 "#);
 }
