@@ -19,10 +19,10 @@ pub mod clock;
 mod collected;
 /// The condition language: text to a checked tree, a tree to three-valued truth.
 pub mod condition;
+/// Requests that failed since the first bad reading.
+mod harm;
 /// Past counts of one guard, bounded.
 pub mod history;
-/// One comparison, made.
-mod leaf;
 /// What the judge remembers of one guard between turns.
 pub mod memory;
 /// Whether a share got worse than it was before the change.
@@ -329,6 +329,9 @@ fn overall(triggers: &[TriggerVerdict], signals: &[SignalShown], facts: bool, vi
 
 /// The clocks, and the baseline of what is healthy.
 fn keep_time(memory: &mut Memory, fresh: Option<Fresh>, word: Word, context: &Context<'_>) {
+    if let Some(fresh) = fresh {
+        memory.tally(fresh, word == Word::Breached);
+    }
     match (word, fresh) {
         (Word::Breached, _) => {
             memory.healthy.reset();

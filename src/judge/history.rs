@@ -209,56 +209,28 @@ impl History {
     /// The sums over the newest 1, 2, 4, 8 … steps that lie within the window, each given to `see`, and at last over the
     /// window itself, which is the answer: it grows until it holds `needed`, at most over an hour.
     pub fn window(&self, column: usize, needed: f64, mut see: impl FnMut(Cell)) -> Cell {
+        let Some(newest) = self.steps.back().map(|step| step.end) else {
+            return Cell::default();
+        };
         let mut sum = Cell::default();
         let mut next = 1;
-        self.walk(column, needed, |place, cell| {
-            if place == next {
-                see(sum);
-                next *= 2;
-            }
-            sum.add(cell);
-        });
-        sum
-    }
-
-    /// The same window without the two steps that hold most of `part`.
-    pub fn without_two(&self, column: usize, needed: f64, part: impl Fn(Count) -> Count) -> Count {
-        let mut sum = Count::default();
-        let mut most = [Count::default(); 2];
-        self.walk(column, needed, |_, cell| {
-            let count = part(cell.count);
-            sum = sum.plus(count);
-            if count.some > most[0].some {
-                most = [count, most[0]];
-            } else if count.some > most[1].some {
-                most[1] = count;
-            }
-        });
-        most.iter().fold(sum, |rest, step| Count {
-            some: rest.some - step.some,
-            all: rest.all - step.all,
-        })
-    }
-
-    /// Every step of the window, newest first, with its place.
-    fn walk(&self, column: usize, needed: f64, mut take: impl FnMut(usize, Cell)) {
-        let Some(newest) = self.steps.back().map(|step| step.end) else {
-            return;
-        };
-        let mut held = 0.0;
         for (place, (step, cell)) in self.column(column).enumerate() {
             let covered = newest - step.end;
             // A step that lies more than half outside the window belongs to the time before it.
             let half = (step.end - step.begin) / 2;
-            if covered + half >= self.window && place > 0 && held >= needed {
+            if covered + half >= self.window && place > 0 && sum.count.all >= needed {
                 break;
             }
             if place > 0 && newest - step.begin > LONGEST.max(self.window + half) {
                 break;
             }
-            take(place, cell);
-            held += cell.count.all;
+            if place == next {
+                see(sum);
+                next *= 2;
+            }
+            sum.add(cell);
         }
+        sum
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
     clock::{Clock, Hold},
     collected::Collected,
     condition::Condition,
+    harm::Tally,
     history::{Cell, History, between},
     metered::Metered,
     policy::{Policy, Source},
@@ -54,6 +55,9 @@ pub struct Memory {
     last: Option<Timestamp>,
     since: Option<Timestamp>,
     collected: Collected,
+    /// The column of the first share, and what failed of it.
+    pub(super) share: Option<usize>,
+    pub(super) tally: Tally,
     /// What is remembered was read from the past; no live reading with new data came since.
     recalled: bool,
 }
@@ -87,6 +91,7 @@ impl Memory {
         };
         let requests = column(|source| matches!(source, Source::Bad { .. } | Source::Good { .. }))
             .or_else(|| column(|source| matches!(source, Source::Rate { .. })));
+        let share = column(|source| matches!(source, Source::Bad { .. } | Source::Good { .. }));
         let shares = places.iter().enumerate().filter_map(|(signal, place)| match place {
             Place::Share { column, of, .. } if *of == signal => Some(*column),
             Place::Share { .. } | Place::Rate { .. } | Place::Value => None,
@@ -118,6 +123,8 @@ impl Memory {
             last: None,
             since: None,
             collected: Collected::new(policy.baseline_window, shares),
+            share,
+            tally: Tally::default(),
             recalled: false,
         }
     }
@@ -236,6 +243,7 @@ impl Memory {
         self.all_quiet.reset();
         self.meters.iter_mut().for_each(Metered::begin);
         self.answered = 0.0;
+        self.tally = Tally::default();
     }
 
     /// Takes a reading in; what it is to the clocks, where it has new data.

@@ -1,6 +1,5 @@
 //! Stories: a guard, a timeline of readings as text, and the picture of what the judge said at each of them.
 
-mod bursts;
 mod clocks;
 mod ladders;
 mod noise;

@@ -7,8 +7,6 @@
 //!   there is none, are sure when they hold, but then over two readings with new data (a sure share needs no second one);
 //! * the newest reading by itself is not within the limit again: a blip of one reading stays in the window for a minute, but
 //!   there is nothing left to put back;
-//! * with a `for` longer than nothing, a share is beyond its limit also without the two readings that say so loudest: what
-//!   is over within one scrape interval is seen by two scrapes, and each of them by itself may be sure;
 //! * it held for `for`, counted between readings with new data; false starts anew, Unknown neither adds nor takes;
 //! * what was read from the past (after a start) adds to all of these, but a live reading with new data must agree;
 //! * where it rests on a quantile: 10/(1 − q) requests were answered while it held (200 for the 95th percentile). A
@@ -210,7 +208,7 @@ impl Asked<'_> {
         let held = hold.held.total();
         match self.why_not(truths, hold, leaves) {
             None => {
-                let evidence = evidence(self.rule, leaves, &self.view, held, since);
+                let evidence = evidence(self.rule, leaves, &self.view, hold, since);
                 (
                     self.verdict(Status::Firing { since }, hold, evidence.sentence.clone()),
                     Some(evidence),
@@ -251,8 +249,6 @@ impl Asked<'_> {
                 words::length(held),
                 words::length(self.rule.hold)
             ))
-        } else if !self.rule.hold.is_zero() && !self.lasts(hold, leaves) {
-            Some("two readings alone say so: it may have been a moment".to_owned())
         } else {
             let needed = truths
                 .quantile
@@ -263,17 +259,6 @@ impl Asked<'_> {
                 words::whole(needed)
             ))
         }
-    }
-
-    /// Not by two readings alone. Where the window holds no others, a third in which it still holds is enough.
-    fn lasts(&self, hold: &Hold, leaves: &[Leaf]) -> bool {
-        let lasting = |leaf: &Leaf| match leaf.lasting {
-            Truth::True => leaf.sure,
-            Truth::Unknown if hold.readings > 2 => leaf.sure,
-            Truth::False | Truth::Unknown => Truth::Unknown,
-        };
-        let tree = &self.rule.condition.tree;
-        tree.truth(&|place| leaves.get(place).map_or(Truth::Unknown, lasting)) == Truth::True
     }
 
     fn verdict(&self, status: Status, hold: &Hold, sentence: String) -> TriggerVerdict {

@@ -7,6 +7,7 @@ use std::{fmt, time::Duration};
 use jiff::Timestamp;
 
 use super::{
+    clock::Hold,
     condition::{Condition, Dimension, Truth},
     policy::Rule,
     share::Count,
@@ -148,14 +149,18 @@ impl Word {
     }
 }
 
-/// What decided, as evidence; `held` is how long. The sentence names every comparison that holds.
-pub fn evidence(rule: &Rule, leaves: &[Leaf], view: &View<'_>, held: Duration, since: Timestamp) -> Evidence {
+/// What decided, as evidence. The sentence names every comparison that holds, and what it rests on.
+pub fn evidence(rule: &Rule, leaves: &[Leaf], view: &View<'_>, hold: &Hold, since: Timestamp) -> Evidence {
     let decisive = decisive(&rule.condition, leaves);
     let (first, leaf) = decisive.first().copied().unzip();
     let signal = first.and_then(|place| place.subject(&rule.condition));
     let baseline = signal.and_then(|signal| view.baseline(signal));
     let mut brackets = Vec::new();
     brackets.extend(leaf.and_then(|l| l.count).map(|count| of(count) + " requests"));
+    if leaf.is_some_and(|leaf| leaf.quantile.is_some()) && hold.requests > 0.0 {
+        brackets.push(format!("{} requests", words::whole(hold.requests)));
+    }
+    brackets.extend(first.and_then(|place| place.behind(&rule.condition, view)));
     brackets.extend(
         signal
             .zip(baseline)
@@ -170,7 +175,7 @@ pub fn evidence(rule: &Rule, leaves: &[Leaf], view: &View<'_>, held: Duration, s
     let length = if odds.is_some() {
         String::new() // what was weighed since the change says more
     } else {
-        format!(" for {}", words::length(held))
+        format!(" for {}", words::length(hold.held.total()))
     };
     Evidence {
         name: rule.name.clone(),
@@ -186,7 +191,7 @@ pub fn evidence(rule: &Rule, leaves: &[Leaf], view: &View<'_>, held: Duration, s
         requests: leaf.and_then(|l| l.count).map(|count| words::whole(count.all)),
         odds: odds.map(Odds::to_one),
         tolerated: odds.and(leaf).and_then(|leaf| leaf.limit),
-        readings: odds.map(|odds| odds.read.readings),
+        readings: Some(odds.map_or(hold.readings, |odds| odds.read.readings)),
     }
 }
 
@@ -244,6 +249,16 @@ impl Place {
     /// The signal that the comparison is about.
     fn subject(self, condition: &Condition) -> Option<usize> {
         condition.comparisons.get(self.0).and_then(|c| c.subject())
+    }
+
+    /// The signal's own number, where the comparison shows another one: `change(throughput) -12 %`.
+    fn behind(self, condition: &Condition, view: &View<'_>) -> Option<String> {
+        let comparison = condition.comparisons.get(self.0)?;
+        let signal = comparison
+            .subject()
+            .filter(|_| comparison.single.is_none() && !comparison.worse)?;
+        let value = words::number(view.number(signal, 1)?, view.unit(signal));
+        Some(format!("{} {value}", view.name(signal)))
     }
 
     fn told(self, condition: &Condition, leaf: &Leaf) -> String {

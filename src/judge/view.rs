@@ -9,15 +9,13 @@ use jiff::Timestamp;
 use super::{
     condition::{Comparison, Dimension, Missing, Number, Relation, Single, Truth},
     history::History,
-    meter::Meter,
+    meter::{Meter, Read},
     metered::{Metered, NoMeter},
     policy::{Policy, Signal, Source},
     share::Count,
     words,
 };
 use crate::model::reading::Because;
-
-pub use super::leaf::{Leaf, Odds};
 
 /// How a signal's number is found.
 #[derive(Clone, Copy, Debug)]
@@ -54,8 +52,48 @@ pub struct View<'a> {
     pub since: Timestamp,
 }
 
-/// What two readings say loudest the others must bear out, wrong with this probability.
-const LASTING: f64 = 0.1;
+/// One comparison, made.
+#[derive(Clone, Debug)]
+pub struct Leaf {
+    /// Over the whole window.
+    pub plain: Truth,
+    /// As `plain`; where exact bounds are asked for and possible: whether it surely holds over some of the last readings.
+    pub sure: Truth,
+    /// Exact bounds were asked for and possible.
+    pub tested: bool,
+    /// It would surely hold, but the newest reading by itself is within the limit: what it was may be over.
+    pub passing: bool,
+    pub quantile: Option<f64>,
+    pub missing: Option<Missing>,
+    pub value: Option<f64>,
+    pub limit: Option<f64>,
+    /// What the value was counted from.
+    pub count: Option<Count>,
+    /// What the evidence meter says, where it has tripped.
+    pub odds: Option<Odds>,
+}
+
+/// What an evidence meter says.
+#[derive(Clone, Copy, Debug)]
+pub struct Odds {
+    /// The logarithm of so many to one.
+    pub log: f64,
+    pub read: Read,
+}
+
+impl Odds {
+    /// So many to one, at most 1e12.
+    pub fn to_one(self) -> f64 {
+        self.log.exp().min(1e12)
+    }
+}
+
+impl Leaf {
+    /// Whether it holds, plainly or surely.
+    pub fn holds(&self) -> bool {
+        self.plain == Truth::True || self.sure == Truth::True
+    }
+}
 
 /// The place of each signal and how many columns the history needs.
 pub fn places(signals: &[Signal]) -> (Vec<Place>, usize) {
@@ -153,17 +191,6 @@ impl View<'_> {
         (cell.count.all >= needed).then(|| turned(cell.count))
     }
 
-    /// A share's counts over the window without the two readings that have most of it.
-    fn without_two(&self, signal: usize, needed: u32) -> Count {
-        match self.places.get(signal) {
-            Some(Place::Share { column, others, .. }) => {
-                let part = |count: Count| if *others { count.others() } else { count };
-                self.history.without_two(*column, f64::from(needed.max(1)), part)
-            }
-            Some(Place::Rate { .. } | Place::Value) | None => Count::default(),
-        }
-    }
-
     /// What the newest reading by itself counted of a share.
     fn newest(&self, signal: usize) -> Count {
         match self.places.get(signal) {
@@ -229,7 +256,6 @@ impl View<'_> {
             sure: truth,
             tested: false,
             passing: false,
-            lasting: Truth::True,
             quantile: None,
             missing: value.err().or(limit.err()),
             value: value.ok(),
@@ -277,7 +303,6 @@ impl View<'_> {
             sure: truth,
             tested: true,
             passing: false,
-            lasting: Truth::True,
             quantile: None,
             missing,
             value: count.and_then(Count::share),
@@ -318,18 +343,6 @@ impl View<'_> {
             .filter(|_| whole.is_some());
         let newest = self.newest(single.signal).share().filter(|_| surest.is_some());
         let passing = matches!((newest, limit), (Some(share), Ok(limit)) if !single.relation.holds(share, limit));
-        let lasting = match limit {
-            Ok(limit) if surest.is_some() => {
-                let rest = self.without_two(single.signal, needed).spread_by(spread);
-                let known = rest.all > 0.0;
-                if known {
-                    Truth::of(rest.surely(single.relation, limit, LASTING))
-                } else {
-                    Truth::Unknown
-                }
-            }
-            Ok(_) | Err(_) => Truth::of(error.is_none()),
-        };
         let surely = if plain == Truth::Unknown {
             plain
         } else {
@@ -341,7 +354,6 @@ impl View<'_> {
             sure: if error.is_some() { surely } else { plain },
             tested: error.is_some(),
             passing,
-            lasting,
             quantile: None,
             missing: if whole.is_none() {
                 Some(Missing::Signal(single.signal))

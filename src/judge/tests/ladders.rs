@@ -84,10 +84,10 @@ fn plan_a_coverage_five_percent_lower_is_level_1_and_ten_is_level_2() {
     insta::assert_snapshot!(ladder(PLAN_A, &A_WHEN_HEALTHY, "test_coverage", &values), @r#"
   0.8  none
 0.761  none
- 0.76  1 Monitor: change(test_coverage) -5 % <= -5 % for 45 s (baseline 80 %)
-0.721  1 Monitor: change(test_coverage) -9.88 % <= -5 % for 45 s (baseline 80 %)
- 0.72  2 AlertAndManualReview: change(test_coverage) -10 % <= -10 % for 45 s (baseline 80 %)
-  0.5  2 AlertAndManualReview: change(test_coverage) -37.5 % <= -10 % for 45 s (baseline 80 %)
+ 0.76  1 Monitor: change(test_coverage) -5 % <= -5 % for 45 s (test_coverage 76 %; baseline 80 %)
+0.721  1 Monitor: change(test_coverage) -9.88 % <= -5 % for 45 s (test_coverage 72.1 %; baseline 80 %)
+ 0.72  2 AlertAndManualReview: change(test_coverage) -10 % <= -10 % for 45 s (test_coverage 72 %; baseline 80 %)
+  0.5  2 AlertAndManualReview: change(test_coverage) -37.5 % <= -10 % for 45 s (test_coverage 50 %; baseline 80 %)
 "#);
 }
 
@@ -97,13 +97,13 @@ fn plan_a_ten_to_under_twenty_percent_slower_is_level_1_and_twenty_is_level_2() 
     insta::assert_snapshot!(ladder(PLAN_A, &A_WHEN_HEALTHY, "task_time", &values), @r#"
     1  none
  1.04  none
- 1.05  1 Monitor: change(task_time) 5 % >= 5 % for 45 s (baseline 1 s)
- 1.09  1 Monitor: change(task_time) 9 % >= 5 % for 45 s (baseline 1 s)
-  1.1  1 Monitor: change(task_time) 10 % >= 5 % for 45 s (baseline 1 s)
- 1.15  1 Monitor: change(task_time) 15 % >= 5 % for 45 s (baseline 1 s)
-1.199  1 Monitor: change(task_time) 19.9 % >= 5 % for 45 s (baseline 1 s)
-  1.2  2 AlertAndManualReview: change(task_time) 20 % >= 20 % for 45 s (baseline 1 s)
-  1.5  2 AlertAndManualReview: change(task_time) 50 % >= 20 % for 45 s (baseline 1 s)
+ 1.05  1 Monitor: change(task_time) 5 % >= 5 % for 45 s (task_time 1.05 s; baseline 1 s)
+ 1.09  1 Monitor: change(task_time) 9 % >= 5 % for 45 s (task_time 1.09 s; baseline 1 s)
+  1.1  1 Monitor: change(task_time) 10 % >= 5 % for 45 s (task_time 1.1 s; baseline 1 s)
+ 1.15  1 Monitor: change(task_time) 15 % >= 5 % for 45 s (task_time 1.15 s; baseline 1 s)
+1.199  1 Monitor: change(task_time) 19.9 % >= 5 % for 45 s (task_time 1.2 s; baseline 1 s)
+  1.2  2 AlertAndManualReview: change(task_time) 20 % >= 20 % for 45 s (task_time 1.2 s; baseline 1 s)
+  1.5  2 AlertAndManualReview: change(task_time) 50 % >= 20 % for 45 s (task_time 1.5 s; baseline 1 s)
 "#);
 }
 
@@ -129,13 +129,13 @@ fn plan_b_exactly_ten_and_exactly_five_percent_are_medium() {
     insta::assert_snapshot!(ladder(PLAN_B, &B_WHEN_HEALTHY, "throughput", &values), @r#"
 1000  none
  980  none
- 979  Low Monitor: change(throughput) -2.1 % < -2 % for 45 s (baseline 1000/s)
- 951  Low Monitor: change(throughput) -4.9 % < -2 % for 45 s (baseline 1000/s)
- 950  Medium AlertAndManualReview: change(throughput) -5 % <= -5 % for 45 s (baseline 1000/s)
- 949  Medium AlertAndManualReview: change(throughput) -5.1 % <= -5 % for 45 s (baseline 1000/s)
- 900  Medium AlertAndManualReview: change(throughput) -10 % <= -5 % for 45 s (baseline 1000/s)
- 899  High AlertAndManualReview: change(throughput) -10.1 % < -10 % for 45 s (baseline 1000/s)
- 500  High AlertAndManualReview: change(throughput) -50 % < -10 % for 45 s (baseline 1000/s)
+ 979  Low Monitor: change(throughput) -2.1 % < -2 % for 45 s (throughput 979/s; baseline 1000/s)
+ 951  Low Monitor: change(throughput) -4.9 % < -2 % for 45 s (throughput 951/s; baseline 1000/s)
+ 950  Medium AlertAndManualReview: change(throughput) -5 % <= -5 % for 45 s (throughput 950/s; baseline 1000/s)
+ 949  Medium AlertAndManualReview: change(throughput) -5.1 % <= -5 % for 45 s (throughput 949/s; baseline 1000/s)
+ 900  Medium AlertAndManualReview: change(throughput) -10 % <= -5 % for 45 s (throughput 900/s; baseline 1000/s)
+ 899  High AlertAndManualReview: change(throughput) -10.1 % < -10 % for 45 s (throughput 899/s; baseline 1000/s)
+ 500  High AlertAndManualReview: change(throughput) -50 % < -10 % for 45 s (throughput 500/s; baseline 1000/s)
 "#);
     insta::assert_snapshot!(ladder(PLAN_B, &B_WHEN_HEALTHY, "workers", &[3.0, 1.0, 0.0]), @r#"
 3  none

@@ -15,7 +15,7 @@ fn a_release_that_fails_three_of_ten_fires_once_it_held() {
  15 s  0/75 200ms     Healthy | more errors than before not armed: the baseline has no counts of error_rate
        …
  75 s  22/75 200ms    Breached | error rate rose suspect: error_rate 29.3 % > 5 %: for 0 s of 10 s | more errors than before not armed: the baseline has no counts of error_rate
- 90 s  22/75 200ms    Breached | error rate rose suspect: error_rate 14.7 % > 5 %: two readings alone say so: it may have been a moment | more errors than before not armed: the baseline has no counts of error_rate
+ 90 s  22/75 200ms    Breached | error rate rose FIRES: error_rate 14.7 % > 5 % for 15 s (44 of 300 requests; baseline 0.2 %) | more errors than before not armed: the baseline has no counts of error_rate
 105 s  22/75 200ms    Breached | error rate rose FIRES: error_rate 22 % > 5 % for 30 s (66 of 300 requests; baseline 0.2 %) | more errors than before not armed: the baseline has no counts of error_rate
 "#);
 }
@@ -49,7 +49,7 @@ fn each_trigger_fires_alone_with_its_numbers() {
             .join("\n")
     };
     insta::assert_snapshot!(fired("4x 5/75 410ms", ""), @r#"
-response time degraded AlertAndManualReview High/3: response_time 410 ms > 300 ms for 60 s (baseline 200 ms) (Some("response_time"))
+response time degraded AlertAndManualReview High/3: response_time 410 ms > 300 ms for 60 s (375 requests; baseline 200 ms) (Some("response_time"))
 "#);
     insta::assert_snapshot!(fired("4x 15/75 200ms", ""), @r#"
 error rate rose AutomaticRollback Critical/4: error_rate 20 % > 5 % for 60 s (60 of 300 requests; baseline 0.2 %) (Some("error_rate"))
@@ -213,8 +213,8 @@ fn a_quantile_that_reaches_back_before_the_change_is_unknown() {
  15 s  0/750 410ms    Unknown | t: the window still reaches back before the change
        …
  75 s  0/750 410ms    Breached | t suspect: response_time 410 ms > 300 ms: one more reading with new data is needed
- 90 s  0/750 410ms    Breached | t FIRES: response_time 410 ms > 300 ms for 15 s (baseline 200 ms)
-105 s  0/750 410ms    Breached | t FIRES: response_time 410 ms > 300 ms for 30 s (baseline 200 ms)
+ 90 s  0/750 410ms    Breached | t FIRES: response_time 410 ms > 300 ms for 15 s (1500 requests; baseline 200 ms)
+105 s  0/750 410ms    Breached | t FIRES: response_time 410 ms > 300 ms for 30 s (2250 requests; baseline 200 ms)
 "#);
 }
 
@@ -225,8 +225,8 @@ fn latency_of_a_busy_service_is_told_as_soon_as_it_held() {
  15 s  0/750 200ms    Healthy
        …
  75 s  0/750 410ms    Breached | t suspect: response_time 410 ms > 300 ms: one more reading with new data is needed
- 90 s  0/750 410ms    Breached | t FIRES: response_time 410 ms > 300 ms for 15 s (baseline 200 ms)
-105 s  0/750 410ms    Breached | t FIRES: response_time 410 ms > 300 ms for 30 s (baseline 200 ms)
+ 90 s  0/750 410ms    Breached | t FIRES: response_time 410 ms > 300 ms for 15 s (1500 requests; baseline 200 ms)
+105 s  0/750 410ms    Breached | t FIRES: response_time 410 ms > 300 ms for 30 s (2250 requests; baseline 200 ms)
 "#);
 }
 
@@ -246,8 +246,8 @@ fn latency_of_a_quiet_service_takes_two_hundred_slow_requests() {
 360 s  0/32 410ms     Breached | t suspect: response_time 410 ms > 300 ms: 128 of the 200 requests that such a quantile takes to be trusted
 420 s  0/32 410ms     Breached | t suspect: response_time 410 ms > 300 ms: 160 of the 200 requests that such a quantile takes to be trusted
 480 s  0/32 410ms     Breached | t suspect: response_time 410 ms > 300 ms: 192 of the 200 requests that such a quantile takes to be trusted
-540 s  0/32 410ms     Breached | t FIRES: response_time 410 ms > 300 ms for 6 min (baseline 200 ms)
-600 s  0/32 410ms     Breached | t FIRES: response_time 410 ms > 300 ms for 7 min (baseline 200 ms)
+540 s  0/32 410ms     Breached | t FIRES: response_time 410 ms > 300 ms for 6 min (224 requests; baseline 200 ms)
+600 s  0/32 410ms     Breached | t FIRES: response_time 410 ms > 300 ms for 7 min (256 requests; baseline 200 ms)
 "#);
     let mut world = one_trigger(
         "response_time > baseline(response_time) * 1.5 or error_rate > 50%",
