@@ -73,6 +73,7 @@ impl Guard {
                     proven: false,
                     change: true,
                     images: images.clone(),
+                    rolling_since: None,
                     held_before: Vec::new(),
                 }),
                 baseline: Some(Baseline {

@@ -42,7 +42,7 @@ use crate::{
     judge::{Verdict, policy::Policy},
     model::{
         guard::{BaselineCounts, GuardStatus, Mode, RestoreTo},
-        incident::{IncidentSpec, IncidentState, IncidentStatus},
+        incident::{Harm, IncidentSpec, IncidentState, IncidentStatus},
     },
     observe::{cluster::Proven, seen::Seen},
     verify::{self, RollOut},
@@ -85,6 +85,8 @@ pub struct Clocks {
     pub counts: BTreeMap<String, BaselineCounts>,
     /// All of the guard's `verify.conditions` hold.
     pub verified: bool,
+    /// What failed since the first bad reading.
+    pub harm: Option<Harm>,
     /// Nothing was known for so long.
     pub blind: Duration,
 }

@@ -17,6 +17,8 @@ pub mod mask;
 pub mod metrics;
 /// Pure: what is shown, as `/status.json` gives it.
 pub mod view;
+/// Pure: what the person who decides weighs.
+pub mod weighing;
 /// Pure: numbers, times, hashes and verbs as people read them.
 pub mod words;
 

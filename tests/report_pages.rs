@@ -13,11 +13,12 @@ use axum::{Router, body::Body};
 use http::{Request, Response, StatusCode, header};
 use modosu::{
     model::{
-        guard::{Action, Mode, State, Unit},
+        guard::{Action, Mode, RolledOut, State, Unit},
         incident::{
-            Decision, Evidence, Incident, IncidentSpec, IncidentState, IncidentStatus, JournalEntry, PlannedStep,
-            StateRef, Timings, Verb,
+            Decision, Evidence, Fix, Harm, Incident, IncidentSpec, IncidentState, IncidentStatus, JournalEntry,
+            PlannedStep, StateRef, Timings, Verb,
         },
+        units::Length,
     },
     report::{
         board::Board,
@@ -77,6 +78,9 @@ fn guard(name: &str, state: State) -> GuardView {
         }),
         shared_config: Vec::new(),
         incident: None,
+        harm: None,
+        impact_per_minute: None,
+        roll_out: None,
         links: BTreeMap::new(),
     }
 }
@@ -316,6 +320,8 @@ async fn the_json_is_the_promised_form_and_missing_numbers_are_null() {
             "proven": false,
             "since": "2026-11-22T03:00:00Z"
           },
+          "harm": null,
+          "impactPerMinute": null,
           "incident": null,
           "links": {},
           "mode": "enforce",
@@ -331,6 +337,7 @@ async fn the_json_is_the_promised_form_and_missing_numbers_are_null() {
             "name": "orders-6f9c",
             "provenAt": "2026-11-21T12:00:00Z"
           },
+          "rollOut": null,
           "sharedConfig": [],
           "signals": [
             {
@@ -362,6 +369,9 @@ async fn the_json_is_the_promised_form_and_missing_numbers_are_null() {
       ],
       "incidents": [
         {
+          "decideBy": null,
+          "decider": null,
+          "doneBy": null,
           "grade": "Critical",
           "guard": "orders",
           "name": "orders-8b21",
@@ -390,6 +400,105 @@ async fn the_json_is_the_promised_form_and_missing_numbers_are_null() {
     for accept in ["*/*", "", "text/html,application/xhtml+xml,application/json;q=0.9"] {
         assert!(get(&router, "/status", accept).await.1.starts_with("<!doctype html>"));
     }
+}
+
+#[tokio::test]
+async fn what_a_person_weighs_stands_side_by_side_and_what_is_not_known_says_so() {
+    let path = "/incidents/shop/orders-8b21";
+    let bare = served(
+        status(vec![guard("orders", State::AwaitingDecision)]),
+        vec![incident(IncidentState::AwaitingDecision)],
+    );
+    let (_, html) = get(&bare, path, "*/*").await;
+    for said in [
+        "how many requests failed: not known",
+        "not known: nobody entered",
+        "not known: no drill, no rollback and no whole roll-out was seen yet",
+        "no other guard has an open incident",
+        "error rate rose: 412 requests",
+    ] {
+        assert!(html.contains(said), "{said}\n{html}");
+    }
+    let json = |text: String| serde_json::from_str::<serde_json::Value>(&text).unwrap()["weighing"].clone();
+    let weighing = json(get(&bare, &format!("{path}.json"), "*/*").await.1);
+    for missing in [
+        "/howBad/counted",
+        "/howBad/failedPerMinute",
+        "/timeToFix",
+        "/timeToRollBack/seconds",
+    ] {
+        assert_eq!(
+            weighing.pointer(missing),
+            Some(&serde_json::Value::Null),
+            "{missing}: {weighing}"
+        );
+    }
+
+    let mut told = guard("orders", State::AwaitingDecision);
+    told.incident = Some("orders-8b21".to_owned());
+    told.impact_per_minute = Some("about 40 orders".to_owned());
+    told.harm = Some(Harm {
+        since: at("2026-11-22T03:01:00Z"),
+        until: at("2026-11-22T03:05:00Z"),
+        counted: Length::minutes(4),
+        failed: 1240,
+        requests: 4000,
+    });
+    told.roll_out = Some(RolledOut {
+        hash: "8b21c0de".to_owned(),
+        at: at("2026-11-22T03:01:00Z"),
+        took: Length::seconds(48),
+    });
+    let mut case = incident(IncidentState::AwaitingDecision);
+    let own = case.status.as_mut().unwrap();
+    own.fix = Some(Fix {
+        eta: Length::hours(2),
+        told_at: at("2026-11-22T03:04:00Z"),
+        ready_at: at("2026-11-22T05:04:00Z"),
+        by: Some("sam".to_owned()),
+    });
+    own.decider = Some("tech-lead".to_owned());
+    own.asked_at = Some(at("2026-11-22T03:04:00Z"));
+    own.decide_by = Some(at("2026-11-22T03:14:00Z"));
+    own.done_by = Some(at("2026-11-22T04:04:00Z"));
+    own.not_restored = vec!["ConfigMap/shared, shared with billing, left alone".to_owned()];
+    let mut other = IncidentLine::of(&incident(IncidentState::Escalated));
+    other.guard = "billing".to_owned();
+    other.name = "billing-1".to_owned();
+    let mut all = status(vec![told]);
+    all.incidents = vec![IncidentLine::of(&case), other];
+    let full = served(all.clone(), vec![case.clone()]);
+    let (_, html) = get(&full, path, "*/*").await;
+    for said in [
+        "1240 of 4000 requests failed (310 per minute). The guard says, per minute: about 40 orders",
+        "fixed by 05:04:00 UTC (in 119 min), says sam",
+        "no drill yet: estimate from the last roll-out, 48 s",
+        "undone: <bdi>Deployment/orders (the plan below)</bdi>",
+        "ConfigMap/shared, shared with billing, left alone",
+        "/incidents/shop/billing-1",
+        "tech-lead since 03:04:00 UTC (60 s ago); decide by 03:14:00 UTC (in 9 min); over by 04:04:00 UTC (in 59 min)",
+        "<code>fixEta</code>: <bdi>say when it will be fixed; that decides nothing</bdi>",
+    ] {
+        assert!(html.contains(said), "{said}\n{html}");
+    }
+    let weighing = json(get(&full, &format!("{path}.json"), "*/*").await.1);
+    assert_eq!(weighing["howBad"]["failedPerMinute"], 310.0);
+    assert_eq!(weighing["timeToRollBack"]["seconds"], 48);
+    assert_eq!(weighing["alsoBad"][0]["guard"], "billing");
+    assert_eq!(weighing["undone"][0]["target"], "Deployment/orders");
+    assert!(!weighing.to_string().contains("hunter2"), "{weighing}");
+
+    let mut earlier = incident(IncidentState::Recovered);
+    earlier.metadata.name = Some("orders-old".to_owned());
+    let old = earlier.status.as_mut().unwrap();
+    old.closed_at = Some(at("2026-10-01T00:00:00Z"));
+    old.timings.as_mut().unwrap().restored = Some("4s".to_owned());
+    let (_, html) = get(&served(all, vec![case, earlier]), path, "*/*").await;
+    let said = "the rollback of 2026-10-01 took it (incident orders-old), 4 s";
+    assert!(
+        html.contains(said),
+        "a rollback that was measured comes before an estimate\n{html}"
+    );
 }
 
 #[tokio::test]
@@ -603,9 +712,10 @@ fn hostile_incident(evil: &str) -> Incident {
     }];
     spec.bad.images = vec![evil.to_owned()];
     spec.decision = Some(Decision {
-        verb: Verb::Keep,
+        verb: Some(Verb::Keep),
         by: Some(evil.to_owned()),
         reason: Some(evil.to_owned()),
+        fix_eta: None,
     });
     let status = case.status.as_mut().unwrap();
     evil.clone_into(&mut status.reason);

@@ -12,6 +12,7 @@
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
     clippy::print_stdout,
+    clippy::too_many_lines,
     clippy::expect_used,
     clippy::allow_attributes,
     reason = "a program for people at a terminal: numbers are small, and it may stop at the first surprise"

@@ -36,7 +36,8 @@ pub struct Run<'a> {
 
 /// A plan made from what is there now.
 pub enum Resolved {
-    Plan(Vec<PlannedStep>),
+    /// Its steps, and the present parts that the proven state does not hold.
+    Plan(Vec<PlannedStep>, Vec<TargetRef>),
     /// There is none, and why.
     Impossible(String),
     /// What is there is not what was judged: the watch will show it.
@@ -88,7 +89,9 @@ impl Run<'_> {
             snapshot: snapshot.as_ref(),
             restored_at: &restored_at.to_string(),
         });
-        Ok(plan.map_or_else(Resolved::Impossible, Resolved::Plan))
+        let held = |target: &&TargetRef| snapshot.as_ref().is_none_or(|all| all.contains_key(*target));
+        let left: Vec<TargetRef> = seen.parts.keys().filter(|target| !held(target)).cloned().collect();
+        Ok(plan.map_or_else(Resolved::Impossible, |steps| Resolved::Plan(steps, left)))
     }
 
     /// Carries the plan on as far as it goes now. `status` is written before and after each action.

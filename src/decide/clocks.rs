@@ -32,6 +32,7 @@ impl Clocks {
             baseline: wanted.then(|| memory.baseline(policy)).flatten(),
             counts: if wanted { memory.counts(policy) } else { BTreeMap::new() },
             verified: wishes.iter().all(|(_, truth, _)| *truth == Truth::True),
+            harm: memory.harm(),
             blind: std::time::Duration::ZERO,
         }
     }

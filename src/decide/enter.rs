@@ -1,14 +1,15 @@
 //! Pure. Entering a state, and what healthy time makes of it: proven, with a baseline.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{Act, Case, Happened, Input, Step, between, happened::named};
 use crate::{
     judge::{Status, policy::Policy},
     model::{
-        guard::{Action, BadState, Baseline, Current, GuardStatus},
+        guard::{Action, BadState, Baseline, Current, GuardStatus, RolledOut},
         incident::{IncidentState, IncidentStatus},
+        units::Length,
     },
 };
 
@@ -48,6 +49,9 @@ pub fn enter(input: &Input, step: &mut Step) -> bool {
         }
     });
     arrive(input, step, held);
+    if let Some(current) = step.record.current.as_mut() {
+        current.rolling_since = input.seen.rolled_out.is_err().then_some(input.now);
+    }
     true
 }
 
@@ -76,6 +80,7 @@ fn arrive(input: &Input, step: &mut Step, held_before: Vec<String>) {
         proven: known,
         change: !known,
         images: input.seen.images.clone(),
+        rolling_since: None,
         held_before: if known { Vec::new() } else { held_before },
     });
     step.actions.push(Act::Begin { since: input.now });
@@ -155,6 +160,8 @@ pub fn mark_bad(
     }
 }
 
+/// What takes longer waited for somebody.
+const LONGEST_ROLL_OUT: Duration = Duration::from_secs(30 * 60);
 /// So many bad states are remembered, so that a status stays small.
 const KEPT_BAD: usize = 50;
 
@@ -194,6 +201,7 @@ fn held_now(input: &Input) -> Vec<String> {
 pub fn settle(input: &Input, step: &mut Step) {
     let bad = step.record.bad.iter().any(|bad| bad.hash == input.seen.hash);
     forgive(input, step);
+    note_roll_out(input, step);
     let Some(current) = &step.record.current else {
         return;
     };
@@ -215,6 +223,26 @@ pub fn settle(input: &Input, step: &mut Step) {
         });
     }
     take_baseline(input, step);
+}
+
+/// How long the roll-out took, once it is complete.
+fn note_roll_out(input: &Input, step: &mut Step) {
+    let since = step.record.current.as_ref().and_then(|current| current.rolling_since);
+    let Some(began) = since.filter(|_| input.seen.rolled_out.is_ok()) else {
+        return;
+    };
+    let record: &mut GuardStatus = &mut step.record;
+    let Some(current) = record.current.as_mut() else { return };
+    current.rolling_since = None;
+    let took = between(began, input.now);
+    // One that somebody paused says nothing of the next.
+    if took <= LONGEST_ROLL_OUT {
+        record.roll_out = Some(RolledOut {
+            hash: current.hash.clone(),
+            at: input.now,
+            took: Length(Duration::from_secs(took.as_secs().max(1))),
+        });
+    }
 }
 
 /// What was false for long enough is no longer inherited.

@@ -5,7 +5,8 @@ use std::{fmt, time::Duration};
 use super::deadlines::Late;
 use crate::model::{
     guard::{Action, Mode},
-    incident::{Decision, IncidentState},
+    incident::{Decision, IncidentState, Verb},
+    units::Length,
 };
 
 /// One thing that happened, worth one log line and one Event.
@@ -85,6 +86,11 @@ pub enum Happened {
     RecoveredWith {
         guards: String,
     },
+    /// People say when it will be fixed; nothing is decided by that.
+    FixExpected {
+        by: Option<String>,
+        eta: Length,
+    },
     /// A decision that cannot be followed.
     CannotFollow {
         because: String,
@@ -157,6 +163,7 @@ impl Happened {
             Self::ObservedEnds => "ObservedEnds",
             Self::Together { .. } => "CommonCause",
             Self::RecoveredWith { .. } => "RecoveredWith",
+            Self::FixExpected { .. } => "FixExpected",
             Self::CannotFollow { .. } => "CannotFollow",
         }
     }
@@ -186,6 +193,7 @@ impl Happened {
             | Self::Kept
             | Self::Passed
             | Self::RecoveredWith { .. }
+            | Self::FixExpected { .. }
             | Self::ObservedEnds => false,
         }
     }
@@ -225,7 +233,7 @@ impl fmt::Display for Happened {
             Self::ClockMissed(late) => write!(f, "{late}"),
             Self::Decided(decision) => {
                 let by = decision.by.as_deref().unwrap_or("somebody");
-                write!(f, "{by} decided: {:?}", decision.verb)
+                write!(f, "{by} decided: {}", decision.verb.map_or("nothing", Verb::name))
             }
             Self::Acting { to } => write!(f, "putting back {to}"),
             Self::RolledOut => f.write_str("rolled out; from now on readings count as proof"),
@@ -254,6 +262,13 @@ impl fmt::Display for Happened {
                  wait for its proof"
             ),
             Self::RecoveredWith { guards } => write!(f, "healthy again since {guards} was put back, untouched itself"),
+            Self::FixExpected { by, eta } => {
+                write!(
+                    f,
+                    "{} expects it to be fixed in {eta}",
+                    by.as_deref().unwrap_or("somebody")
+                )
+            }
             Self::CannotFollow { because } => write!(f, "the decision cannot be followed: {because}"),
         }
     }

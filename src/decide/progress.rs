@@ -6,8 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    Act, Case, Happened, Input, Step, WhyNot, between, deadlines, decided::follow_decision, enter, enter::close,
-    happened::named, open, open::automatic, waiting::waits,
+    Act, Case, Happened, Input, Step, WhyNot, between, deadlines, decided, decided::follow_decision, enter,
+    enter::close, happened::named, open, open::automatic, waiting::waits,
 };
 use crate::{
     model::{
@@ -25,6 +25,7 @@ pub fn progress(input: &Input, step: &mut Step) {
     let (Some(case), Some(mut status)) = (input.case, step.case.take()) else {
         return;
     };
+    decided::note_fix(input, case, &mut status, step);
     match status.state {
         None => {}
         Some(IncidentState::AwaitingDecision) => awaiting(input, case, &mut status, step),
@@ -44,6 +45,10 @@ pub fn progress(input: &Input, step: &mut Step) {
     if status.closed_at.is_none() {
         let missed = deadlines::run_out(&mut status, &input.policy.scheme, input.now);
         step.happened.extend(missed);
+    }
+    if status != *case.status && case.status.rolled_out_at.is_none() {
+        // What it is written with anyway. After the roll-out nothing more is counted against the state that hurt.
+        status.harm = input.clocks.harm.or(status.harm);
     }
     step.case = Some(status);
 }

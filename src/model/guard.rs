@@ -21,7 +21,8 @@ use defaults::{
     restore_then_wait, severities, ten_minutes, ten_seconds, twenty, two_hours, yes,
 };
 pub use status::{
-    BadState, Baseline, BaselineCounts, Current, EffectiveMode, GuardStatus, IncidentRef, KeptState, RestoreTo, State,
+    BadState, Baseline, BaselineCounts, Current, EffectiveMode, GuardStatus, IncidentRef, KeptState, RestoreTo,
+    RolledOut, State,
 };
 
 /// What is watched, and how it is put back when it hurts.

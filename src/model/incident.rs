@@ -8,7 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::guard::Action;
+use super::{guard::Action, units::Length};
 
 /// One opened case.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -84,7 +84,7 @@ pub struct Evidence {
     /// Of `worse(…)`: the highest share that is not called worse than before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tolerated: Option<f64>,
-    /// Of `worse(…)`: the readings that were weighed.
+    /// The readings on which it held; of `worse(…)`: those that were weighed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readings: Option<u32>,
 }
@@ -103,13 +103,50 @@ pub struct StateRef {
 }
 
 /// What a person decided, written by `modosu rollback|keep` or `kubectl edit`.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
 pub struct Decision {
-    pub verb: Verb,
+    /// Without it nothing is decided: only `fixEta` is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verb: Option<Verb>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// In so long it will be fixed, says who repairs it; from when modosu reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix_eta: Option<Length>,
+}
+
+impl Decision {
+    /// Whether they decide the same: another `fixEta` is no other decision.
+    pub fn decides_like(&self, other: &Self) -> bool {
+        self.verb == other.verb && self.by == other.by && self.reason == other.reason
+    }
+}
+
+/// When it will be fixed, as people said.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Fix {
+    pub eta: Length,
+    /// When modosu read it.
+    pub told_at: Timestamp,
+    /// `toldAt` and `eta` later.
+    pub ready_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+/// Requests that failed since the first bad reading, as far as they were counted.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Harm {
+    pub since: Timestamp,
+    pub until: Timestamp,
+    /// So much of that time was counted: readings that are missing are not.
+    pub counted: Length,
+    pub failed: u64,
+    pub requests: u64,
 }
 
 /// The verbs of a decision.
@@ -118,6 +155,16 @@ pub struct Decision {
 pub enum Verb {
     Rollback,
     Keep,
+}
+
+impl Verb {
+    /// As it is told.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rollback => "Rollback",
+            Self::Keep => "Keep",
+        }
+    }
 }
 
 /// How the incident stands.
@@ -167,6 +214,15 @@ pub struct IncidentStatus {
     /// The decision that the present state follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided: Option<Decision>,
+    /// When people expect it to be fixed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<Fix>,
+    /// What failed so far, as of the last write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub harm: Option<Harm>,
+    /// What a rollback leaves as it is, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_restored: Vec<String>,
     /// When the plan began to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acting_since: Option<Timestamp>,

@@ -9,7 +9,11 @@ use http::{HeaderMap, StatusCode, header};
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
-use super::mask::{mask_line, mask_text};
+use super::{
+    board::Shown,
+    mask::{mask_line, mask_text},
+    weighing::Weighing,
+};
 use crate::model::incident::Incident;
 
 /// A 404 names at most so many neighbours.
@@ -80,7 +84,7 @@ pub(super) fn prefers_json(headers: &HeaderMap) -> bool {
 }
 
 /// The incident as the cluster holds it, with what looks like a secret masked and bookkeeping left out.
-pub(super) fn for_readers(incident: &Incident) -> Value {
+pub(super) fn for_readers(shown: &Shown, incident: &Incident) -> Value {
     let mut status = incident.status.clone();
     if let Some(status) = &mut status {
         status.reason = mask_line(&status.reason);
@@ -103,6 +107,7 @@ pub(super) fn for_readers(incident: &Incident) -> Value {
         "metadata": {"namespace": incident.namespace(), "name": incident.name_any(), "uid": incident.uid()},
         "spec": spec,
         "status": status,
+        "weighing": Weighing::new(shown, incident),
     })
 }
 

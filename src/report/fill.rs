@@ -46,6 +46,9 @@ impl GuardView {
             restore_to: status.restore_to.as_ref().map(RestoreToView::from),
             shared_config: Vec::new(),
             incident: status.incident.as_ref().map(|i| i.name.clone()),
+            harm: None,
+            impact_per_minute: guard.spec.impact_per_minute.clone(),
+            roll_out: status.roll_out.clone(),
             links: guard.spec.links.clone(),
         }
     }
@@ -78,6 +81,7 @@ impl IncidentLine {
     pub fn of(incident: &Incident) -> Self {
         let status = incident.status.as_ref();
         let risen = status.map(|s| s.grade.as_str()).filter(|grade| !grade.is_empty());
+        let open = status.filter(|_| state_of(incident).is_open());
         Self {
             namespace: incident.namespace().unwrap_or_default(),
             name: incident.name_any(),
@@ -85,6 +89,9 @@ impl IncidentLine {
             state: state_of(incident),
             grade: risen.unwrap_or(&incident.spec.grade).to_owned(),
             opened_at: incident.spec.opened_at,
+            decider: open.and_then(|s| s.decider.clone()),
+            decide_by: open.and_then(|s| s.decide_by),
+            done_by: open.and_then(|s| s.done_by),
             summary: incident.spec.summary.clone(),
         }
     }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::model::{
     guard::Unit,
-    incident::{Evidence, Incident, IncidentState, IncidentStatus, StateRef, Verb},
+    incident::{Decision, Evidence, Incident, IncidentState, IncidentStatus, StateRef, Verb},
 };
 
 /// The first screen of an incident's page.
@@ -214,12 +214,24 @@ impl Case<'_> {
     /// A decision is written but the state does not follow it yet.
     fn waits_to_act(&self) -> bool {
         let open = matches!(self.state, IncidentState::AwaitingDecision | IncidentState::Escalated);
-        open && self.incident.spec.decision.is_some() && self.incident.spec.decision != self.status.decided
+        let decision = self
+            .incident
+            .spec
+            .decision
+            .as_ref()
+            .filter(|decision| decision.verb.is_some());
+        let followed = |decision: &Decision| {
+            self.status
+                .decided
+                .as_ref()
+                .is_some_and(|old| old.decides_like(decision))
+        };
+        open && decision.is_some_and(|decision| !followed(decision))
     }
 
     fn deadline(&self) -> String {
-        self.status
-            .respond_by
+        let awaited = self.status.decide_by.or(self.status.respond_by);
+        awaited
             .map(|by| format!(" by {}", words::when(by, self.now)))
             .unwrap_or_default()
     }
@@ -253,7 +265,7 @@ pub(super) fn unit_of(evidence: &Evidence, guard: Option<&GuardView>) -> Unit {
 pub(super) fn decided(incident: &Incident) -> Option<String> {
     let decision = incident.spec.decision.as_ref()?;
     let spec = &incident.spec;
-    let verb = match decision.verb {
+    let verb = match decision.verb? {
         Verb::Rollback => words::back(&spec.guard, spec.restore_to.as_ref().unwrap_or(&StateRef::default())),
         Verb::Keep => words::keep(&spec.bad),
     };

@@ -160,10 +160,8 @@ async fn incident(
     let exact = shown.incident(&namespace, &name);
     let stripped = || shown.incident(&namespace, name.strip_suffix(".json")?);
     match (exact, exact.or_else(stripped)) {
-        (Some(incident), _) if !answer::prefers_json(&headers) => {
-            answer::page(&IncidentPage::new(&shown.status, shown.age(), incident))
-        }
-        (_, Some(incident)) => Json(answer::for_readers(incident)).into_response(),
+        (Some(incident), _) if !answer::prefers_json(&headers) => answer::page(&IncidentPage::new(&shown, incident)),
+        (_, Some(incident)) => Json(answer::for_readers(&shown, incident)).into_response(),
         (_, None) => {
             let others = shown.incidents.keys().filter(|(ns, _)| *ns == namespace);
             let others = others.map(|(ns, name)| (format!("/incidents/{ns}/{name}"), name.clone()));

@@ -1,18 +1,18 @@
 //! Pure. One incident: the first screen's five answers, then evidence, plan, journal, timings and how to decide.
 
-use std::time::Duration;
-
 use askama::Template;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::{
+    board::Shown,
     fill::state_of,
     first_screen::{FirstScreen, decided, unit_of},
     frame::Frame,
     guard_page::web_links,
     mask::{mask_line, mask_text},
-    view::{GuardView, IncidentLine, StatusView},
+    view::{GuardView, IncidentLine},
+    weighing::Weighed,
     words,
 };
 use crate::model::incident::{Evidence, Incident, IncidentState, JournalEntry, PlannedStep, StateRef};
@@ -29,6 +29,7 @@ pub(super) struct IncidentPage {
     grade: String,
     reason: String,
     first: FirstScreen,
+    weighed: Option<Weighed>,
     commands: Vec<Command>,
     decided: Option<String>,
     evidence: Vec<EvidenceRow>,
@@ -82,7 +83,8 @@ struct Moment {
 }
 
 impl IncidentPage {
-    pub fn new(status: &StatusView, age: Duration, incident: &Incident) -> Self {
+    pub fn new(shown: &Shown, incident: &Incident) -> Self {
+        let (status, age) = (&shown.status, shown.age());
         let line = IncidentLine::of(incident);
         let guard = status.guard(&line.namespace, &line.guard);
         let path = format!("/incidents/{}/{}", line.namespace, line.name);
@@ -109,6 +111,7 @@ impl IncidentPage {
                 .map(|s| mask_line(&s.reason))
                 .unwrap_or_default(),
             first: FirstScreen::new(incident, guard, status.now),
+            weighed: state.is_open().then(|| Weighed::new(shown, incident)),
             commands: commands(incident, state),
             decided: decided(incident),
             evidence: spec.triggers.iter().map(|e| EvidenceRow::new(e, guard)).collect(),
@@ -166,7 +169,14 @@ fn commands(incident: &Incident, state: IncidentState) -> Vec<Command> {
         says,
         line: line("rollback"),
     });
-    back.into_iter().chain([keep]).collect()
+    let fix = Command {
+        verb: "fixEta",
+        says: "say when it will be fixed; that decides nothing".to_owned(),
+        line: format!(
+            "kubectl -n {namespace} patch incident {name} --type merge -p '{{\"spec\":{{\"decision\":{{\"fixEta\":\"2h\"}}}}}}'"
+        ),
+    };
+    back.into_iter().chain([keep, fix]).collect()
 }
 
 impl EvidenceRow {
@@ -281,7 +291,7 @@ fn journalled(entry: &JournalEntry) -> (String, &'static str) {
             )
         }
         (Some(intent), None) => (format!("step {}: about to {intent}", entry.seq), "busy"),
-        (None, None) => (format!("step {}", entry.seq), "same"),
+        (None, None) => ("note".to_owned(), "warn"),
     };
     for part in [
         entry.target.as_ref().map(|target| format!(" {target}")),

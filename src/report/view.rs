@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::model::{
-    guard::{Mode, State, Unit},
-    incident::IncidentState,
+    guard::{Mode, RolledOut, State, Unit},
+    incident::{Harm, IncidentState},
 };
 
 /// Everything at one moment.
@@ -81,6 +81,12 @@ pub struct GuardView {
     pub shared_config: Vec<String>,
     /// The open incident's name.
     pub incident: Option<String>,
+    /// What failed since the first bad reading, while an incident is open.
+    pub harm: Option<Harm>,
+    /// The guard's own words for the person who decides.
+    pub impact_per_minute: Option<String>,
+    /// The last roll-out that was seen from its beginning to its end.
+    pub roll_out: Option<RolledOut>,
     pub links: BTreeMap<String, String>,
 }
 
@@ -161,6 +167,10 @@ pub struct IncidentLine {
     pub state: IncidentState,
     pub grade: String,
     pub opened_at: Timestamp,
+    /// Who is asked, and by when somebody must have decided and it must be over; only while it is open.
+    pub decider: Option<String>,
+    pub decide_by: Option<Timestamp>,
+    pub done_by: Option<Timestamp>,
     pub summary: String,
 }
 

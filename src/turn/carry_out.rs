@@ -115,10 +115,10 @@ impl Guarded {
             Err(ApiError::Refused(why)) => Ok(run::Resolved::Impossible(why)),
             planned => planned,
         };
-        let (steps, obstacle) = match self.note(planned, "make a plan") {
-            Some(run::Resolved::Plan(steps)) if steps.is_empty() => (steps, Some(WhyNot::NothingToPutBack)),
-            Some(run::Resolved::Plan(steps)) => (steps, None),
-            Some(run::Resolved::Impossible(why)) => (Vec::new(), Some(WhyNot::NoPlan(why))),
+        let (steps, left, obstacle) = match self.note(planned, "make a plan") {
+            Some(run::Resolved::Plan(steps, left)) if steps.is_empty() => (steps, left, Some(WhyNot::NothingToPutBack)),
+            Some(run::Resolved::Plan(steps, left)) => (steps, left, None),
+            Some(run::Resolved::Impossible(why)) => (Vec::new(), Vec::new(), Some(WhyNot::NoPlan(why))),
             Some(run::Resolved::Changed) | None => return false,
         };
         if let Some(obstacle) = obstacle.filter(|_| draft.state == IncidentState::RollingBack) {
@@ -130,7 +130,13 @@ impl Guarded {
             return false;
         };
         let happened = open::opened(&draft);
-        let status = draft.status(steps, &policy.scheme, now);
+        let left = left
+            .iter()
+            .map(|part| format!("{part} is no part of the proven state and stays as it is"));
+        let status = IncidentStatus {
+            not_restored: left.chain(seen.shared.iter().cloned()).collect(),
+            ..draft.status(steps, &policy.scheme, now)
+        };
         self.record.incident = Some(at.clone());
         self.case = Some(OpenCase {
             at,
@@ -279,7 +285,7 @@ async fn begin(
     // Pods that an earlier attempt restarted must restart once more.
     let again = status.acting_since.filter(|_| status.plan_from > 0);
     let steps = match runner.resolve(seen, again.unwrap_or(runner.spec.opened_at)).await? {
-        run::Resolved::Plan(steps) => steps,
+        run::Resolved::Plan(steps, _) => steps,
         run::Resolved::Impossible(why) => return Ok(Some(run::Progress::Failed(why))),
         run::Resolved::Changed => {
             let why = "what runs is not what was judged".to_owned();

@@ -33,6 +33,9 @@ impl Guarded {
             let signal = evidence.signal.as_ref().and_then(|name| rules.policy.signal(name));
             evidence.query = signal.and_then(|signal| for_people(&rules.policy, signal));
         }
+        if self.case.is_none() && verdict.overall == Overall::Healthy {
+            rules.memory.calm();
+        }
         if reading.is_some() {
             let unknown = matches!(verdict.overall, Overall::Unknown { .. });
             self.blind_since = if unknown { self.blind_since.or(Some(now)) } else { None };

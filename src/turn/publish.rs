@@ -96,6 +96,9 @@ impl Guarded {
             view.signals = verdict.signals.iter().map(signal).collect();
             view.triggers = verdict.triggers.iter().map(trigger).collect();
         }
+        if let (Some(_), Ok(rules)) = (&self.case, &self.rules) {
+            view.harm = rules.memory.harm();
+        }
         if let Some(case) = &self.case {
             view.reason.clone_from(&case.status.reason);
         }

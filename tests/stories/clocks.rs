@@ -3,7 +3,11 @@
 use modosu::model::incident::{Clock, Incident, JournalEntry};
 use serde_json::json;
 
-use crate::{decisions::slow_release, stage::Stage, story};
+use crate::{
+    decisions::slow_release,
+    stage::{Stage, state_of},
+    story,
+};
 
 story!(a_missed_clock_asks_the_next_and_decides_nothing);
 async fn a_missed_clock_asks_the_next_and_decides_nothing(stage: &Stage) {
@@ -54,13 +58,41 @@ async fn a_missed_clock_asks_the_next_and_decides_nothing(stage: &Stage) {
     assert_eq!(stage.target_writes(), 0, "silence is never a yes");
     assert_eq!(told(stage).await, 1, "one Event on the guard");
 
+    let name = waiting.metadata.name.clone().unwrap();
+    a_fix_is_expected(stage, &waiting).await;
+
     // The note does not stand in the plan's way.
-    stage.decide(&waiting.metadata.name.clone().unwrap(), "rollback").await;
+    stage.decide(&name, "rollback").await;
     let recovered = stage.incident_in("Recovered", 90).await;
     let journal = recovered.status.unwrap().journal;
     assert_eq!(journal[0], missed.journal[0], "append-only");
-    assert!(journal[1..].iter().all(JournalEntry::is_step), "{journal:?}");
+    assert_eq!(
+        notes(&journal).len(),
+        2,
+        "the missed clock and the time to fix: {journal:?}"
+    );
     assert_eq!(stage.env("orders", "LATENCY_MS").await, "20", "the template is back");
+}
+
+/// When it will be fixed can be told without deciding.
+async fn a_fix_is_expected(stage: &Stage, waiting: &Incident) {
+    let name = waiting.metadata.name.clone().unwrap();
+    let fix = json!({"spec": {"decision": {"fixEta": "2h"}}});
+    stage.edit("modosu.dev/v1alpha1", "Incident", &name, fix).await;
+    let told = stage
+        .until("the time to fix is noted", 20, async || {
+            only(stage).await.status.unwrap().fix
+        })
+        .await;
+    assert_eq!(told.ready_at, told.told_at + std::time::Duration::from_secs(7_200));
+    stage.wait(2).await;
+    assert_eq!(state_of(&only(stage).await), "AwaitingDecision", "that is no decision");
+    assert_eq!(stage.target_writes(), 0);
+    let guard = stage.guard_now("orders").await.status.unwrap();
+    let rolled_out = guard
+        .roll_out
+        .expect("the release was seen from its beginning to its end");
+    assert_eq!(rolled_out.hash, waiting.spec.bad.hash);
 }
 
 async fn only(stage: &Stage) -> Incident {
@@ -82,4 +114,40 @@ async fn told(stage: &Stage) -> usize {
     missed
         .filter(|event| event.data["regarding"]["kind"] == "Guard")
         .count()
+}
+
+story!(what_failed_so_far_is_counted_while_people_are_awaited);
+async fn what_failed_so_far_is_counted_while_people_are_awaited(stage: &Stage) {
+    stage
+        .deploy("orders", json!([{"name": "ERROR_SHARE", "value": "0"}]))
+        .await;
+    let spec = json!({"mode": "ask", "impactPerMinute": "about 40 orders", "metrics": {"window": "5s"}});
+    stage.guard("orders", spec).await;
+    stage.daemon().await;
+    stage.proven("orders").await;
+    assert!(
+        stage.shown("orders").await["harm"].is_null(),
+        "nothing failed: not known, and not 0"
+    );
+
+    stage.set_env("orders", "ERROR_SHARE", "0.4").await;
+    let waiting = stage.incident_in("AwaitingDecision", 90).await;
+    let harm = stage
+        .until("a hundred requests failed", 60, async || {
+            let harm = stage.shown("orders").await["harm"].clone();
+            (harm["failed"].as_u64()? >= 100).then_some(harm)
+        })
+        .await;
+    let share = harm["failed"].as_f64().unwrap() / harm["requests"].as_f64().unwrap();
+    assert!((0.3..0.5).contains(&share), "four of ten fail: {harm}");
+    assert_eq!(stage.shown("orders").await["impactPerMinute"], "about 40 orders");
+
+    stage.decide(&waiting.metadata.name.clone().unwrap(), "rollback").await;
+    let recovered = stage.incident_in("Recovered", 90).await.status.unwrap();
+    let kept = recovered.harm.expect("kept with the incident");
+    assert!(kept.failed >= 100 && kept.since <= waiting.spec.opened_at, "{kept:?}");
+    assert!(
+        recovered.timings.unwrap().restored.is_some(),
+        "what the next one is compared with"
+    );
 }

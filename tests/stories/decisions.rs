@@ -34,7 +34,10 @@ async fn twice_as_slow_people_roll_back(stage: &Stage) {
     );
     let status = recovered.status.unwrap();
     let decided = status.decided.unwrap();
-    assert_eq!((decided.verb, decided.by.as_deref()), (Verb::Rollback, Some("sam")));
+    assert_eq!(
+        (decided.verb, decided.by.as_deref()),
+        (Some(Verb::Rollback), Some("sam"))
+    );
     assert!(
         status.acting_since > Some(waiting.spec.opened_at),
         "it waited for people"

@@ -204,3 +204,49 @@ fn the_status_says_who_is_asked_by_when_and_what_was_missed() {
         "the first attempt: {status:?}"
     );
 }
+
+#[test]
+fn when_it_will_be_fixed_can_be_told_without_deciding_and_decides_nothing() {
+    check(
+        LEVELS,
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        21m  B slow              → AwaitingDecision  slow; people decide: the trigger's action is alert_and_manual_review
+        30m  B slow eta=2h       → AwaitingDecision  somebody expects it to be fixed in 2h
+        31m  B slow              → AwaitingDecision
+        1h21m B slow             → AwaitingDecision  nobody decided by 2027-01-15 09:21:00 UTC (tech-lead was asked): project-manager is asked now, the last in the chain
+        1h22m B slow rollback refuses → Escalated         sam decided: Rollback | B is marked bad and will never be restored | putting back A | modosu has stopped; nothing more happens until you act: refused
+        1h23m B slow eta=30m     → Escalated         sam expects it to be fixed in 30m
+        1h24m B slow             → Escalated
+    ",
+    );
+}
+
+#[test]
+fn a_roll_out_that_was_seen_whole_is_kept_as_an_estimate_for_the_way_back() {
+    let mut play = Play::with(policy(""));
+    let mut kept = |line: &str| {
+        play.turn(line);
+        play.record()
+            .roll_out
+            .as_ref()
+            .map(|done| format!("{} took {}", done.hash, done.took))
+    };
+    assert_eq!(kept("0s A~ ok"), None);
+    assert_eq!(kept("10s A ok"), None, "the first one may have begun earlier");
+    assert_eq!(kept("20m B~ ok"), None);
+    assert_eq!(kept("20m48s B ok kill").as_deref(), Some("B took 48s"));
+    assert_eq!(kept("30m C~ ok").as_deref(), Some("B took 48s"));
+    assert_eq!(
+        kept("2h C ok").as_deref(),
+        Some("B took 48s"),
+        "one that somebody paused says nothing"
+    );
+    assert_eq!(
+        kept("3h D ok").as_deref(),
+        Some("B took 48s"),
+        "one that was over before it was seen, neither"
+    );
+}

@@ -7,7 +7,7 @@
 //! Time since the beginning; the state that the world shows (a letter for the Deployment, a digit for its ConfigMap where it
 //! has one; `~`: not rolled out); what the judge says: `ok`, `dark` (Unknown), `errors` (automatic), `slow` (for people),
 //! `odd` (monitor), `crash` (a hard fact), several with `+`; with `?` it holds but does not fire, with `~` it did when it was
-//! last known. Then what people and the API server do: `keep`, `rollback`, `mode=ask`, `hangs` (no answer to the first
+//! last known. Then what people and the API server do: `keep`, `rollback`, `eta=2h`, `mode=ask`, `hangs` (no answer to the first
 //! write), `refuses`, `kill` (and start). And what is known beyond the guard: `waits`, `together` (other guards breach too: it
 //! waits for one that changed just before, or people decide for all), `helped`, `failed` (that one's proof), `equal` (old pods are
 //! as bad as new ones).
@@ -273,10 +273,15 @@ impl Play {
         if let (Some(verb), Some(open)) = (verb, self.case.as_mut()) {
             let again = open.status.decided.is_some().then(|| "once more".to_owned());
             open.spec.decision = Some(Decision {
-                verb,
+                verb: Some(verb),
                 by: Some("sam".into()),
                 reason: again,
+                fix_eta: open.spec.decision.as_ref().and_then(|earlier| earlier.fix_eta),
             });
+        }
+        if let (Some(eta), Some(open)) = (word.strip_prefix("eta="), self.case.as_mut()) {
+            let decision = open.spec.decision.get_or_insert_default();
+            decision.fix_eta = Some(eta.parse().unwrap());
         }
         if let Some(mode) = word.strip_prefix("mode=") {
             self.policy.mode = match mode {
@@ -299,6 +304,11 @@ impl Play {
         if let Some(open) = &mut self.case {
             open.status = serde_json::from_value(serde_json::to_value(&open.status).unwrap()).unwrap();
         }
+    }
+
+    /// What modosu says of the guard.
+    pub fn record(&self) -> &GuardStatus {
+        &self.record
     }
 
     /// The open incident's status.
@@ -354,6 +364,7 @@ impl Play {
             baseline: (healthy >= Duration::from_secs(300)).then(BTreeMap::new),
             counts: BTreeMap::new(),
             verified: true,
+            harm: None,
             blind: Duration::ZERO,
         };
         let around = around(&turn.words);

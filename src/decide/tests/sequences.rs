@@ -17,6 +17,7 @@ use crate::{
             CommonCause, Decision, IncidentSpec, IncidentState, IncidentStatus, JournalEntry, PlannedStep, StateRef,
             Verb,
         },
+        units::Length,
     },
     observe::cluster::Proven,
 };
@@ -232,6 +233,7 @@ fn current() -> impl Strategy<Value = Current> {
             change,
             images: Vec::new(),
             held_before,
+            rolling_since: None,
         }
     })
 }
@@ -263,10 +265,10 @@ const ENTRIES: [&str; 5] = ["intent", "done", "already", "failed", "changed"];
 
 fn decision() -> impl Strategy<Value = Option<Decision>> {
     let verb = select(&[Verb::Keep, Verb::Rollback][..]);
-    option::of(verb.prop_map(|verb| Decision {
+    option::of((option::of(verb), any::<bool>()).prop_map(|(verb, fix)| Decision {
         verb,
-        by: None,
-        reason: None,
+        fix_eta: fix.then(|| Length::hours(2)),
+        ..Decision::default()
     }))
 }
 

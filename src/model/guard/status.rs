@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Mode;
+use crate::model::units::Length;
 
 /// What modosu says of a guard; written when something changes, never every turn.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
@@ -36,6 +37,9 @@ pub struct GuardStatus {
     pub kept: Vec<KeptState>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_mode: Option<EffectiveMode>,
+    /// The last roll-out that modosu saw from its beginning to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roll_out: Option<RolledOut>,
     /// The open incident; only incidents whose UID modosu wrote here are its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incident: Option<IncidentRef>,
@@ -68,9 +72,22 @@ pub struct Current {
     pub change: bool,
     #[serde(default)]
     pub images: Vec<String>,
+    /// It is being rolled out since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolling_since: Option<Timestamp>,
     /// Triggers that already held when it came: they lead to people, never to automatic action.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held_before: Vec<String>,
+}
+
+/// A roll-out that was seen from its beginning to its end.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct RolledOut {
+    /// What was rolled out.
+    pub hash: String,
+    /// When it was done.
+    pub at: Timestamp,
+    pub took: Length,
 }
 
 /// A proven state that can be restored.
