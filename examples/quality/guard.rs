@@ -84,6 +84,7 @@ impl Guard {
                 whole_since: None,
                 facts: Facts::default(),
                 shared: Vec::new(),
+                keeps_pods: None,
             },
             proven: Vec::new(),
             case: None,
