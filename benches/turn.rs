@@ -93,6 +93,7 @@ impl Guard {
                 rolled_out: Err("1 of 2 pods are updated".into()),
                 facts: Facts::default(),
                 shared: Vec::new(),
+                keeps_pods: None,
             },
             proven: (1..=4).map(state).collect(),
         }
@@ -110,6 +111,7 @@ impl Guard {
         let verdict = judge(&self.policy, &mut self.memory, Some(reading), &context);
         let quiet = |name: &String| Some((name.clone(), self.memory.quiet_for(name)?));
         let clocks = Clocks {
+            given: BTreeMap::new(),
             healthy: self.memory.healthy_for(),
             requests: self.memory.requests_since_change(),
             quiet: self.memory.all_quiet_for(),

@@ -26,6 +26,8 @@ mod check;
 pub mod load;
 /// What is wrong with the settings, for the person who wrote them.
 pub mod mistake;
+/// What own presets ask for and cannot have.
+mod presets;
 /// Where values come from: a file with positions, the environment, flags.
 pub mod source;
 

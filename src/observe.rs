@@ -2,6 +2,8 @@
 
 /// What Prometheus answered, read without believing it.
 pub mod answer;
+/// What is asked beside a turn's readings.
+pub mod aside;
 /// One kind of object, watched into a map of trimmed values.
 pub mod cache;
 /// The cluster as watches show it.
@@ -18,6 +20,8 @@ pub mod prometheus;
 pub mod prometheus_batch;
 /// Whether Prometheus answers, and when to ask again.
 pub mod prometheus_health;
+/// Which values a guard's labels could have, where it has no rows.
+pub mod prometheus_hints;
 /// How often targets are scraped, and how long that takes.
 pub mod prometheus_learned;
 /// From a guard's signals to queries, and from numbers to measurements.
@@ -30,5 +34,7 @@ pub mod prometheus_settings;
 pub mod query;
 /// A guard's targets as they are now.
 pub mod seen;
+/// Old and new pods of a roll-out, and what each counted.
+pub mod sides;
 /// Moments at even distances.
 pub mod steps;

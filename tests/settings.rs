@@ -347,3 +347,43 @@ fn own_presets_are_read_as_presets() {
         `shout` is not one of the words for it
     "#);
 }
+
+#[test]
+fn what_own_presets_ask_for_is_checked_like_what_a_guard_asks_for() {
+    let file = r#"presets:
+  worker:
+    labels: {}
+    signals:
+      error_rate: {ratio: {bad: 'sum(x)', total: all_total}}
+      waiting: {gauge: 'sum(queue{$match})'}
+      slow: {quantile: {histogram: task_ms, q: 0.95, scale: 0}}
+      calm: {alerts: {severity: page}}
+      rest: {gauge: up}
+    triggers:
+      - {name: slow, condition: restt > 2, action: monitor}
+      - {name: late, condition: rest > 250ms, action: monitor, grade: of another scheme}
+"#;
+    insta::assert_snapshot!(mistakes(file, &[]), @r#"
+    7 mistakes:
+    modosu.yaml:3  presets.worker.labels: {}
+        without labels nothing tells one guard's rows from another's; name `namespace` and `workload`, or `match`: labels that every guard must name
+    modosu.yaml:5  presets.worker.signals.error_rate.ratio.bad: sum(x)
+        `sum(x)` is more than a selector; name the counter alone, modosu counts and sums it: `metric{label="value"}`
+    modosu.yaml:6  presets.worker.signals.waiting.gauge: sum(queue{$match})
+        `$match` and `$by` go together, as in `sum by ($by) (queue_length{$match})`
+    modosu.yaml:7  presets.worker.signals.slow.quantile.scale: 0
+        0 is not a factor; 0.001 makes seconds of a histogram of milliseconds
+    modosu.yaml:8  presets.worker.signals.calm.alerts: {"severity":"page"}
+        names no alert; add its `alertname`, or nobody can tell a quiet alert from one that does not exist
+    modosu.yaml:11  presets.worker.triggers[0].condition: restt > 2
+        column 1: there is no signal `restt`; did you mean `rest`?
+        restt > 2
+        ^
+    modosu.yaml:12  presets.worker.triggers[1].condition: rest > 250ms
+        column 8: `rest` is a count, `250ms` is a time; a count is compared with a number such as `100`
+        rest > 250ms
+               ^
+    "#);
+    let right = "presets:\n  own:\n    labels: {match: [testid]}\n    signals: {rest: {gauge: up}}\n    triggers: []\n";
+    assert!(load(right, &[], &Flags::default()).is_ok());
+}

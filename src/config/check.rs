@@ -46,6 +46,7 @@ pub fn findings(settings: &Settings) -> Vec<(Way, String)> {
         .chain(headers(settings))
         .chain(namespaces(settings))
         .chain(schemes(settings))
+        .chain(super::presets::findings(settings))
         .collect()
 }
 

@@ -41,7 +41,7 @@ pub enum Happened {
     },
     /// From elsewhere than healthy time.
     BaselineGiven {
-        by: &'static str,
+        by: String,
     },
     Opened {
         state: IncidentState,
@@ -123,6 +123,8 @@ pub enum WhyNot {
     NothingToPutBack,
     /// The plan cannot be made.
     NoPlan(String),
+    /// A restored template would not replace the pods that hurt.
+    PodsNotReplaced(String),
     /// Old and new pods are equally bad.
     OldPodsToo(String),
     /// It breaches together with others, and those whose change explains it are acted on first.
@@ -214,8 +216,7 @@ impl fmt::Display for Happened {
             }
             Self::MarkedBad { hash } => write!(f, "{hash} is marked bad and will never be restored"),
             Self::Proven { hash } => write!(f, "{hash} is proven: a rollback may go back to it"),
-            Self::BaselineTaken { of } => write!(f, "took the baseline from the healthy time of {of}"),
-            Self::BaselineGiven { by } => write!(f, "took the baseline from {by}"),
+            Self::BaselineTaken { of: by } | Self::BaselineGiven { by } => write!(f, "took the baseline from {by}"),
             Self::Opened {
                 action: Action::Monitor,
                 sentence,
@@ -301,6 +302,7 @@ impl fmt::Display for WhyNot {
                 f.write_str("there is nothing to put back: what runs is what the plan would put there")
             }
             Self::NoPlan(why) => write!(f, "no plan can be made: {why}"),
+            Self::PodsNotReplaced(why) => write!(f, "a restored template would not replace the pods that hurt: {why}"),
             Self::OldPodsToo(sentence) => write!(f, "it is not this change: {sentence}"),
             Self::WaitsFor { guards } => write!(f, "it waits for the proof of {guards}, whose change came just before"),
             Self::Together { count, guards, changed } => {

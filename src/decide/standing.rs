@@ -103,7 +103,7 @@ pub fn watching(verdict: &Verdict, blind: Duration, case: Option<&IncidentStatus
                 kind: "MetricsAvailable",
                 holds: false,
                 reason: reason.into(),
-                message: message.into(),
+                message: message.into_owned(),
             }
         }
         Overall::Unknown { .. } | Overall::Healthy | Overall::Breached => News {

@@ -2,7 +2,7 @@
 //!
 //! All times are on the daemon's clock: `observe` converts Prometheus' own at the border, once.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use jiff::Timestamp;
 
@@ -46,6 +46,8 @@ pub enum Because {
     Partial(String),
     /// No row for this guard.
     NoData,
+    /// The same, and which rows there are.
+    NoRows(String),
     /// No alert fires, and whether its rule is evaluated at all is not known; why.
     NoRule(String),
     /// NaN or infinite.
@@ -65,8 +67,9 @@ pub enum Because {
 impl Because {
     /// In a word and in a sentence that stay the same from turn to turn: for a status, which is written when something
     /// changes.
-    pub const fn lasting(&self) -> (&'static str, &'static str) {
-        match self {
+    pub fn lasting(&self) -> (&'static str, Cow<'static, str>) {
+        let (reason, words) = match self {
+            Self::NoRows(_) => return ("NoData", self.to_string().into()),
             Self::NoAnswer(_) => ("NoAnswer", "Prometheus did not answer"),
             Self::Refused(_) => ("Refused", "Prometheus refused the query"),
             Self::Partial(_) => ("Partial", "Prometheus warns that the answer is not whole"),
@@ -78,7 +81,8 @@ impl Because {
             Self::BeforeChange => ("BeforeChange", "the window still reaches back before the change"),
             Self::WarmingUp => ("WarmingUp", "nothing was read yet"),
             Self::NoBaseline => ("NoBaseline", "there is no baseline yet"),
-        }
+        };
+        (reason, words.into())
     }
 }
 
@@ -93,6 +97,7 @@ impl fmt::Display for Because {
             Self::Refused(why) => write!(f, "Prometheus refused the query: {why}"),
             Self::Partial(why) => write!(f, "Prometheus warns that the answer is not whole: {why}"),
             Self::NoRule(why) => f.write_str(why),
+            Self::NoRows(hint) => write!(f, "Prometheus has no such series for this guard; {hint}"),
             Self::NoData => f.write_str("Prometheus has no such series for this guard"),
             Self::NotANumber => f.write_str("the value is not a finite number"),
             Self::Stale { age, interval } => {

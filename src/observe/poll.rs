@@ -20,6 +20,7 @@ use super::{
     prometheus::Prometheus,
     prometheus_batch::{Asked, Batch, Memory},
     prometheus_health::Breaker,
+    prometheus_hints::{self, Hints},
     prometheus_learned::Learned,
     prometheus_plan::{Answers, Found, Plan, Terms},
     prometheus_rules::Rules,
@@ -54,6 +55,7 @@ pub struct Poller<K> {
     pub(super) marks: BTreeMap<K, Moment>,
     pub(super) learned: Learned<K>,
     pub(super) rules: Rules,
+    hints: Hints<K>,
     memories: BTreeMap<(Form, Names), Memory>,
     pub(super) queries: u32,
 }
@@ -77,6 +79,7 @@ impl<K: Ord + Clone> Poller<K> {
             marks: BTreeMap::new(),
             learned: Learned::default(),
             rules: Rules::default(),
+            hints: Hints::default(),
             memories: BTreeMap::new(),
             queries: 0,
         }
@@ -165,7 +168,40 @@ impl<K: Ord + Clone> Poller<K> {
                 self.marks.insert(guard.clone(), at);
             }
         }
+        self.hint(guards, &mut readings, at, deadline).await;
         readings
+    }
+
+    /// Guards without any row are told which rows there are.
+    async fn hint(
+        &mut self,
+        guards: &BTreeMap<K, Arc<Policy>>,
+        readings: &mut BTreeMap<K, Reading>,
+        at: Moment,
+        deadline: Instant,
+    ) {
+        let nothing = |signal: &Measured| *signal == Measured::Unknown(Because::NoData);
+        let lost = readings
+            .iter()
+            .filter(|(_, reading)| !reading.signals.is_empty() && reading.signals.iter().all(nothing));
+        let lost: BTreeSet<K> = lost.map(|(guard, _)| guard.clone()).collect();
+        if let Some(guard) = self.hints.next(&lost, at)
+            && let Some(policy) = guards.get(&guard)
+            && let Some(question) = prometheus_hints::question(policy)
+        {
+            self.queries += 1;
+            let answer = timeout_at(deadline, self.prometheus.query(&question, Some(at))).await;
+            let words = answer.ok().and_then(Result::ok);
+            let words = words.and_then(|answer| prometheus_hints::words(policy, &answer));
+            self.hints.learn(guard, at, words);
+        }
+        for guard in lost {
+            if let Some((reading, words)) = readings.get_mut(&guard).zip(self.hints.words(&guard)) {
+                reading
+                    .signals
+                    .fill(Measured::Unknown(Because::NoRows(words.to_owned())));
+            }
+        }
     }
 
     fn plan(&self, guard: &K, policy: &Policy, at: Moment) -> (Plan, Duration) {

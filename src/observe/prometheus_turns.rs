@@ -419,7 +419,8 @@ async fn no_bad_counter_is_zero_bad_and_no_total_is_unknown() {
     assert_eq!(counts(&stage.turn().await["a"]), (0.0, 50.0));
     stage.script(|script| script.absent = ["a"].into());
     let readings = stage.turn().await;
-    assert_eq!(readings["a"].signals, vec![Measured::Unknown(Because::NoData); 4]);
+    let hint = Because::NoRows("there is no requests at all".into());
+    assert_eq!(readings["a"].signals, vec![Measured::Unknown(hint); 4]);
     assert_eq!(counts(&readings["b"]), (0.0, 50.0));
 }
 

@@ -65,6 +65,8 @@ pub struct Guarded {
     pub(super) given: BTreeMap<String, f64>,
     /// This turn's verdict and when it was made, until it is decided on.
     pub(super) judged: Option<(Verdict, Timestamp)>,
+    /// By trigger: old and new pods were equally bad at the last poll, in a sentence.
+    pub(super) equally_bad: BTreeMap<String, String>,
 }
 
 /// A valid guard's policy and the judge's memory for it.
@@ -112,6 +114,7 @@ impl Guarded {
             blind_since: None,
             given: BTreeMap::new(),
             judged: None,
+            equally_bad: BTreeMap::new(),
             guard,
         };
         if met.case.is_none() {

@@ -11,6 +11,7 @@ mod cost;
 mod fixture;
 mod push;
 mod real;
+mod recipes;
 mod signals;
 mod watch;
 

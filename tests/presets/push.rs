@@ -10,6 +10,8 @@ pub struct Native {
 pub enum Worth {
     Number(f64),
     Native(Native),
+    /// Numbers of earlier moments, in milliseconds, in their order.
+    Run(Vec<(i64, f64)>),
 }
 
 /// The body of a `POST /api/v1/write`; times in milliseconds.
@@ -24,17 +26,22 @@ pub fn body(series: &[(Vec<(String, String)>, Worth)], at_millis: i64) -> Vec<u8
             bytes(&mut one, 1, &label);
         }
         match worth {
-            Worth::Number(value) => {
-                let mut sample = Vec::new();
-                double(&mut sample, 1, *value);
-                number(&mut sample, 2, at_millis.unsigned_abs());
-                bytes(&mut one, 2, &sample);
-            }
+            Worth::Number(value) => bytes(&mut one, 2, &sample(*value, at_millis)),
+            Worth::Run(run) => run
+                .iter()
+                .for_each(|(at, value)| bytes(&mut one, 2, &sample(*value, *at))),
             Worth::Native(native) => bytes(&mut one, 4, &histogram(native, at_millis)),
         }
         bytes(&mut request, 1, &one);
     }
     snappy(&request)
+}
+
+fn sample(value: f64, at_millis: i64) -> Vec<u8> {
+    let mut message = Vec::new();
+    double(&mut message, 1, value);
+    number(&mut message, 2, at_millis.unsigned_abs());
+    message
 }
 
 fn histogram(native: &Native, at_millis: i64) -> Vec<u8> {

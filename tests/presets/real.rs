@@ -52,6 +52,7 @@ impl Real {
         let targets: Vec<_> = exporters.lock().unwrap().iter().filter_map(target).collect();
         let config = json!({
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+            "storage": {"tsdb": {"out_of_order_time_window": "2h"}},
             "rule_files": [folder.path().join("rules.yaml")],
             "scrape_configs": [{"job_name": "any", "static_configs": targets}],
         });

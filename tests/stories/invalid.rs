@@ -85,6 +85,42 @@ async fn wrong_guards(stage: &Stage) {
         .await;
 }
 
+story!(a_guard_without_rows_is_told_which_rows_there_are);
+async fn a_guard_without_rows_is_told_which_rows_there_are(stage: &Stage) {
+    stage.deploy("orders", json!([])).await;
+    let metrics = |job: &str| json!({"metrics": {"preset": "prometheus-http", "match": {"job": job}}});
+    stage.guard("orders", metrics("ordres")).await;
+    stage.daemon().await;
+
+    let available = async |status: &str| {
+        let conditions = stage.guard_now("orders").await.status?.conditions;
+        let found = conditions
+            .into_iter()
+            .find(|condition| condition.type_ == "MetricsAvailable");
+        found.filter(|condition| condition.status == status)
+    };
+    let said = stage.until("it is told", 90, async || available("False").await).await;
+    assert_eq!(said.reason, "NoData");
+    assert!(
+        said.message.contains("; http_requests_total: job is "),
+        "{}",
+        said.message
+    );
+    assert!(said.message.contains("orders"), "{}", said.message);
+
+    stage
+        .edit(
+            "modosu.dev/v1alpha1",
+            "Guard",
+            "orders",
+            json!({"spec": metrics("orders")}),
+        )
+        .await;
+    stage
+        .until("it has its rows", 60, async || available("True").await)
+        .await;
+}
+
 /// A guard of that Deployment with one trigger.
 fn guarding(deployment: &str, condition: &str) -> Value {
     json!({

@@ -5,12 +5,15 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a story stops at the first surprise")]
 
 mod baselines;
+mod beside;
 mod clocks;
 mod config;
 mod decisions;
+mod facts;
 mod hands;
 mod invalid;
 mod kills;
+mod kinds;
 mod limits;
 mod outages;
 mod races;
