@@ -312,7 +312,7 @@ fn take_baseline(input: &Input, step: &mut Step) {
     if let Some(values) = values.filter(|_| wants_baseline(&step.record, input.policy, input.now)) {
         let hash = current.hash.clone();
         step.happened.push(Happened::BaselineTaken {
-            of: named(&hash, &current.images),
+            of: format!("the healthy time of {}", named(&hash, &current.images)),
         });
         let given = step.record.baseline.iter().flat_map(|before| before.values.clone());
         let given: Vec<_> = given.filter(|(name, _)| input.policy.reference.gives(name)).collect();
@@ -346,7 +346,7 @@ fn take_given(input: &Input, step: &mut Step) {
     });
     known.taken_at = input.now;
     known.values.extend(given);
-    step.happened.push(Happened::BaselineGiven { by });
+    step.happened.push(Happened::BaselineGiven { by: by.to_owned() });
 }
 
 /// Whether the baseline must be asked for: a change came since, or there was none.

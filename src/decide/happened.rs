@@ -41,7 +41,7 @@ pub enum Happened {
     },
     /// From elsewhere than healthy time.
     BaselineGiven {
-        by: &'static str,
+        by: String,
     },
     Opened {
         state: IncidentState,
@@ -216,8 +216,7 @@ impl fmt::Display for Happened {
             }
             Self::MarkedBad { hash } => write!(f, "{hash} is marked bad and will never be restored"),
             Self::Proven { hash } => write!(f, "{hash} is proven: a rollback may go back to it"),
-            Self::BaselineTaken { of } => write!(f, "took the baseline from the healthy time of {of}"),
-            Self::BaselineGiven { by } => write!(f, "took the baseline from {by}"),
+            Self::BaselineTaken { of: by } | Self::BaselineGiven { by } => write!(f, "took the baseline from {by}"),
             Self::Opened {
                 action: Action::Monitor,
                 sentence,

@@ -216,8 +216,7 @@ pub struct BaselinePolicy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxProperties" = 50))]
     pub fixed: Option<BTreeMap<String, Amount>>,
-    /// PromQL that gives one number, by signal, such as a stored benchmark; asked once, at the change. Signals that are not
-    /// named: as with `{window: 1h}`.
+    /// PromQL for one number, by signal, such as a stored benchmark; asked once, at the change. Other signals: as `fixed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxProperties" = 50))]
     pub query: Option<BTreeMap<String, String>>,

@@ -25,11 +25,9 @@ pub fn amount(text: &str, unit: Unit) -> Result<f64, ConditionMistake> {
                 let what = format!("this is {}, and {}", dimension(suffix).named(), wanted.example());
                 Err(ConditionMistake::new(text, number.at, what))
             }
-            _ => Err(ConditionMistake::new(
-                text,
-                number.at,
-                "a number with its unit is needed, such as `200ms`",
-            )),
+            Word::Name(_) | Word::Operator(_) | Word::Not | Word::Open | Word::Close | Word::Comma | Word::End => Err(
+                ConditionMistake::new(text, number.at, "a number with its unit is needed, such as `200ms`"),
+            ),
         },
         _ => {
             let at = rest.get(1).or(rest.first()).map_or(0, |token| token.at);

@@ -125,10 +125,10 @@ fn no_data_at_all_is_unknown_also_where_nothing_is_armed() {
     let mut world = one_trigger("response_time > baseline * 1.5", "");
     world.baseline = None;
     insta::assert_snapshot!(world.play("2x ?; 2x 0/75; 2x 0/75 200ms"), @r#"
-15 s  ?              Unknown | t not armed: no baseline yet of response_time
+15 s  ?              Unknown | t not armed: no baseline yet of response_time: 0 s of 5 min of healthy time and 0 of 100 requests so far
       …
-75 s  0/75 200ms     Healthy | t not armed: no baseline yet of response_time
-      …
+75 s  0/75 200ms     Healthy | t not armed: no baseline yet of response_time: 0 s of 5 min of healthy time and 0 of 100 requests so far
+90 s  0/75 200ms     Healthy | t not armed: no baseline yet of response_time: 15 s of 5 min of healthy time and 75 of 100 requests so far, about 4.75 min more
 "#);
 }
 
