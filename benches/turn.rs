@@ -93,6 +93,7 @@ impl Guard {
                 rolled_out: Err("1 of 2 pods are updated".into()),
                 facts: Facts::default(),
                 shared: Vec::new(),
+                keeps_pods: None,
             },
             proven: (1..=4).map(state).collect(),
         }

@@ -96,6 +96,8 @@ pub fn start(parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
         events,
         guards: BTreeMap::new(),
         health: None,
+        quota: crate::turn::quota::Quota::default(),
+        orphans_closed: None,
         settings: Arc::new(settings),
     };
     tasks.spawn(teller);

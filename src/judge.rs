@@ -19,6 +19,8 @@ pub mod clock;
 mod collected;
 /// The condition language: text to a checked tree, a tree to three-valued truth.
 pub mod condition;
+/// Hard facts, which need no statistics.
+mod facts;
 /// Requests that failed since the first bad reading.
 mod harm;
 /// Past counts of one guard, bounded.
@@ -33,8 +35,12 @@ mod metered;
 pub mod policy;
 /// How sure a share is.
 pub mod share;
+/// Old and new pods, side by side.
+pub mod sides;
 #[cfg(test)]
 mod tests;
+/// Traffic that is gone.
+pub mod traffic;
 /// One trigger in one turn.
 mod trigger;
 /// What the judge says.
@@ -82,7 +88,10 @@ pub fn judge(policy: &Policy, memory: &mut Memory, reading: Option<&Reading>, co
     if fresh.is_some_and(|fresh| fresh.counted.is_some()) {
         memory.weigh(watched(policy, context));
     }
-    let mut firing = hard_facts(policy, memory, context);
+    if reading.is_some() {
+        facts::count_traffic(policy, memory, fresh.and_then(|fresh| fresh.counted).is_some());
+    }
+    let mut firing = facts::hard_facts(policy, memory, context);
     let (triggers, signals) = measured(policy, memory, fresh, context, &mut firing);
     let overall = overall(&triggers, &signals, !firing.is_empty(), &view(policy, memory, context));
     keep_time(memory, fresh, overall.word(), context);
@@ -172,42 +181,6 @@ fn view<'a>(policy: &'a Policy, memory: &'a Memory, context: &Context<'_>) -> Vi
         watched: watched(policy, context),
         since: context.since,
     }
-}
-
-fn hard_facts(policy: &Policy, memory: &mut Memory, context: &Context<'_>) -> Vec<Finding> {
-    let said = [&context.facts.crash_looping, &context.facts.progress_deadline_exceeded];
-    let clocks = memory.facts.iter_mut().zip(&mut memory.no_facts);
-    let mut findings = Vec::new();
-    for ((name, sentence), (since, not_since)) in memory::FACTS.into_iter().zip(said).zip(clocks) {
-        let (Some(sentence), Some(action)) = (sentence, policy.hard_facts) else {
-            *since = None;
-            not_since.get_or_insert(context.now);
-            continue;
-        };
-        *not_since = None;
-        let since = *since.get_or_insert(context.now);
-        let grade = policy
-            .scheme
-            .default_for(action)
-            .map_or("", |grade| grade.name.as_str());
-        let evidence = Evidence {
-            name: name.to_owned(),
-            condition: name.to_owned(),
-            sentence: sentence.clone(),
-            grade: grade.to_owned(),
-            since: Some(since),
-            ..Evidence::default()
-        };
-        findings.push(Finding {
-            name: name.to_owned(),
-            action,
-            grade: grade.to_owned(),
-            rank: policy.scheme.rank(grade),
-            hard_fact: true,
-            evidence,
-        });
-    }
-    findings
 }
 
 /// Every trigger and every signal.

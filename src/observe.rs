@@ -2,6 +2,8 @@
 
 /// What Prometheus answered, read without believing it.
 pub mod answer;
+/// What is asked beside a turn's readings.
+pub mod aside;
 /// One kind of object, watched into a map of trimmed values.
 pub mod cache;
 /// The cluster as watches show it.
@@ -32,5 +34,7 @@ pub mod prometheus_settings;
 pub mod query;
 /// A guard's targets as they are now.
 pub mod seen;
+/// Old and new pods of a roll-out, and what each counted.
+pub mod sides;
 /// Moments at even distances.
 pub mod steps;

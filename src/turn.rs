@@ -3,6 +3,8 @@
 //! Only a turn of `poll` asks Prometheus: for readings and, after a start, for past ones. A watched object that changes makes the guards of its namespace decide
 //! again, on the last readings.
 
+/// Old and new pods side by side.
+pub mod beside;
 /// Acts of a decision, carried out in the order in which they must be written.
 pub mod carry_out;
 /// The open incident of a guard.
@@ -13,8 +15,12 @@ pub mod guarded;
 pub mod look;
 /// What one guard must know of the others.
 pub mod neighbours;
+/// Open incidents whose guard is gone.
+pub mod orphans;
 /// What the turn leaves on the board, in the metrics, the log and as Events.
 pub mod publish;
+/// How fast statuses are written.
+pub mod quota;
 /// What the judge would remember had the daemon never stopped.
 mod recall;
 
@@ -37,11 +43,12 @@ use crate::{
         cache::ObjectKey,
         cluster::{Cluster, ReadConfig},
         poll::{Health, Poller, State},
-        seen::{Followed, Seen},
+        seen::{Followed, Seen, Users},
     },
     report::{board::Board, events::Events, metrics::Metrics},
 };
 use guarded::Guarded;
+use quota::Quota;
 
 /// So many guards are carried out at the same time.
 const AT_ONCE: usize = 32;
@@ -60,6 +67,10 @@ pub struct Daemon {
     pub events: Events,
     pub guards: BTreeMap<ObjectKey, Guarded>,
     pub health: Option<Health>,
+    /// How fast conditions may be written.
+    pub quota: Quota,
+    /// When incidents without a guard were last closed.
+    pub orphans_closed: Option<tokio::time::Instant>,
 }
 
 /// What the parts of a turn share while guards are carried out side by side.
@@ -70,6 +81,7 @@ pub struct Shared<'a> {
     pub events: &'a Events,
     pub metrics: &'a Metrics,
     pub settings: &'a Settings,
+    pub quota: &'a Quota,
 }
 
 impl Daemon {
@@ -95,6 +107,7 @@ impl Daemon {
         (0..polled.queries).for_each(|_| self.metrics.query_done(outcome));
         self.health = Some(polled.health);
         self.guards_in(None, &polled.readings).await;
+        self.close_orphans().await;
         self.metrics.turn_took(began.elapsed());
     }
 
@@ -152,6 +165,10 @@ impl Daemon {
                 guarded.look(seen, readings.get(key), now);
             }
         }
+        if namespaces.is_none() {
+            self.look_beside(now).await;
+            self.look_around().await;
+        }
         let around = neighbours::around(
             &self.guards,
             &self.cluster.incidents,
@@ -165,6 +182,7 @@ impl Daemon {
             events: &self.events,
             metrics: &self.metrics,
             settings: &self.settings,
+            quota: &self.quota,
         };
         let nothing = Around::default();
         let mut turns = Vec::new();
@@ -182,14 +200,20 @@ impl Daemon {
     async fn see(&mut self, namespaces: Option<&BTreeSet<String>>) -> BTreeMap<ObjectKey, guarded::Look> {
         let mut looks = BTreeMap::new();
         let now = self.clock.now();
+        let mut users = (String::new(), Users::default());
         for (key, guarded) in &self.guards {
             if namespaces.is_some_and(|touched| !touched.contains(&key.0)) {
                 continue;
             }
+            if users.0 != key.0 {
+                users = (key.0.clone(), Users::of(&key.0, &self.cluster));
+            }
             let spec = &guarded.guard().spec;
-            let followed = Followed::find(&key.0, spec, &self.cluster);
+            let followed = Followed::find(&key.0, spec, &self.cluster, &users.1);
             let look = match configs(&mut self.cluster, &self.api, &key.0, &followed, now).await {
-                Ok(configs) => Seen::assemble(&key.0, spec, &followed, &configs, &self.cluster).map_err(Into::into),
+                Ok(configs) => {
+                    Seen::assemble(&key.0, spec, &followed, &configs, &self.cluster, now).map_err(Into::into)
+                }
                 Err(why) => Err(guarded::Blind::Unreadable(why.to_string())),
             };
             looks.insert(key.clone(), look);

@@ -141,6 +141,7 @@ mod tests {
             whole_since: None,
             facts: crate::judge::Facts::default(),
             shared: Vec::new(),
+            keeps_pods: None,
         }
     }
 

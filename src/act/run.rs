@@ -197,7 +197,7 @@ impl Run<'_> {
             .plan
             .iter()
             .filter_map(|step| step.target.as_deref()?.parse::<TargetRef>().ok());
-        let mut workloads: Vec<_> = named.filter(|target| target.kind == TargetKind::Deployment).collect();
+        let mut workloads: Vec<_> = named.filter(|target| target.kind.is_workload()).collect();
         workloads.dedup();
         for target in &workloads {
             if let Err(why) = target::rolled_out(self.api, self.namespace, target).await? {

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
+use k8s_openapi::api::{
+    apps::v1::{DaemonSet, Deployment, StatefulSet},
+    core::v1::ConfigMap,
+};
 use kube::{
     Api as KubeApi, ResourceExt,
     api::{DynamicObject, Patch, PostParams},
@@ -57,7 +60,7 @@ pub async fn rolled_out(api: &Api, namespace: &str, target: &TargetRef) -> Resul
     let Some(read) = read(api, namespace, target).await? else {
         return Ok(Err(format!("{target} does not exist")));
     };
-    Ok(Workload::read(&read.object)
+    Ok(Workload::read(target.kind, &read.object)
         .rollout
         .complete()
         .map_err(|why| format!("{target}: {why}")))
@@ -73,7 +76,7 @@ pub async fn replace(
     cause: &str,
 ) -> Result<String, ApiError> {
     let patch = match target.kind {
-        TargetKind::Deployment => template_patch(read, goal, cause),
+        TargetKind::Deployment | TargetKind::StatefulSet | TargetKind::DaemonSet => template_patch(read, goal, cause),
         TargetKind::ConfigMap => data_patch(read, goal),
     };
     let patch: json_patch::Patch =
@@ -108,6 +111,8 @@ fn objects(api: &Api, namespace: &str, kind: TargetKind) -> KubeApi<DynamicObjec
     let scope = Some(namespace.to_owned());
     match kind {
         TargetKind::Deployment => dynamic::<Deployment>(&api.client, &scope),
+        TargetKind::StatefulSet => dynamic::<StatefulSet>(&api.client, &scope),
+        TargetKind::DaemonSet => dynamic::<DaemonSet>(&api.client, &scope),
         TargetKind::ConfigMap => dynamic::<ConfigMap>(&api.client, &scope),
     }
 }

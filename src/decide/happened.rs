@@ -119,6 +119,8 @@ pub enum WhyNot {
     NothingToPutBack,
     /// The plan cannot be made.
     NoPlan(String),
+    /// A restored template would not replace the pods that hurt.
+    PodsNotReplaced(String),
     /// Old and new pods are equally bad.
     OldPodsToo(String),
     /// It breaches together with others, and those whose change explains it are acted on first.
@@ -295,6 +297,7 @@ impl fmt::Display for WhyNot {
                 f.write_str("there is nothing to put back: what runs is what the plan would put there")
             }
             Self::NoPlan(why) => write!(f, "no plan can be made: {why}"),
+            Self::PodsNotReplaced(why) => write!(f, "a restored template would not replace the pods that hurt: {why}"),
             Self::OldPodsToo(sentence) => write!(f, "it is not this change: {sentence}"),
             Self::WaitsFor { guards } => write!(f, "it waits for the proof of {guards}, whose change came just before"),
             Self::Together { count, guards, changed } => {

@@ -127,7 +127,7 @@ fn restore(sources: &Sources, snapshot: &Contents, goal: &mut Contents) -> Resul
                     plan.push(planned("restore", sources, target, current.as_ref(), wanted, None));
                 }
             }
-            TargetKind::Deployment => {
+            TargetKind::Deployment | TargetKind::StatefulSet | TargetKind::DaemonSet => {
                 let current = current.ok_or_else(|| format!("{target} was deleted: bring it back first"))?;
                 let uses = config_uses(wanted.0.get("spec").unwrap_or(&Value::Null));
                 let reads = uses.iter().any(|used| configs.contains(&used.name));

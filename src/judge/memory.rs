@@ -18,6 +18,7 @@ use super::{
     metered::Metered,
     policy::{Policy, Source},
     share::Count,
+    traffic::Traffic,
     view::{Latest, Leaf, Place, begin, places},
     words,
 };
@@ -27,7 +28,8 @@ use crate::model::{
 };
 
 /// The hard facts by name.
-pub const FACTS: [&str; 2] = ["crash_looping", "progress_deadline_exceeded"];
+pub const FACTS: [&str; 3] = ["crash_looping", "progress_deadline_exceeded", TRAFFIC_GONE];
+pub const TRAFFIC_GONE: &str = "traffic_gone";
 
 /// What the judge remembers of one guard. It is bounded, and small.
 #[derive(Clone, Debug)]
@@ -39,9 +41,10 @@ pub struct Memory {
     /// One of each signal that a condition calls `worse`.
     pub(super) meters: Vec<Metered>,
     /// Since when each hard fact holds.
-    pub(super) facts: [Option<Timestamp>; 2],
+    pub(super) facts: [Option<Timestamp>; 3],
     /// Since when each hard fact does not hold; they need no readings.
-    pub(super) no_facts: [Option<Timestamp>; 2],
+    pub(super) no_facts: [Option<Timestamp>; 3],
+    pub(super) traffic: Traffic,
     pub(super) healthy: Clock,
     pub(super) all_quiet: Clock,
     /// Used again every turn.
@@ -110,8 +113,9 @@ impl Memory {
                     ..Hold::default()
                 })
                 .collect(),
-            facts: [None; 2],
-            no_facts: [None; 2],
+            facts: [None; 3],
+            no_facts: [None; 3],
+            traffic: Traffic::new(policy.window),
             healthy: Clock::default(),
             all_quiet: Clock::default(),
             baselines: Vec::new(),
@@ -237,8 +241,8 @@ impl Memory {
             hold.release();
             hold.quiet.reset();
         }
-        self.facts = [None; 2];
-        self.no_facts = [None; 2];
+        self.facts = [None; 3];
+        self.no_facts = [None; 3];
         self.healthy.reset();
         self.all_quiet.reset();
         self.meters.iter_mut().for_each(Metered::begin);

@@ -29,7 +29,9 @@ impl Content {
     /// The restorable part of a whole object as the API server gives it.
     pub fn of(kind: TargetKind, object: &Value) -> Self {
         match kind {
-            TargetKind::Deployment => Self(object.pointer("/spec/template").cloned().unwrap_or(Value::Null)),
+            TargetKind::Deployment | TargetKind::StatefulSet | TargetKind::DaemonSet => {
+                Self(object.pointer("/spec/template").cloned().unwrap_or(Value::Null))
+            }
             TargetKind::ConfigMap => {
                 let part = |key: &str| object.get(key).cloned().unwrap_or(Value::Null);
                 let mut content = Map::new();

@@ -15,6 +15,8 @@ use super::units::{Certainty, Length, Share};
 mod defaults;
 /// What modosu says of a guard.
 mod status;
+/// What is restored.
+mod target;
 
 use defaults::{
     a_day, a_minute, an_hour, fifteen_minutes, five_minutes_maybe, one_in_a_thousand, one_in_ten_thousand,
@@ -24,6 +26,7 @@ pub use status::{
     BadState, Baseline, BaselineCounts, Current, EffectiveMode, GuardStatus, IncidentRef, KeptState, RestoreTo,
     RolledOut, State,
 };
+pub use target::{TargetKind, TargetRef};
 
 /// What is watched, and how it is put back when it hurts.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -66,7 +69,7 @@ pub struct GuardSpec {
     #[serde(default = "severities")]
     #[schemars(length(min = 1, max = 63))]
     pub scheme: String,
-    /// What follows from crash loops and exceeded progress deadlines, which need no requests.
+    /// What follows from crash loops and exceeded progress deadlines, which need no requests; traffic that is gone only alerts.
     #[serde(default)]
     pub hard_facts: HardFacts,
     /// Condition, `for`, grade and action; the preset's own where absent.
@@ -107,21 +110,6 @@ pub enum Mode {
     Observe,
     Ask,
     Enforce,
-}
-
-/// One object that is restored.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct TargetRef {
-    pub kind: TargetKind,
-    #[schemars(length(min = 1, max = 253))]
-    pub name: String,
-}
-
-/// The kinds that can be restored. The order is the order of writing: settings before workloads.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TargetKind {
-    ConfigMap,
-    Deployment,
 }
 
 /// Where the guard's numbers come from.
@@ -320,7 +308,7 @@ pub struct Empty {}
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SetEnv {
-    /// `Deployment/name`.
+    /// `Deployment/name`, `StatefulSet/name` or `DaemonSet/name`.
     pub target: String,
     /// Default: the first container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -350,31 +338,6 @@ pub struct Verify {
     /// For so long, on requests made after the roll-out.
     #[serde(default = "a_minute")]
     pub hold: Length,
-}
-
-impl std::fmt::Display for TargetRef {
-    /// `Deployment/orders`.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?}/{}", self.kind, self.name)
-    }
-}
-
-impl std::str::FromStr for TargetRef {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let kind = match text.split_once('/') {
-            Some(("Deployment", _)) => TargetKind::Deployment,
-            Some(("ConfigMap", _)) => TargetKind::ConfigMap,
-            Some(_) | None => return Err(format!("`{text}` is not of the form Deployment/name or ConfigMap/name")),
-        };
-        match text.split_once('/') {
-            Some((_, name)) if !name.is_empty() => Ok(Self {
-                kind,
-                name: name.to_owned(),
-            }),
-            Some(_) | None => Err(format!("`{text}` names no object: write Deployment/name")),
-        }
-    }
 }
 
 impl Step {

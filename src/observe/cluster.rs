@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use k8s_openapi::api::{
-    apps::v1::{ControllerRevision, Deployment, ReplicaSet},
+    apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet},
     core::v1::{ConfigMap, Pod as ApiPod},
 };
 use kube::{
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::model::{
     content::Content,
-    guard::{Guard, TargetKind},
+    guard::{Guard, TargetKind, TargetRef},
     incident::Incident,
 };
 
@@ -37,12 +37,13 @@ pub const PROVEN_AT: &str = "modosu.dev/proven-at";
 pub const LAST_RUNNING: &str = "modosu.dev/last-running";
 pub const IMAGES: &str = "modosu.dev/images";
 const PAGE: u32 = 500;
+const WORKLOADS: [TargetKind; 3] = [TargetKind::Deployment, TargetKind::StatefulSet, TargetKind::DaemonSet];
 
 /// What watches show.
 pub struct Cluster {
     pub guards: Arc<Cache<Guard>>,
     pub incidents: Arc<Cache<Incident>>,
-    pub workloads: Arc<Cache<Workload>>,
+    workloads: [(TargetKind, Arc<Cache<Workload>>); 3],
     pub revisions: Arc<Cache<Revision>>,
     pub pods: Arc<Cache<Pod>>,
     pub configs: Arc<Cache<ConfigVersion>>,
@@ -92,7 +93,7 @@ impl Cluster {
         let cluster = Self {
             guards: Cache::new(),
             incidents: Cache::new(),
-            workloads: Cache::new(),
+            workloads: WORKLOADS.map(|kind| (kind, Cache::new())),
             revisions: Cache::new(),
             pods: Cache::new(),
             configs: Cache::new(),
@@ -110,16 +111,19 @@ impl Cluster {
     fn watch_scope(&self, client: &Client, scope: &Scope, stop: &CancellationToken) {
         let all = || watcher::Config::default().page_size(PAGE);
         let changes = || self.changes.clone();
-        let deployments = stream(dynamic::<Deployment>(client, scope), all());
-        spawn(
-            stop,
-            self.workloads.clone().follow(
-                ("Deployments", scope.clone()),
-                deployments,
-                |o| Some(Workload::read(&o)),
-                changes(),
-            ),
-        );
+        for (kind, cache) in &self.workloads {
+            let kind = *kind;
+            let (name, api) = match kind {
+                TargetKind::StatefulSet => ("StatefulSets", dynamic::<StatefulSet>(client, scope)),
+                TargetKind::DaemonSet => ("DaemonSets", dynamic::<DaemonSet>(client, scope)),
+                TargetKind::Deployment | TargetKind::ConfigMap => ("Deployments", dynamic::<Deployment>(client, scope)),
+            };
+            let read = move |object: DynamicObject| Some(Workload::read(kind, &object));
+            let follow = cache
+                .clone()
+                .follow((name, scope.clone()), stream(api, all()), read, changes());
+            spawn(stop, follow);
+        }
         let pods = stream(dynamic::<ApiPod>(client, scope), all());
         spawn(
             stop,
@@ -176,12 +180,24 @@ impl Cluster {
         );
     }
 
+    /// The workload that a target names.
+    pub fn workload(&self, namespace: &str, target: &TargetRef) -> Option<Arc<Workload>> {
+        let of_kind = self.workloads.iter().find(|(kind, _)| *kind == target.kind);
+        of_kind.and_then(|(_, cache)| cache.get(namespace, &target.name))
+    }
+
+    /// All workloads of a namespace.
+    pub fn workloads(&self, namespace: &str) -> Vec<(String, Arc<Workload>)> {
+        let caches = self.workloads.iter();
+        caches.flat_map(|(_, cache)| cache.of_namespace(namespace)).collect()
+    }
+
     /// Whether every first list is complete; nothing is decided before.
     pub fn listed(&self) -> bool {
         let n = self.scopes.len();
         self.guards.listed(n)
             && self.incidents.listed(n)
-            && self.workloads.listed(n)
+            && self.workloads.iter().all(|(_, cache)| cache.listed(n))
             && self.revisions.listed(n)
             && self.pods.listed(n)
             && self.configs.listed(n)

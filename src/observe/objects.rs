@@ -8,10 +8,11 @@ use serde_json::Value;
 use crate::model::content::{Content, images};
 use crate::model::guard::TargetKind;
 
-/// A Deployment as far as it concerns a guard.
+/// A Deployment, StatefulSet or DaemonSet as far as it concerns a guard.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workload {
     pub uid: String,
+    /// The newest revision: by it the newest pods (or the newest ReplicaSet) are known.
     pub revision: Option<String>,
     /// The hash of its pod template.
     pub template: String,
@@ -20,6 +21,10 @@ pub struct Workload {
     pub rollout: Rollout,
     /// The kind and name of a controller that owns it, such as a Rollout.
     pub owner: Option<String>,
+    /// Why a new template would not replace its pods.
+    pub keeps_pods: Option<String>,
+    /// Its pods come one after the other: one that does not get Ready stops the others, also on the way back.
+    pub ordered: bool,
 }
 
 /// The numbers of a roll-out, as `kubectl rollout status` reads them.
@@ -60,12 +65,18 @@ pub struct Pod {
     pub owner: String,
     pub created: Option<Timestamp>,
     pub ready: bool,
+    /// Since when it is not Ready; absent where it is.
+    pub unready_since: Option<Timestamp>,
+    /// Of a StatefulSet's or DaemonSet's pod: its revision.
+    pub revision: Option<String>,
     pub ready_since: Option<Timestamp>,
     pub leaving: bool,
     pub containers: Vec<Container>,
     pub config: Vec<ConfigUse>,
     /// The owner's name, for words.
     pub owner_name: String,
+    /// Its IP address, once it has one.
+    pub address: Option<String>,
     /// A ReplicaSet owns it: whose that is tells another watch, maybe later.
     pub replicated: bool,
 }
@@ -105,41 +116,102 @@ impl Rollout {
 }
 
 impl Workload {
-    /// Reads a Deployment.
-    pub fn read(object: &DynamicObject) -> Self {
+    /// Reads a workload of that kind.
+    pub fn read(kind: TargetKind, object: &DynamicObject) -> Self {
         let data = &object.data;
         let template = data.pointer("/spec/template").unwrap_or(&Value::Null);
-        let count = |path: &str| data.pointer(path).and_then(Value::as_i64).unwrap_or(0);
-        let conditions = || {
-            data.pointer("/status/conditions")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
+        let rollout = match kind {
+            TargetKind::DaemonSet => daemon_set(object),
+            TargetKind::Deployment | TargetKind::StatefulSet | TargetKind::ConfigMap => counted(object),
         };
-        let completed = conditions().find(|c| text(c, "reason") == Some("NewReplicaSetAvailable"));
-        let exceeded = conditions()
-            .filter(|c| text(c, "reason") == Some("ProgressDeadlineExceeded") && text(c, "status") == Some("False"))
-            .map(|c| text(c, "message").unwrap_or("progress deadline exceeded").to_owned())
-            .next();
+        let note = |name: &str| object.metadata.annotations.as_ref()?.get(name).cloned();
         Self {
             uid: object.metadata.uid.clone().unwrap_or_default(),
-            revision: revision(&object.metadata),
-            template: Content::of(TargetKind::Deployment, data).hash(),
+            revision: match kind {
+                TargetKind::StatefulSet => data
+                    .pointer("/status/updateRevision")
+                    .and_then(Value::as_str)
+                    .map(str::to_owned),
+                TargetKind::DaemonSet => note(GENERATION_OF_DAEMON_SET),
+                TargetKind::Deployment | TargetKind::ConfigMap => revision(&object.metadata),
+            },
+            template: Content::of(kind, data).hash(),
             images: images(template),
             config: config_uses(template.get("spec").unwrap_or(&Value::Null)),
-            rollout: Rollout {
-                generation: object.metadata.generation.unwrap_or(0),
-                observed: count("/status/observedGeneration"),
-                wanted: data.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1),
-                replicas: count("/status/replicas"),
-                updated: count("/status/updatedReplicas"),
-                available: count("/status/availableReplicas"),
-                paused: data.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or(false),
-                completed_at: completed.and_then(|c| text(c, "lastUpdateTime")?.parse().ok()),
-                deadline_exceeded: exceeded,
-            },
+            rollout,
             owner: controller(&object.metadata).map(|owner| format!("{}/{}", owner.kind, owner.name)),
+            keeps_pods: keeps_pods(data),
+            ordered: kind == TargetKind::StatefulSet
+                && data.pointer("/spec/podManagementPolicy").and_then(Value::as_str) != Some("Parallel"),
         }
+    }
+}
+
+/// Kubernetes itself tells by it which pods of a DaemonSet are new, beside the hash of their revision.
+const GENERATION_OF_DAEMON_SET: &str = "deprecated.daemonset.template.generation";
+
+fn number(object: &DynamicObject, path: &str) -> Option<i64> {
+    object.data.pointer(path).and_then(Value::as_i64)
+}
+
+/// The numbers of a Deployment or a StatefulSet.
+fn counted(object: &DynamicObject) -> Rollout {
+    let count = |path: &str| number(object, path).unwrap_or(0);
+    let conditions = || {
+        let all = object.data.pointer("/status/conditions").and_then(Value::as_array);
+        all.into_iter().flatten()
+    };
+    let completed = conditions().find(|c| text(c, "reason") == Some("NewReplicaSetAvailable"));
+    let exceeded = conditions()
+        .filter(|c| text(c, "reason") == Some("ProgressDeadlineExceeded") && text(c, "status") == Some("False"))
+        .map(|c| text(c, "message").unwrap_or("progress deadline exceeded").to_owned())
+        .next();
+    Rollout {
+        generation: object.metadata.generation.unwrap_or(0),
+        observed: count("/status/observedGeneration"),
+        wanted: number(object, "/spec/replicas").unwrap_or(1),
+        replicas: count("/status/replicas"),
+        updated: count("/status/updatedReplicas"),
+        available: count("/status/availableReplicas"),
+        paused: object
+            .data
+            .pointer("/spec/paused")
+            .and_then(Value::as_bool)
+            .unwrap_or(false),
+        completed_at: completed.and_then(|c| text(c, "lastUpdateTime")?.parse().ok()),
+        deadline_exceeded: exceeded,
+    }
+}
+
+fn daemon_set(object: &DynamicObject) -> Rollout {
+    let count = |path: &str| number(object, path).unwrap_or(0);
+    Rollout {
+        generation: object.metadata.generation.unwrap_or(0),
+        observed: count("/status/observedGeneration"),
+        wanted: count("/status/desiredNumberScheduled"),
+        replicas: count("/status/currentNumberScheduled"),
+        updated: count("/status/updatedNumberScheduled"),
+        available: count("/status/numberAvailable"),
+        paused: false,
+        completed_at: None,
+        deadline_exceeded: None,
+    }
+}
+
+/// `OnDelete` replaces no pod by itself, and a partition leaves the first ones as they are.
+fn keeps_pods(data: &Value) -> Option<String> {
+    let partition = data
+        .pointer("/spec/updateStrategy/rollingUpdate/partition")
+        .and_then(Value::as_i64);
+    match (
+        data.pointer("/spec/updateStrategy/type").and_then(Value::as_str),
+        partition,
+    ) {
+        (Some("OnDelete"), _) => Some("its updateStrategy is OnDelete, which replaces no pods".to_owned()),
+        (_, Some(partition)) if partition > 0 => Some(format!(
+            "its partition of {partition} leaves the first pods as they are"
+        )),
+        (_, Some(_) | None) => None,
     }
 }
 
@@ -164,15 +236,26 @@ impl Pod {
         let ready = conditions
             .into_iter()
             .flatten()
-            .find(|c| text(c, "type") == Some("Ready") && text(c, "status") == Some("True"));
+            .find(|c| text(c, "type") == Some("Ready"));
+        let created = object.metadata.creation_timestamp.as_ref().map(|t| t.0);
+        let changed = ready.and_then(|c| text(c, "lastTransitionTime")?.parse().ok());
+        let ready = ready.is_some_and(|c| text(c, "status") == Some("True"));
+        let label = |name: &str| object.metadata.labels.as_ref()?.get(name).cloned();
         let statuses = ["/status/initContainerStatuses", "/status/containerStatuses"].map(|at| data.pointer(at));
         Some(Self {
             owner: owner.uid.clone(),
             owner_name: owner.name.clone(),
+            address: data.pointer("/status/podIP").and_then(Value::as_str).map(str::to_owned),
             replicated: owner.kind == "ReplicaSet",
-            created: object.metadata.creation_timestamp.as_ref().map(|t| t.0),
-            ready: ready.is_some(),
-            ready_since: ready.and_then(|c| text(c, "lastTransitionTime")?.parse().ok()),
+            created,
+            ready,
+            ready_since: changed.filter(|_| ready),
+            unready_since: changed.or(created).filter(|_| !ready),
+            revision: match owner.kind.as_str() {
+                "StatefulSet" => label("controller-revision-hash"),
+                "DaemonSet" => label("pod-template-generation"),
+                _ => None,
+            },
             leaving: object.metadata.deletion_timestamp.is_some(),
             containers: statuses
                 .into_iter()

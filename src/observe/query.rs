@@ -19,13 +19,16 @@
 //!         and on (L, job) (max_over_time(up{M}[1h] offset 35000ms) == 1))))), 0))
 //! ```
 //!
+//! sum by (L, pod, instance) (…)
+//! min by (L) (up{M})
+//!
 //! (`job` and `instance` stand once where they are among `L`; the text that is sent is on one line.)
 //!
 //! A preset's or guard's own query may hold `$match` and `$by`: there `M` and `L` are put in, and it is asked like the others.
 //! Firing alerts are `count by (L) (ALERTS{alertstate="firing", alertname="…", M})`. The second quantile is that of a
 //! native histogram: one of the two has no rows, and where a target exposes both the classic one is taken.
 //!
-//! The last one counts what happened in the Δ (here 5 s) before its evaluation, each event once:
+//! The sum by `L` counts what happened in the Δ (here 5 s) before its evaluation, each event once:
 //! * A series seen in the five minutes up to Δ ago counts what it grew beyond its last value there, so that a missed
 //!   scrape between costs nothing.
 //! * A counter that fell to less than half began anew and counts as a whole. One that fell less is another replica's
@@ -213,19 +216,17 @@ impl Form {
                 over,
                 settled,
                 births,
-            } => {
-                let x = with(selector);
-                let ago = format!("offset {}ms", over.as_millis());
-                let born = match births {
-                    Births::Target => born_on_targets(names, &with("up"), &ago, *over + *settled),
-                    Births::Series { total } => format!("last_over_time({}[5m] {ago})", with(total)),
-                };
-                let target = also(names, &["job", "instance"]);
-                format!(
-                    "sum by ({by}) (clamp_min({x} - ((last_over_time({x}[5m] {ago}) <= {x} * 2) or ({x} * 0 and on ({target}) \
-                     ({born}))), 0))"
-                )
-            }
+            } => growth(
+                names,
+                &by,
+                &with,
+                &Grown {
+                    selector,
+                    over: *over,
+                    settled: *settled,
+                    births,
+                },
+            ),
             Self::Quantile { histogram, q, over } => {
                 let seconds = over.as_secs().max(1);
                 let quantile = |by: &str, selector: &str| {
@@ -244,6 +245,45 @@ impl Form {
             Self::Shared { query } => filled(query, &matchers, &by),
         }
     }
+}
+
+/// What the counters grew, pod by pod: by the labels `pod` and `instance`, as far as there are any.
+pub fn growth_by_pod<'a>(names: &[String], rows: impl IntoIterator<Item = &'a Values>, grown: &Grown<'_>) -> String {
+    let matchers = matchers(names, rows);
+    growth(
+        names,
+        &also(names, &["pod", "instance"]),
+        &|selector| narrowed(selector, &matchers),
+        grown,
+    )
+}
+
+/// Whether every target is up: 1, else 0.
+pub fn all_up(names: &[String], values: &Values) -> String {
+    let matchers = matchers(names, [values]);
+    format!("min by ({}) ({})", names.join(", "), narrowed("up", &matchers))
+}
+
+/// What grew, and since when.
+pub struct Grown<'a> {
+    pub selector: &'a str,
+    pub over: Duration,
+    pub settled: Duration,
+    pub births: &'a Births,
+}
+
+fn growth(names: &[String], by: &str, with: &dyn Fn(&str) -> String, grown: &Grown<'_>) -> String {
+    let x = with(grown.selector);
+    let ago = format!("offset {}ms", grown.over.as_millis());
+    let born = match grown.births {
+        Births::Target => born_on_targets(names, &with("up"), &ago, grown.over + grown.settled),
+        Births::Series { total } => format!("last_over_time({}[5m] {ago})", with(total)),
+    };
+    let target = also(names, &["job", "instance"]);
+    format!(
+        "sum by ({by}) (clamp_min({x} - ((last_over_time({x}[5m] {ago}) <= {x} * 2) or ({x} * 0 and on ({target}) \
+         ({born}))), 0))"
+    )
 }
 
 /// The targets on which a series that was not there is new: scraped before, or new themselves.

@@ -9,7 +9,7 @@ use crate::{
     decide::{Act, Happened, Step, WhyNot, deadlines, open, plan, together},
     judge::policy::Policy,
     model::{
-        guard::IncidentRef,
+        guard::{GuardStatus, IncidentRef},
         incident::{IncidentState, IncidentStatus},
     },
     observe::{
@@ -117,7 +117,9 @@ impl Guarded {
         };
         let (steps, left, obstacle) = match self.note(planned, "make a plan") {
             Some(run::Resolved::Plan(steps, left)) if steps.is_empty() => (steps, left, Some(WhyNot::NothingToPutBack)),
-            Some(run::Resolved::Plan(steps, left)) => (steps, left, None),
+            Some(run::Resolved::Plan(steps, left)) => {
+                (steps, left, seen.keeps_pods.clone().map(WhyNot::PodsNotReplaced))
+            }
             Some(run::Resolved::Impossible(why)) => (Vec::new(), Vec::new(), Some(WhyNot::NoPlan(why))),
             Some(run::Resolved::Changed) | None => return false,
         };
@@ -247,6 +249,14 @@ impl Guarded {
             next.incident = Some(case.at.clone());
         }
         if next == self.written {
+            return true;
+        }
+        let bare = |status: &GuardStatus| GuardStatus {
+            conditions: Vec::new(),
+            ..status.clone()
+        };
+        if bare(&next) == bare(&self.written) && !shared.quota.take(shared.clock.now()) {
+            // Only conditions changed, as those of many others do right now: its turn comes.
             return true;
         }
         let written = record::guard_status(shared.api, &self.guard, &next).await;

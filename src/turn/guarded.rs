@@ -63,6 +63,8 @@ pub struct Guarded {
     pub(super) blind_since: Option<Timestamp>,
     /// This turn's verdict and when it was made, until it is decided on.
     pub(super) judged: Option<(Verdict, Timestamp)>,
+    /// By trigger: old and new pods were equally bad at the last poll, in a sentence.
+    pub(super) equally_bad: BTreeMap<String, String>,
 }
 
 /// A valid guard's policy and the judge's memory for it.
@@ -107,6 +109,7 @@ impl Guarded {
             failing: BTreeSet::new(),
             blind_since: None,
             judged: None,
+            equally_bad: BTreeMap::new(),
             guard,
         };
         if met.case.is_none() {

@@ -40,6 +40,7 @@ impl Guarded {
             rules.memory.calm();
         }
         if reading.is_some() {
+            self.equally_bad.clear();
             let unknown = matches!(verdict.overall, Overall::Unknown { .. });
             self.blind_since = if unknown { self.blind_since.or(Some(now)) } else { None };
         }

@@ -26,7 +26,14 @@ pub fn around(
     rules: Rules,
     now: Timestamp,
 ) -> BTreeMap<ObjectKey, Around> {
-    let mut around = BTreeMap::new();
+    let mut around: BTreeMap<ObjectKey, Around> = BTreeMap::new();
+    for (key, guarded) in guards.iter().filter(|(_, guarded)| !guarded.equally_bad.is_empty()) {
+        around
+            .entry(key.clone())
+            .or_default()
+            .equally_bad
+            .clone_from(&guarded.equally_bad);
+    }
     let waiting: Vec<(&ObjectKey, &Guarded)> = guards.iter().filter(|(_, one)| one.waits()).collect();
     let asks = |one: &Guarded| one.undecided() || one.speaks();
     if waiting.is_empty() && !guards.values().any(asks) {
@@ -50,7 +57,7 @@ pub fn around(
             speaks,
             together,
         };
-        around.entry(key).or_insert_with(Around::default).common = Some(part);
+        around.entry(key).or_default().common = Some(part);
     }
     for (key, guarded) in waiting {
         around.entry(key.clone()).or_default().proof = Some(guarded.proof(guards, &recent));
@@ -104,7 +111,7 @@ impl Guarded {
     }
 
     /// Something fires that is not decided yet: no incident is open, or one that a worse trigger may still join.
-    fn undecided(&self) -> bool {
+    pub(super) fn undecided(&self) -> bool {
         let open = self.case.as_ref().map(|case| case.status.action);
         let lesser = open.is_none_or(|action| action < Some(Action::AutomaticRollback));
         lesser && self.verdict().and_then(Verdict::action) > Some(Action::Monitor)

@@ -10,7 +10,7 @@ use crate::{
     decide::{Happened, between},
     judge::{Overall, SignalShown, Status, TriggerVerdict, Word},
     model::{
-        guard::{State, TargetKind},
+        guard::State,
         incident::{Incident, IncidentState},
     },
     observe::poll,
@@ -121,17 +121,16 @@ impl Guarded {
             .spec
             .targets
             .iter()
-            .filter(|target| target.kind == TargetKind::Deployment)
+            .filter(|target| target.kind.is_workload())
         {
             about.push(ObjectReference {
                 api_version: Some("apps/v1".into()),
-                kind: Some("Deployment".into()),
+                kind: Some(format!("{:?}", target.kind)),
                 name: Some(target.name.clone()),
                 namespace: Some(namespace.clone()),
                 uid: shared
                     .cluster
-                    .workloads
-                    .get(&namespace, &target.name)
+                    .workload(&namespace, target)
                     .map(|workload| workload.uid.clone()),
                 ..ObjectReference::default()
             });

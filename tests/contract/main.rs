@@ -6,6 +6,7 @@
 
 mod both;
 mod deployments;
+mod direct;
 mod objects;
 mod others;
 mod queries;

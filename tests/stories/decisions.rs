@@ -110,3 +110,23 @@ async fn of(stage: &Stage, like: &Incident) -> Vec<String> {
     let same = all.iter().filter(|one| one.spec.bad.hash == like.spec.bad.hash);
     same.map(state_of).collect()
 }
+
+story!(a_deleted_guard_closes_its_incident);
+async fn a_deleted_guard_closes_its_incident(stage: &Stage) {
+    stage.deploy("orders", json!([{"name": "VERSION", "value": "a"}])).await;
+    stage.guard("orders", json!({"mode": "ask"})).await;
+    stage.daemon().await;
+    stage.proven("orders").await;
+    let failing = json!([{"name": "VERSION", "value": "b"}, {"name": "ERROR_SHARE", "value": "0.5"}]);
+    stage.release("orders", failing, |_| {}).await;
+    let incident = stage.incident_in("AwaitingDecision", 60).await;
+
+    let guards = stage.api("modosu.dev/v1alpha1", "Guard");
+    guards
+        .delete("orders", &kube::api::DeleteParams::default())
+        .await
+        .unwrap();
+    let closed = stage.incident_in("Abandoned", 60).await;
+    assert_eq!(closed.spec, incident.spec, "its evidence stays");
+    assert_eq!(stage.target_writes(), 0);
+}

@@ -13,6 +13,7 @@ const BAD: Bad = Bad {
     latency_ms: None,
     crash: None,
     ready: None,
+    rps: None,
 };
 
 story!(a_slow_hot_fix);

@@ -4,12 +4,15 @@
 //! clock is paused, so that waiting costs nothing; on real servers it is the wall's.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a story stops at the first surprise")]
 
+mod beside;
 mod clocks;
 mod config;
 mod decisions;
+mod facts;
 mod hands;
 mod invalid;
 mod kills;
+mod kinds;
 mod limits;
 mod outages;
 mod races;

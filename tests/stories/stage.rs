@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 
 /// Poll and scrape interval of all stories.
 pub const TICK: Duration = Duration::from_secs(1);
+/// What is guarded.
+const TARGETS: [&str; 4] = ["deployments", "statefulsets", "daemonsets", "configmaps"];
 /// Changes of several services that lie this near to each other are one group.
 pub const RELATED: Duration = Duration::from_secs(5);
 
@@ -91,6 +93,8 @@ pub struct Bad {
     pub crash: Option<bool>,
     /// What readiness probes are told.
     pub ready: Option<bool>,
+    /// Requests per second of each pod.
+    pub rps: Option<f64>,
 }
 
 impl Stage {
@@ -416,7 +420,7 @@ impl Stage {
     pub fn target_writes(&self) -> usize {
         self.writes()
             .iter()
-            .filter(|write| ["deployments", "configmaps"].contains(&write.resource.as_str()))
+            .filter(|write| TARGETS.contains(&write.resource.as_str()))
             .count()
     }
 

@@ -15,6 +15,7 @@ const FAILING: Bad = Bad {
     latency_ms: None,
     crash: None,
     ready: None,
+    rps: None,
 };
 
 story!(a_bad_shared_backend);

@@ -87,6 +87,7 @@ pub fn seen(text: &str) -> Seen {
         whole_since: None,
         facts: Facts::default(),
         shared: Vec::new(),
+        keeps_pods: None,
     }
 }
 

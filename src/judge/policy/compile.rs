@@ -6,16 +6,16 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Evidence, Mistake, Policy, Rule, Signal, signals::signals};
 use crate::{
-    judge::condition::{Condition, suggestion},
+    judge::{
+        condition::{Condition, suggestion},
+        memory::FACTS,
+    },
     model::{
         grade::{Scheme, Schemes},
-        guard::{Action, GuardSpec, HardFacts, Mode, Step, TargetKind, Trigger},
+        guard::{Action, GuardSpec, HardFacts, Mode, Step, TargetRef, Trigger},
         preset::Preset,
     },
 };
-
-/// Names that findings of hard facts carry.
-const HARD_FACTS: [&str; 2] = ["crash_looping", "progress_deadline_exceeded"];
 
 pub fn compile(
     namespace: &str,
@@ -179,10 +179,8 @@ fn steps(steps: &[Step], mistakes: &mut Vec<Mistake>) {
             ));
         }
         let Some(set) = &step.set_env else { continue };
-        let named = set
-            .target
-            .strip_prefix("Deployment/")
-            .filter(|name| !name.is_empty() && !name.contains('/'));
+        let named = set.target.parse::<TargetRef>().ok();
+        let named = named.filter(|target| target.kind.is_workload() && !target.name.contains('/'));
         if named.is_none() {
             mistakes.push(Mistake::new(
                 format!("{path}.setEnv.target"),
@@ -214,7 +212,7 @@ fn matching(
     if !spec.metrics.matching.is_empty() {
         return spec.metrics.matching.clone();
     }
-    let workload = spec.targets.iter().find(|target| target.kind == TargetKind::Deployment);
+    let workload = spec.targets.iter().find(|target| target.kind.is_workload());
     match (preset.map(|preset| &preset.labels), workload) {
         (Some(labels), _)
             if !labels.matching.is_empty() || (labels.namespace.is_none() && labels.workload.is_none()) =>
@@ -243,7 +241,10 @@ fn matching(
             BTreeMap::new()
         }
         (Some(_), None) => {
-            mistakes.push(Mistake::new("spec.metrics.match", "no target is a Deployment, so say which rows are this guard's, such as `{namespace: shop, job: orders}`"));
+            mistakes.push(Mistake::new(
+                "spec.metrics.match",
+                "no target is a workload, so say which rows are this guard's, such as `{namespace: shop, job: orders}`",
+            ));
             BTreeMap::new()
         }
     }
@@ -279,7 +280,7 @@ fn rules(
                 ),
             ));
         }
-        if HARD_FACTS.contains(&trigger.name.as_str()) {
+        if FACTS.contains(&trigger.name.as_str()) {
             mistakes.push(Mistake::new(
                 format!("{path}.name"),
                 format!("`{}` is the name of a hard fact; choose another", trigger.name),

@@ -17,6 +17,8 @@ pub struct Behaviour {
     pub latency_ms: Option<f64>,
     pub crash: Option<bool>,
     pub ready: Option<bool>,
+    /// Requests per second of each pod.
+    pub rps: Option<f64>,
 }
 
 pub(crate) fn file(scratch: &Scratch, namespace: &str, job: &str) -> PathBuf {

@@ -120,7 +120,7 @@ impl Embedded {
             latency_ms: bad.latency_ms,
             crash: bad.crash,
             ready: bad.ready,
-            ..Behaviour::default()
+            rps: bad.rps,
         };
         self.world.misbehave(namespace, name, behaviour);
     }

@@ -145,6 +145,7 @@ impl Real {
             latency_ms: bad.latency_ms,
             crash: bad.crash,
             ready: bad.ready,
+            rps: bad.rps,
         };
         self.cluster.misbehave(namespace, name, behaviour).unwrap();
     }

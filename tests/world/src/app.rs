@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) metrics_delay: Duration,
     pub(crate) bad_le: bool,
     pub(crate) random: bool,
+    /// The counter's name, without `_total`, where it is not the usual one.
+    pub(crate) metric: Option<String>,
 }
 
 impl Settings {
@@ -58,6 +60,7 @@ impl Settings {
             metrics_delay: millis("METRICS_DELAY_MS").unwrap_or(Duration::ZERO),
             bad_le: flag("BAD_LE"),
             random: flag("RANDOM"),
+            metric: env.get("METRIC").cloned(),
         }
     }
 

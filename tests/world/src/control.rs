@@ -3,6 +3,7 @@
 mod collect;
 mod conditions;
 mod deployment;
+mod direct;
 mod established;
 mod replicaset;
 mod rollout;
@@ -22,6 +23,7 @@ use crate::{
 pub(crate) struct Control {
     position: u64,
     later: BTreeMap<Key, Timestamp>,
+    generations: direct::Generations,
 }
 
 /// What one round has to look at.
@@ -29,6 +31,8 @@ pub(crate) struct Control {
 struct Round {
     deployments: BTreeSet<Key>,
     replica_sets: BTreeSet<Key>,
+    stateful_sets: BTreeSet<Key>,
+    daemon_sets: BTreeSet<Key>,
     definitions: BTreeSet<Key>,
     namespaces: BTreeSet<Key>,
     gone: BTreeSet<String>,
@@ -63,6 +67,13 @@ impl Control {
             .replica_sets
             .iter()
             .for_each(|key| replicaset::reconcile(cluster, key));
+        round
+            .stateful_sets
+            .iter()
+            .for_each(|key| direct::stateful_set(cluster, key));
+        for key in &round.daemon_sets {
+            direct::daemon_set(cluster, key, &mut self.generations);
+        }
         for key in &round.deployments {
             match deployment::reconcile(cluster, key) {
                 Some(at) => self.later.insert(key.clone(), at),
@@ -81,6 +92,8 @@ impl Control {
             let all = |group, plural| store.all(group, plural, None).map(|(key, _)| key.clone());
             round.deployments.extend(all("apps", "deployments"));
             round.replica_sets.extend(all("apps", "replicasets"));
+            round.stateful_sets.extend(all("apps", "statefulsets"));
+            round.daemon_sets.extend(all("apps", "daemonsets"));
             round.definitions.extend(all(CRD_GROUP, "customresourcedefinitions"));
         }
         for set in std::mem::take(&mut round.left) {
@@ -116,6 +129,14 @@ impl Round {
                     }
                     self.replica_sets.insert(set);
                 }
+                "StatefulSet" if key.plural == "pods" => {
+                    self.stateful_sets
+                        .insert(Key::new("apps", "statefulsets", &key.namespace, name));
+                }
+                "DaemonSet" if key.plural == "pods" => {
+                    self.daemon_sets
+                        .insert(Key::new("apps", "daemonsets", &key.namespace, name));
+                }
                 "Deployment" if key.plural == "replicasets" => {
                     self.deployments
                         .insert(Key::new("apps", "deployments", &key.namespace, name));
@@ -126,6 +147,8 @@ impl Round {
         let set = match key.plural.as_str() {
             "deployments" => &mut self.deployments,
             "replicasets" => &mut self.replica_sets,
+            "statefulsets" => &mut self.stateful_sets,
+            "daemonsets" => &mut self.daemon_sets,
             "namespaces" => &mut self.namespaces,
             "customresourcedefinitions" => &mut self.definitions,
             _ => return,
@@ -138,6 +161,8 @@ impl Round {
     fn is_empty(&self) -> bool {
         self.deployments.is_empty()
             && self.replica_sets.is_empty()
+            && self.stateful_sets.is_empty()
+            && self.daemon_sets.is_empty()
             && self.definitions.is_empty()
             && self.namespaces.is_empty()
             && self.gone.is_empty()

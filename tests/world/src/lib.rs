@@ -69,6 +69,7 @@
 //! | `NEVER_READY` | 1: the readiness probe never succeeds | |
 //! | `METRICS_DELAY_MS` | a scrape takes this long | 0 |
 //! | `BAD_LE` | 1: one bucket has a malformed `le` | |
+//! | `METRIC` | the counter's name without `_total` | `http_requests` |
 //! | `RANDOM` | 1: errors and latencies are drawn, not exact | |
 //!
 //! An image whose name holds `does-not-exist` cannot be pulled. Series: `http_requests_total{code}`,
@@ -82,12 +83,12 @@
 //!
 //! # What it claims
 //! Only what the contract test (`tests/contract`) shows of the real servers. Not here: authorisation, admission, CEL rules,
-//! owners of the fields of Events, `stringData` of Secrets, the `scale` and `eviction` subresources, StatefulSet, DaemonSet, Job
-//! and autoscaling controllers (their objects can be stored), `revisionHistoryLimit`, `minReadySeconds`, liveness probes, range
+//! owners of the fields of Events, `stringData` of Secrets, the `scale` and `eviction` subresources, Job and autoscaling
+//! controllers (their objects can be stored), the ControllerRevisions of StatefulSets and DaemonSets, `revisionHistoryLimit`, `minReadySeconds`, liveness probes, range
 //! queries (`/api/v1/query_range`), and every PromQL function that is not listed in `prometheus/ast.rs`.
 //!
 //! # The parts, in the order in which a request meets them
-//! `api` (HTTP to verbs, reading, writing, watching) · `store` · `control` (Deployment, ReplicaSet,
+//! `api` (HTTP to verbs, reading, writing, watching) · `store` · `control` (Deployment, ReplicaSet, StatefulSet, DaemonSet,
 //! garbage) · `node` (pods) · `app` (the service and its counters) · `prometheus` (scrapes, samples,
 //! queries) · `audit` (writes, hooks) · `world` (the lock, and time passing).
 

@@ -22,11 +22,11 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    pub fn new(bad_le: bool) -> Self {
+    pub fn new(counter: &str, bad_le: bool) -> Self {
         let mut registry = Registry::default();
         let requests = Family::default();
         let duration = Histogram::new(BUCKETS.into_iter().chain([LAST_BUCKET]));
-        registry.register("http_requests", "Requests answered", Requests::clone(&requests));
+        registry.register(counter, "Requests answered", Requests::clone(&requests));
         registry.register("http_request_duration_seconds", "Time to the answer", duration.clone());
         Self {
             registry,
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn names_are_exactly_the_presets() {
-        let metrics = Metrics::new(false);
+        let metrics = Metrics::new("http_requests", false);
         metrics.count(false, Duration::from_millis(20));
         let text = metrics.text().expect("text");
         assert!(text.contains("http_requests_total{code=\"200\"} 1\n"), "{text}");
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_malformed_bucket_stays_inside_the_histogram() {
-        let metrics = Metrics::new(true);
+        let metrics = Metrics::new("http_requests", true);
         let text = metrics.text().expect("text");
         assert!(text.ends_with("le=\"soon\"} 7\n# EOF\n"), "{text}");
     }

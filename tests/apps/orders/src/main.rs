@@ -30,7 +30,7 @@ use crate::settings::{Settings, watch_backend_file};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let settings = Arc::new(Settings::from_env()?);
-    let metrics = Arc::new(Metrics::new(settings.bad_le));
+    let metrics = Arc::new(Metrics::new(&settings.metric, settings.bad_le));
     let mut terminate = signal(SignalKind::terminate())?;
 
     tokio::spawn(traffic::produce(settings.clone(), metrics.clone()));

@@ -13,6 +13,7 @@ pub struct Quality {
     pub error_share: f64,
     pub latency_ms: f64,
     pub ready: bool,
+    pub rps: f64,
 }
 
 /// The body of `POST /control` and of the backend file; what is absent is left as it is.
@@ -23,14 +24,16 @@ pub struct Orders {
     pub latency_ms: Option<f64>,
     pub crash: Option<bool>,
     pub ready: Option<bool>,
+    pub rps: Option<f64>,
 }
 
 pub struct Settings {
     pub port: u16,
-    pub rps: f64,
     pub crash_after: Option<Duration>,
     pub metrics_delay: Duration,
     pub bad_le: bool,
+    /// The counter's name, without `_total`.
+    pub metric: String,
     backend_file: Option<PathBuf>,
     from_env: Quality,
     told: Mutex<Told>,
@@ -62,13 +65,14 @@ impl Settings {
                 latency_ms
             },
             ready: !flag("NEVER_READY"),
+            rps: number("RPS")?.unwrap_or(50.0),
         };
         Ok(Self {
             port: number("PORT")?.unwrap_or(8080),
-            rps: number("RPS")?.unwrap_or(50.0),
             crash_after: number("CRASH_AFTER_MS")?.map(Duration::from_millis),
             metrics_delay: Duration::from_millis(number("METRICS_DELAY_MS")?.unwrap_or(0)),
             bad_le: flag("BAD_LE"),
+            metric: env::var("METRIC").unwrap_or_else(|_| "http_requests".to_owned()),
             backend_file: env::var_os("ORDERS_BACKEND_FILE").map(PathBuf::from),
             from_env,
             told: Mutex::default(),
@@ -88,6 +92,7 @@ impl Settings {
                 .or(control.latency_ms)
                 .unwrap_or(self.from_env.latency_ms),
             ready: backend.ready.or(control.ready).unwrap_or(self.from_env.ready),
+            rps: backend.rps.or(control.rps).unwrap_or(self.from_env.rps),
         }
     }
 
@@ -99,6 +104,7 @@ impl Settings {
             error_share: orders.error_share.or(told.control.error_share),
             latency_ms: orders.latency_ms.or(told.control.latency_ms),
             ready: orders.ready.or(told.control.ready),
+            rps: orders.rps.or(told.control.rps),
             crash: None,
         };
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 use crate::exposition::Metrics;
 use crate::settings::Settings;
@@ -13,12 +13,20 @@ const JITTER: [f64; 6] = [0.8, 1.12, 0.96, 1.2, 0.88, 1.04];
 
 /// Starts one request per tick; each is counted when it ends, as a real server does.
 pub async fn produce(settings: Arc<Settings>, metrics: Arc<Metrics>) {
-    let mut tick = interval(Duration::from_secs_f64(1.0 / settings.rps.max(0.001)));
-    tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut rps = settings.quality().rps;
+    let mut tick = every(rps);
     let mut errors = Share::default();
     for jitter in JITTER.iter().cycle() {
         tick.tick().await;
         let quality = settings.quality();
+        #[expect(clippy::float_cmp, reason = "it is the same number or it was changed")]
+        if quality.rps != rps {
+            rps = quality.rps;
+            tick = every(rps);
+        }
+        if rps <= 0.0 {
+            continue;
+        }
         let failed = errors.next(quality.error_share);
         let latency = Duration::from_secs_f64((quality.latency_ms * jitter / 1000.0).max(0.0));
         let metrics = metrics.clone();
@@ -27,6 +35,14 @@ pub async fn produce(settings: Arc<Settings>, metrics: Arc<Metrics>) {
             metrics.count(failed, latency);
         });
     }
+}
+
+/// A tick per request; without any, one to look again.
+fn every(rps: f64) -> Interval {
+    let pause = if rps > 0.0 { 1.0 / rps } else { 0.1 };
+    let mut tick = interval(Duration::from_secs_f64(pause));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    tick
 }
 
 /// Spreads a share evenly over the requests.

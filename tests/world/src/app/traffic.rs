@@ -78,11 +78,15 @@ impl Traffic {
         self.advance(now);
         let total = float(self.good + self.bad);
         let mut lines = Vec::with_capacity(18);
+        let named = |code: &str, usual: &Arc<str>| match &self.settings.metric {
+            Some(metric) => format!("{metric}_total{{code=\"{code}\"}}").into(),
+            None => usual.clone(),
+        };
         if self.good > 0 {
-            lines.push((names.good.clone(), float(self.good)));
+            lines.push((named("200", &names.good), float(self.good)));
         }
         if self.bad > 0 {
-            lines.push((names.bad.clone(), float(self.bad)));
+            lines.push((named("500", &names.bad), float(self.bad)));
         }
         for (name, requests) in names.buckets.iter().zip(self.buckets) {
             lines.push((name.clone(), (requests + 1e-6).floor()));

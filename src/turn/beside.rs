@@ -1,0 +1,127 @@
+//! IO. What is asked of Prometheus beside a turn's readings: old and new pods side by side, for guards on which an
+//! automatic trigger fires while both run; and what goes on around guards whose traffic fell.
+
+use jiff::Timestamp;
+
+use super::{Daemon, guarded::Guarded};
+use crate::{
+    decide::{between, enter::on_probation},
+    judge::{Finding, policy::Source, sides},
+    model::guard::Action,
+    observe::{
+        aside::Fell,
+        cache::ObjectKey,
+        cluster::Cluster,
+        sides::{ByPod, Pods},
+    },
+};
+
+/// What is asked for one finding of one guard.
+struct Question {
+    finding: Finding,
+    pods: Pods,
+}
+
+/// So many guards' neighbours are asked about in a turn; the others wait.
+const FELL_AT_ONCE: usize = 16;
+
+impl Daemon {
+    /// Asks about traffic that fell; the next turn judges what is said.
+    pub(super) async fn look_around(&mut self) {
+        let fell = self.guards.iter().filter_map(|(key, guarded)| guarded.fell(key));
+        let asked: Vec<Fell<ObjectKey>> = fell.take(FELL_AT_ONCE).collect();
+        if asked.is_empty() {
+            return;
+        }
+        let told = self.poller.around(&asked).await;
+        for (asked, told) in asked.iter().zip(told) {
+            if let Some(Ok(rules)) = self.guards.get_mut(&asked.guard).map(|guarded| guarded.rules.as_mut()) {
+                rules.memory.tell_traffic(told);
+            }
+        }
+    }
+
+    /// Asks in the same turn, before anything is decided: what only new pods do is acted on without delay, and where
+    /// Prometheus does not answer nothing is said.
+    pub(super) async fn look_beside(&mut self, now: Timestamp) {
+        let mut questions = Vec::new();
+        let mut asked = Vec::new();
+        for (key, guarded) in &self.guards {
+            for (question, by_pod) in guarded.questions(key, &self.cluster, now) {
+                questions.push(question);
+                asked.push(by_pod);
+            }
+        }
+        if asked.is_empty() {
+            return;
+        }
+        let answers = self.poller.by_pod(&asked).await;
+        for ((question, asked), counted) in questions.into_iter().zip(asked).zip(answers) {
+            let Some(guarded) = self.guards.get_mut(&asked.guard) else {
+                continue;
+            };
+            let sides = question.pods.sides(&counted.unwrap_or_default());
+            let Ok(rules) = &guarded.rules else { continue };
+            if let Some(sentence) = sides::equally_bad(&rules.policy, &question.finding, sides) {
+                guarded.equally_bad.insert(question.finding.name, sentence);
+            }
+        }
+    }
+}
+
+impl Guarded {
+    fn fell(&self, key: &ObjectKey) -> Option<Fell<ObjectKey>> {
+        let rules = self.rules.as_ref().ok()?;
+        let (counter, low) = rules.memory.low_traffic(&rules.policy)?;
+        Some(Fell {
+            guard: key.clone(),
+            namespace: key.0.clone(),
+            counter: counter.to_owned(),
+            policy: rules.policy.clone(),
+            low,
+            window: rules.policy.window,
+        })
+    }
+
+    fn questions(&self, key: &ObjectKey, cluster: &Cluster, now: Timestamp) -> Vec<(Question, ByPod<ObjectKey>)> {
+        let (Ok(rules), Some(current), Some((verdict, _))) = (&self.rules, &self.record.current, &self.judged) else {
+            return Vec::new();
+        };
+        let policy = &rules.policy;
+        let automatic = |finding: &&Finding| finding.action == Action::AutomaticRollback && !finding.hard_fact;
+        let mut findings = verdict.firing.iter().filter(automatic).peekable();
+        if findings.peek().is_none() || !self.undecided() || !on_probation(current, policy, now) {
+            return Vec::new();
+        }
+        let Some(pods) = Pods::of(&key.0, &self.guard().spec, cluster).filter(Pods::mixed) else {
+            return Vec::new();
+        };
+        let question = |finding: &Finding| {
+            let (part, total, is_good) = match &policy.signals.get(sides::ratio(policy, finding)?)?.source {
+                Source::Bad { bad, total } => (bad, total, false),
+                Source::Good { good, total } => (good, total, true),
+                Source::Complement { .. }
+                | Source::Quantile { .. }
+                | Source::Gauge { .. }
+                | Source::Alerts { .. }
+                | Source::Rate { .. } => {
+                    return None;
+                }
+            };
+            let by_pod = ByPod {
+                guard: key.clone(),
+                part: part.clone(),
+                total: total.clone(),
+                is_good,
+                policy: policy.clone(),
+                since: between(finding.evidence.since.unwrap_or(now), now),
+            };
+            let question = Question {
+                finding: finding.clone(),
+                pods: pods.clone(),
+            };
+            Some((question, by_pod))
+        };
+        findings.filter_map(question).collect()
+    }
+}
