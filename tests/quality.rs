@@ -43,7 +43,7 @@ fn figures(size: &[&str]) -> Value {
 }
 
 #[test]
-fn nobody_is_rolled_back_for_nothing_and_a_big_break_is_acted_on_in_time() {
+fn nobody_is_rolled_back_for_nothing_and_harm_is_noticed() {
     let small = figures(&["--seed", "1", "--changes", "100", "--minutes", "20"]);
     let number = |key: &str| {
         small[key]
@@ -65,6 +65,6 @@ fn nobody_is_rolled_back_for_nothing_and_a_big_break_is_acted_on_in_time() {
     }
     assert!(number("false_automatic_without_bursts").abs() < 0.5, "{small:#}");
     assert!(number("changes_without_bursts") >= 20.0, "{small:#}");
-    let big_break = number("big_break_p99_seconds");
-    assert!(big_break > 0.0 && big_break <= 65.0, "{small:#}");
+    assert!(number("recall") >= 0.998 && number("precision") >= 0.995, "{small:#}");
+    assert!(number("wald_ratio_uncapped_mean") <= 1.3, "{small:#}");
 }

@@ -82,6 +82,7 @@ impl Guard {
                 parts: BTreeMap::new(),
                 rolled_out: Ok(()),
                 whole_since: None,
+                keeps_pods: None,
                 facts: Facts::default(),
                 shared: Vec::new(),
                 keeps_pods: None,
