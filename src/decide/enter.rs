@@ -88,9 +88,7 @@ fn arrive(input: &Input, step: &mut Step, held_before: Vec<String>) {
 
 /// What leaving a state means for it, and for the incident that was open.
 fn leave(input: &Input, left: &Current, step: &mut Step) {
-    // An eye that is kept on something is no verdict on the state.
-    let hurts = |case: &Case| case.spec.bad.hash == left.hash && case.status.action != Some(Action::Monitor);
-    let case = input.case.filter(hurts);
+    let case = input.case.filter(|case| blamed(input, case, left));
     let younger = left.change && between(left.since, input.now) < input.policy.watch_for;
     if case.is_some() || (known(input) && younger) {
         mark_bad(
@@ -121,6 +119,19 @@ fn leave(input: &Input, left: &Current, step: &mut Step) {
         step.record.incident = None;
         step.happened.push(happened);
     }
+}
+
+/// Whether the incident may be the fault of the state that is left. It is not where it was only observed, where nothing had
+/// changed within `watchFor` when it was opened, where all of it held before the change, and where many guards breach
+/// together and no change explains it, or another one does.
+fn blamed(input: &Input, case: &Case, left: &Current) -> bool {
+    let young = left.change && between(left.since, case.spec.opened_at) < input.policy.watch_for;
+    let mut fired = case.spec.triggers.iter();
+    let new = fired.any(|evidence| !left.held_before.contains(&evidence.name));
+    let shared = case.status.common_cause.as_ref();
+    let elsewhere = shared.is_some_and(|cause| cause.waiting || cause.acts_on.is_empty());
+    let observed = case.status.action == Some(Action::Monitor);
+    case.spec.bad.hash == left.hash && young && new && !elsewhere && !observed
 }
 
 fn step_case(input: &Input) -> Option<String> {

@@ -250,3 +250,37 @@ fn a_roll_out_that_was_seen_whole_is_kept_as_an_estimate_for_the_way_back() {
         "one that was over before it was seen, neither"
     );
 }
+
+#[test]
+fn a_state_that_was_left_for_what_is_not_its_fault_may_be_gone_back_to() {
+    check(
+        "",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        30m  B ok                → Probation         B is proven: a rollback may go back to it
+        25h  B ok                → Steady
+        26h  B errors            → AwaitingDecision  errors; people decide: it is not the change: nothing was changed within watchFor
+        26h1m C ok               → Probation         a newer state came (C); nothing more is written | a change came: C in place of B
+        26h5m C ok               → Probation
+        26h7m C errors           → Verifying         errors | C is marked bad and will never be restored | (restore Deployment/orders := B)
+    ",
+    );
+}
+
+#[test]
+fn what_only_inherited_is_not_marked_bad_when_it_is_left() {
+    check(
+        "",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        20m30s B errors?         → Probation
+        21m  C~ errors?          → Probation         a change came: C in place of B
+        21m30s C errors          → AwaitingDecision  errors; people decide: it was already so when the change came
+        22m  D~ errors           → Probation         a newer state came (D); nothing more is written | a change came: D in place of C
+    ",
+    );
+}
