@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, hint::black_box, time::Duration};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use jiff::Timestamp;
 use modosu::{
-    decide::{Around, Clocks, Input, Step, decide},
+    decide::{Around, Clocks, Input, Record, Step, decide},
     judge::{
         Context, Facts, Memory, judge,
         policy::{Policy, Source},
@@ -33,7 +33,7 @@ const POLL: Duration = Duration::from_secs(15);
 struct Guard {
     policy: Policy,
     memory: Memory,
-    record: GuardStatus,
+    record: Record,
     seen: Seen,
     proven: Vec<Proven>,
 }
@@ -83,7 +83,8 @@ impl Guard {
                     values,
                 }),
                 ..GuardStatus::default()
-            },
+            }
+            .into(),
             seen: Seen {
                 hash,
                 images,
@@ -109,22 +110,7 @@ impl Guard {
             rolled_out: false,
         };
         let verdict = judge(&self.policy, &mut self.memory, Some(reading), &context);
-        let quiet = |name: &String| Some((name.clone(), self.memory.quiet_for(name)?));
-        let clocks = Clocks {
-            healthy: self.memory.healthy_for(),
-            requests: self.memory.requests_since_change(),
-            quiet: self.memory.all_quiet_for(),
-            quiet_by: verdict
-                .triggers
-                .iter()
-                .filter_map(|trigger| quiet(&trigger.name))
-                .collect(),
-            baseline: self.memory.baseline(&self.policy),
-            counts: self.memory.counts(&self.policy),
-            verified: true,
-            harm: None,
-            blind: Duration::ZERO,
-        };
+        let clocks = Clocks::of(&self.policy, &mut self.memory, &context, &self.record, &self.seen.hash);
         decide(&Input {
             now,
             policy: &self.policy,

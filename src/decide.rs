@@ -29,7 +29,12 @@ pub mod together;
 /// An incident that waits for the proof of others.
 pub mod waiting;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
@@ -52,7 +57,7 @@ pub struct Input<'a> {
     pub policy: &'a Policy,
     /// The daemon's own mode: caps the guard's.
     pub cap: Mode,
-    pub record: &'a GuardStatus,
+    pub record: &'a Record,
     pub seen: &'a Seen,
     pub verdict: &'a Verdict,
     pub clocks: &'a Clocks,
@@ -72,7 +77,7 @@ pub struct Clocks {
     pub requests: Option<u64>,
     /// No trigger held and no hard fact, for so long.
     pub quiet: Duration,
-    /// By trigger and hard fact: false for so long.
+    /// By trigger or hard fact, of those that the state inherited: false for so long.
     pub quiet_by: BTreeMap<String, Duration>,
     /// What the healthy time gives as a baseline.
     pub baseline: Option<BTreeMap<String, f64>>,
@@ -94,11 +99,35 @@ pub struct Case<'a> {
     pub status: &'a IncidentStatus,
 }
 
+/// A guard's record. It is copied where it is changed: nearly every decision of nearly every guard leaves it as it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Record(Arc<GuardStatus>);
+
+impl From<GuardStatus> for Record {
+    fn from(status: GuardStatus) -> Self {
+        Self(Arc::new(status))
+    }
+}
+
+impl Deref for Record {
+    type Target = GuardStatus;
+
+    fn deref(&self) -> &GuardStatus {
+        &self.0
+    }
+}
+
+impl DerefMut for Record {
+    fn deref_mut(&mut self) -> &mut GuardStatus {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
 /// What follows: to be written in this order.
 #[must_use]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    pub record: GuardStatus,
+    pub record: Record,
     /// The open incident's next status.
     pub case: Option<IncidentStatus>,
     pub actions: Vec<Act>,
@@ -135,10 +164,8 @@ pub enum Act {
 /// One decision for one guard.
 pub fn decide(input: &Input) -> Step {
     // Never what was there when the last decision was made.
-    let record = GuardStatus {
-        restore_to: restore_to(input.record, input.proven),
-        ..input.record.clone()
-    };
+    let mut record = input.record.clone();
+    goes_back_to(&mut record, input.proven);
     let input = &Input {
         record: &record,
         ..*input
@@ -185,20 +212,44 @@ fn plan_runs(input: &Input) -> bool {
 }
 
 fn finish(input: &Input, mut step: Step) -> Step {
-    step.record.restore_to = restore_to(&step.record, input.proven);
-    let effective = mode(input.policy.mode, input.cap);
-    step.record.effective_mode = Some(effective);
+    goes_back_to(&mut step.record, input.proven);
+    let (asked, cap) = (input.policy.mode, input.cap);
+    let known = step.record.effective_mode.as_ref();
+    if known.is_none_or(|known| known.mode != asked.min(cap) || known.because.is_some() != (asked > cap)) {
+        step.record.effective_mode = Some(mode(asked, cap));
+    }
     step
+}
+
+/// Notes where a rollback goes, where that is news.
+fn goes_back_to(record: &mut Record, proven: &[Proven]) {
+    let same = match (newest(record, proven), &record.restore_to) {
+        (Some(state), Some(known)) => {
+            state.hash == known.hash
+                && state.proven_at == known.proven_at
+                && state.name == known.name
+                && state.images == known.images
+        }
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    if !same {
+        record.restore_to = restore_to(record, proven);
+    }
+}
+
+fn newest<'a>(record: &GuardStatus, proven: &'a [Proven]) -> Option<&'a Proven> {
+    let current = record.current.as_ref().map(|current| current.hash.as_str());
+    let bad = |hash: &str| record.bad.iter().any(|bad| bad.hash == hash);
+    proven
+        .iter()
+        .filter(|state| Some(state.hash.as_str()) != current && !bad(&state.hash))
+        .max_by_key(|state| (state.last_running, state.proven_at))
 }
 
 /// The newest proven state that is not the current one and not marked bad.
 pub fn restore_to(record: &GuardStatus, proven: &[Proven]) -> Option<RestoreTo> {
-    let current = record.current.as_ref().map(|current| current.hash.as_str());
-    let bad = |hash: &str| record.bad.iter().any(|bad| bad.hash == hash);
-    let newest = proven
-        .iter()
-        .filter(|state| Some(state.hash.as_str()) != current && !bad(&state.hash))
-        .max_by_key(|state| (state.last_running, state.proven_at))?;
+    let newest = newest(record, proven)?;
     Some(RestoreTo {
         name: newest.name.clone(),
         hash: newest.hash.clone(),

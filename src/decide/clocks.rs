@@ -7,25 +7,27 @@ use jiff::Timestamp;
 
 use super::{Clocks, enter::wants_baseline};
 use crate::{
-    judge::{Context, Memory, Truth, Verdict, policy::Policy, verify_conditions},
+    judge::{Context, Memory, Truth, policy::Policy, verify_conditions},
     model::{guard::GuardStatus, incident::IncidentStatus},
 };
 
 impl Clocks {
-    /// As of this verdict. The baseline is computed only where it is `wanted`; how long nothing was known is the caller's.
-    pub fn of(policy: &Policy, memory: &mut Memory, verdict: &Verdict, context: &Context<'_>, wanted: bool) -> Self {
+    /// As of now, for a guard with this record that sees a state of that hash. How long nothing was known is the caller's.
+    pub fn of(policy: &Policy, memory: &mut Memory, context: &Context<'_>, record: &GuardStatus, hash: &str) -> Self {
+        let wanted = may_take_baseline(record, policy, hash, context.now);
         let wishes = verify_conditions(policy, memory, context);
-        let names = verdict.triggers.iter().map(|trigger| trigger.name.clone());
-        let facts = memory
-            .facts_quiet_for(context.now)
-            .map(|(name, quiet)| (name.to_owned(), quiet));
+        let inherited = record.current.iter().flat_map(|current| &current.held_before);
+        let quiet = |name: &String| {
+            let mut facts = memory.facts_quiet_for(context.now);
+            let fact = facts.find(|(fact, _)| *fact == name.as_str()).map(|(_, quiet)| quiet);
+            memory.quiet_for(name).or(fact)
+        };
         Self {
             healthy: memory.healthy_for(),
             requests: memory.requests_since_change(),
             quiet: memory.all_quiet_for(),
-            quiet_by: names
-                .filter_map(|name| Some((name.clone(), memory.quiet_for(&name)?)))
-                .chain(facts)
+            quiet_by: inherited
+                .filter_map(|name| Some((name.clone(), quiet(name)?)))
                 .collect(),
             baseline: wanted.then(|| memory.baseline(policy)).flatten(),
             counts: if wanted { memory.counts(policy) } else { BTreeMap::new() },
@@ -44,7 +46,7 @@ pub fn windows_begin(record: &GuardStatus, case: Option<&IncidentStatus>, now: T
 }
 
 /// Whether decide may take a baseline now: a state comes, or has none of its own yet.
-pub fn may_take_baseline(record: &GuardStatus, policy: &Policy, hash: &str, now: Timestamp) -> bool {
+fn may_take_baseline(record: &GuardStatus, policy: &Policy, hash: &str, now: Timestamp) -> bool {
     let current = record.current.as_ref();
     current.is_some_and(|current| current.hash != hash) || wants_baseline(record, policy, now)
 }

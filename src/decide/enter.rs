@@ -211,42 +211,66 @@ fn held_now(input: &Input) -> Vec<String> {
 /// What healthy time makes of the current state: proof, baseline, forgiveness of inherited triggers.
 pub fn settle(input: &Input, step: &mut Step) {
     let bad = step.record.bad.iter().any(|bad| bad.hash == input.seen.hash);
-    let Some(current) = step.record.current.as_mut() else {
+    forgive(input, step);
+    note_roll_out(input, step);
+    let Some(current) = &step.record.current else {
         return;
     };
-    let hold = input.policy.hold;
-    current
-        .held_before
-        .retain(|name| input.clocks.quiet_by.get(name).is_none_or(|quiet| *quiet < hold));
-    let complete = current.rolling_since.filter(|_| input.seen.rolled_out.is_ok());
-    if let Some(began) = complete {
-        current.rolling_since = None;
-        let took = between(began, input.now);
-        // One that somebody paused says nothing of the next.
-        if took <= LONGEST_ROLL_OUT {
-            step.record.roll_out = Some(RolledOut {
-                hash: current.hash.clone(),
-                at: input.now,
-                took: Length(Duration::from_secs(took.as_secs().max(1))),
-            });
-        }
-    }
     let snapshot = input.proven.iter().find(|state| state.hash == current.hash);
     let stale = snapshot.filter(|state| state.last_running < current.since);
     step.actions.extend(stale.map(|state| Act::Touch {
         name: state.name.clone(),
     }));
     if !current.proven && snapshot.is_some() {
-        current.proven = true;
         step.happened.push(Happened::Proven {
             hash: named(&current.hash, &current.images),
         });
+        if let Some(current) = step.record.current.as_mut() {
+            current.proven = true;
+        }
     } else if !current.proven && !bad && input.case.is_none() && healthy_enough(input) {
         step.actions.push(Act::Prove {
             hash: current.hash.clone(),
         });
     }
     take_baseline(input, step);
+}
+
+/// How long the roll-out took, once it is complete.
+fn note_roll_out(input: &Input, step: &mut Step) {
+    let since = step.record.current.as_ref().and_then(|current| current.rolling_since);
+    let Some(began) = since.filter(|_| input.seen.rolled_out.is_ok()) else {
+        return;
+    };
+    let record: &mut GuardStatus = &mut step.record;
+    let Some(current) = record.current.as_mut() else { return };
+    current.rolling_since = None;
+    let took = between(began, input.now);
+    // One that somebody paused says nothing of the next.
+    if took <= LONGEST_ROLL_OUT {
+        record.roll_out = Some(RolledOut {
+            hash: current.hash.clone(),
+            at: input.now,
+            took: Length(Duration::from_secs(took.as_secs().max(1))),
+        });
+    }
+}
+
+/// What was false for long enough is no longer inherited.
+fn forgive(input: &Input, step: &mut Step) {
+    let quiet = |name: &String| {
+        input
+            .clocks
+            .quiet_by
+            .get(name)
+            .is_some_and(|quiet| *quiet >= input.policy.hold)
+    };
+    let held = step.record.current.as_ref().map(|current| &current.held_before);
+    if held.is_some_and(|held| held.iter().any(quiet))
+        && let Some(current) = step.record.current.as_mut()
+    {
+        current.held_before.retain(|name| !quiet(name));
+    }
 }
 
 fn healthy_enough(input: &Input) -> bool {

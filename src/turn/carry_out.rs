@@ -245,7 +245,11 @@ impl Guarded {
     /// written, so that a killed daemon finds it again.
     pub(super) async fn write_record(&mut self, shared: &Shared<'_>) -> bool {
         let mut next = self.record.clone();
-        if let Some(case) = &self.case {
+        if let Some(case) = self
+            .case
+            .as_ref()
+            .filter(|case| next.incident.as_ref() != Some(&case.at))
+        {
             next.incident = Some(case.at.clone());
         }
         if next == self.written {

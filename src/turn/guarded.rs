@@ -15,11 +15,11 @@ use tracing::{Instrument, Span};
 
 use super::{Shared, case::OpenCase};
 use crate::{
-    decide::{Around, Input, deadlines, decide, progress, standing},
+    decide::{Around, Input, Record, deadlines, decide, progress, standing},
     judge::{Memory, Verdict, policy::Policy},
     model::{
         grade::Schemes,
-        guard::{Guard, GuardStatus, State},
+        guard::{Guard, State},
         incident::{Incident, IncidentState},
         preset::Preset,
     },
@@ -54,8 +54,8 @@ impl From<NotSeen> for Blind {
 pub struct Guarded {
     pub(super) guard: Arc<Guard>,
     pub(super) rules: Result<Rules, String>,
-    pub(super) record: GuardStatus,
-    pub(super) written: GuardStatus,
+    pub(super) record: Record,
+    pub(super) written: Record,
     pub(super) case: Option<OpenCase>,
     pub(super) shown: Shown,
     /// What cannot be done at present: said once.
@@ -94,7 +94,7 @@ impl Guarded {
         schemes: &Schemes,
         incidents: &Cache<Incident>,
     ) -> Self {
-        let record = guard.status.clone().unwrap_or_default();
+        let record = Record::from(guard.status.clone().unwrap_or_default());
         let namespace = guard.namespace().unwrap_or_default();
         let case = record
             .incident
@@ -214,7 +214,7 @@ impl Guarded {
             let Some((verdict, now)) = self.judged.take() else {
                 return;
             };
-            let clocks = self.clocks(seen, &verdict, now);
+            let clocks = self.clocks(seen, now);
             let proven = self.proven(shared);
             let Ok(rules) = &self.rules else { return };
             let policy = rules.policy.clone();

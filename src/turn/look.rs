@@ -6,11 +6,8 @@ use jiff::Timestamp;
 
 use super::guarded::Guarded;
 use crate::{
-    decide::{
-        Clocks, between,
-        clocks::{may_take_baseline, windows_begin},
-    },
-    judge::{Context, Overall, Verdict, judge},
+    decide::{Clocks, between, clocks::windows_begin},
+    judge::{Context, Overall, judge},
     model::reading::Reading,
     observe::{prometheus_plan::for_people, seen::Seen},
 };
@@ -51,7 +48,7 @@ impl Guarded {
         windows_begin(&self.record, self.case.as_ref().map(|case| &case.status), now)
     }
 
-    pub(super) fn clocks(&mut self, seen: &Seen, verdict: &Verdict, now: Timestamp) -> Clocks {
+    pub(super) fn clocks(&mut self, seen: &Seen, now: Timestamp) -> Clocks {
         let since = self.windows_begin(now);
         let blind = self.blind_since.map_or(Duration::ZERO, |since| between(since, now));
         let Ok(rules) = &mut self.rules else {
@@ -64,8 +61,7 @@ impl Guarded {
             facts: &seen.facts,
             rolled_out: seen.rolled_out.is_ok(),
         };
-        let wanted = may_take_baseline(&self.record, &rules.policy, &seen.hash, now);
-        let clocks = Clocks::of(&rules.policy, &mut rules.memory, verdict, &context, wanted);
+        let clocks = Clocks::of(&rules.policy, &mut rules.memory, &context, &self.record, &seen.hash);
         Clocks { blind, ..clocks }
     }
 }

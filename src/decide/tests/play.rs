@@ -18,7 +18,7 @@ use jiff::Timestamp;
 
 use crate::{
     decide::{
-        Act, Around, Case, Clocks, Happened, Input, Step, WhyNot, deadlines, decide, open, standing,
+        Act, Around, Case, Clocks, Happened, Input, Record, Step, WhyNot, deadlines, decide, open, standing,
         together::{Part, Proof, Role, Together},
     },
     judge::{Facts, Finding, Overall, Status, TriggerVerdict, Verdict, clock::Clock, memory::FACTS, policy::Policy},
@@ -214,7 +214,7 @@ struct Open {
 /// One guard, and a cluster that obeys.
 pub struct Play {
     policy: Policy,
-    record: GuardStatus,
+    record: Record,
     case: Option<Open>,
     proven: Vec<Proven>,
     quiet: BTreeMap<String, Clock>,
@@ -227,7 +227,7 @@ impl Play {
     pub fn with(policy: Policy) -> Self {
         Self {
             policy,
-            record: GuardStatus::default(),
+            record: Record::default(),
             case: None,
             proven: Vec::new(),
             quiet: BTreeMap::new(),
@@ -299,7 +299,9 @@ impl Play {
 
     /// What a new daemon knows is what the old one wrote.
     fn read_again(&mut self) {
-        self.record = serde_json::from_value(serde_json::to_value(&self.record).unwrap()).unwrap();
+        let written = serde_json::to_value(&*self.record).unwrap();
+        let status: GuardStatus = serde_json::from_value(written).unwrap();
+        self.record = status.into();
         if let Some(open) = &mut self.case {
             open.status = serde_json::from_value(serde_json::to_value(&open.status).unwrap()).unwrap();
         }

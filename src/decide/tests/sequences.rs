@@ -404,7 +404,7 @@ impl World {
             now,
             policy: &policy,
             cap: self.modes.1,
-            record: &record,
+            record: &record.into(),
             seen: &seen(self.seen),
             verdict: &verdict(self.verdict, &policy, now),
             clocks: &self.clocks,
