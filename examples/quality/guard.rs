@@ -85,7 +85,6 @@ impl Guard {
                 keeps_pods: None,
                 facts: Facts::default(),
                 shared: Vec::new(),
-                keeps_pods: None,
             },
             proven: Vec::new(),
             case: None,
