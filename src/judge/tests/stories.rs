@@ -267,8 +267,10 @@ fn a_trigger_without_its_baseline_or_with_its_limit_below_it_is_not_armed() {
     world.baseline = Some(baseline(&[("response_time", 0.2), ("error_rate", 0.061)]));
     picture += &world.play("2x 7/75 200ms");
     insta::assert_snapshot!(picture, @r#"
-15 s  0/75 900ms     Healthy | response time degraded not armed: no baseline yet of response_time | more errors than before not armed: no baseline yet of error_rate
-      …
+15 s  0/75 900ms     Healthy | response time degraded not armed: no baseline yet of response_time: 0 s of 5 min of healthy time and 0 of 100 requests so far | more errors than before not armed: no baseline yet of error_rate: 0 s of 5 min of healthy time and 0 of 100 requests so far
+30 s  0/75 900ms     Healthy | response time degraded not armed: no baseline yet of response_time: 15 s of 5 min of healthy time and 75 of 100 requests so far, about 4.75 min more | more errors than before not armed: no baseline yet of error_rate: 15 s of 5 min of healthy time and 75 of 100 requests so far, about 4.75 min more
+45 s  0/75 900ms     Healthy | response time degraded not armed: no baseline yet of response_time: 30 s of 5 min of healthy time and 100 of 100 requests so far, about 4.5 min more | more errors than before not armed: no baseline yet of error_rate: 30 s of 5 min of healthy time and 100 of 100 requests so far, about 4.5 min more
+60 s  0/75 900ms     Healthy | response time degraded not armed: no baseline yet of response_time: 45 s of 5 min of healthy time and 100 of 100 requests so far, about 4.25 min more | more errors than before not armed: no baseline yet of error_rate: 45 s of 5 min of healthy time and 100 of 100 requests so far, about 4.25 min more
 75 s  7/75 200ms     Healthy | error rate rose not armed: its limit lies below the baseline: error_rate was 6.1 % when healthy, the limit is 5 %; move the limit, or compare with the baseline, as in `error_rate > baseline * 2` | more errors than before not armed: the baseline has no counts of error_rate
       …
 "#);

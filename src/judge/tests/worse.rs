@@ -88,7 +88,7 @@ fn without_a_counted_hour_it_is_not_armed_and_says_why() {
     insta::assert_snapshot!(picture, @r#"
 15 s  0/300          Healthy | t not armed: the baseline has no counts of error_rate
 30 s  0/300          Healthy | t not armed: error_rate was counted for 14 min of healthy time, an hour is needed
-45 s  0/300          Healthy | t not armed: no baseline yet of error_rate
+45 s  0/300          Healthy | t not armed: no baseline yet of error_rate: 30 s of 5 min of healthy time and 100 of 100 requests so far, about 4.5 min more
 60 s  0/300          Healthy | t not armed: 80 % of error_rate's requests were bad when healthy: nothing is much worse than that
 15 s  0/300          Healthy | t not armed: `evidence` is switched off for this guard
 "#);
