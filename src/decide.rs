@@ -4,6 +4,8 @@
 //! order in which it must be written: the record of the guard, then the incident, then the plan may run.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+/// When a baseline is taken, and what of.
+pub mod baseline;
 /// What the judge remembers, as a decision asks for it.
 pub mod clocks;
 /// The clocks of a grade, and who is asked next.

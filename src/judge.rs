@@ -31,6 +31,8 @@ pub mod memory;
 pub mod meter;
 /// The meters of one guard.
 mod metered;
+/// One signal's part of a reading.
+mod noted;
 /// A guard's wishes, compiled once.
 pub mod policy;
 /// How sure a share is.

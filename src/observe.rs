@@ -10,6 +10,8 @@ pub mod cache;
 pub mod cluster;
 /// Queries as people would ask them.
 pub mod for_people;
+/// Times on Prometheus' own clock.
+mod moment;
 /// The cluster's objects, trimmed to what modosu judges by.
 pub mod objects;
 /// What past turns would have read.

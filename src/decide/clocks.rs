@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Clocks, enter::wants_baseline};
+use super::{Clocks, baseline::wants_baseline};
 use crate::{
     judge::{Context, Memory, Truth, policy::Policy, verify_conditions},
     model::{guard::GuardStatus, incident::IncidentStatus},

@@ -15,8 +15,8 @@ use super::{
     harm::Tally,
     history::{Cell, History, between},
     metered::{Counted, Metered},
+    noted::{cell, note},
     policy::{Policy, Reference, Source},
-    share::Count,
     slow::Slow,
     traffic::Traffic,
     view::{Latest, Leaf, Place, begin, places},
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::model::{
     guard::{Baseline, BaselineCounts},
-    reading::{Because, Measured, Reading},
+    reading::{Because, Reading},
 };
 
 /// The hard facts by name.
@@ -376,45 +376,4 @@ fn meters(policy: &Policy, places: &[Place]) -> Vec<Metered> {
             Place::Rate { .. } => None,
         });
     counted.collect()
-}
-
-fn note(latest: &mut Latest, place: Place, measured: &Measured, at: Timestamp, newer: bool) {
-    *latest = match (place, measured) {
-        (_, Measured::Unknown(because)) => Latest::Unknown(because.clone()),
-        (Place::Value, Measured::Value { value, over } | Measured::Timed { value, over, .. }) if value.is_finite() => {
-            // Without new data a quantile only forgets: the value stays as it was.
-            if !newer && matches!(latest, Latest::Value { .. }) {
-                return;
-            }
-            Latest::Value {
-                value: *value,
-                begin: begin(at, *over),
-            }
-        }
-        (Place::Share { .. }, Measured::Counts { bad, total }) if is_count(*bad) && is_count(*total) => Latest::Counted,
-        (Place::Rate { .. }, Measured::Events(events)) if is_count(*events) => Latest::Counted,
-        (_, Measured::Value { .. } | Measured::Timed { .. } | Measured::Counts { .. } | Measured::Events(_)) => {
-            Latest::Unknown(Because::NotANumber)
-        }
-    };
-}
-
-fn is_count(number: f64) -> bool {
-    number.is_finite() && number >= 0.0
-}
-
-fn cell(measured: &Measured, seconds: f64) -> Cell {
-    let (some, all) = match measured {
-        Measured::Counts { bad, total } => (bad.min(*total), *total),
-        Measured::Events(events) => (0.0, *events),
-        Measured::Value { .. } | Measured::Timed { .. } | Measured::Unknown(_) => return Cell::default(),
-    };
-    if is_count(some) && is_count(all) {
-        Cell {
-            count: Count { some, all },
-            seconds,
-        }
-    } else {
-        Cell::default()
-    }
 }

@@ -6,10 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Daemon, guarded::Guarded};
 use crate::{
-    decide::{
-        between,
-        enter::{on_probation, wants_given},
-    },
+    decide::{baseline::wants_given, between, enter::on_probation},
     judge::{Context, Facts, Memory, policy::Reference, recall},
     model::reading::Reading,
     observe::past::{Stretch, Wanted},

@@ -102,8 +102,12 @@ async fn a_limit_below_what_is_usual(stage: &Stage) {
         "{}",
         condition.message
     );
-    let shown = stage.shown("orders").await;
-    assert_eq!(shown["triggers"][0]["status"], "not armed", "{shown}");
+    stage
+        .until("the page says so too", 10, async || {
+            let shown = stage.shown("orders").await;
+            (shown["triggers"][0]["status"] == "not armed").then_some(())
+        })
+        .await;
     stage
         .always("it does not fire", 5, async || stage.incidents().await.is_empty())
         .await;
