@@ -148,7 +148,7 @@ impl Around<'_> {
         let around = if own.is_empty() {
             None
         } else {
-            self.rates(prometheus, own, at).await?
+            Some(self.rates(prometheus, own, at).await?)
         };
         Some(Told {
             up: (up - 1.0).abs() < f64::EPSILON,
@@ -156,12 +156,8 @@ impl Around<'_> {
         })
     }
 
-    async fn rates(
-        &self,
-        prometheus: &Prometheus,
-        labels: BTreeMap<String, String>,
-        at: Moment,
-    ) -> Option<Option<(f64, f64)>> {
+    /// Before and now; where either is not known, nothing is.
+    async fn rates(&self, prometheus: &Prometheus, labels: BTreeMap<String, String>, at: Moment) -> Option<(f64, f64)> {
         let (names, values): (Names, Values) = labels.into_iter().unzip();
         let form = Form::Growth {
             selector: self.counter.to_owned(),
@@ -173,7 +169,7 @@ impl Around<'_> {
         let before = number(prometheus, &text, at.before(self.since)).await?;
         let now = number(prometheus, &text, at).await?;
         let rate = |count: f64| count / self.window.as_secs_f64();
-        Some(before.zip(now).map(|(before, now)| (rate(before), rate(now))))
+        before.zip(now).map(|(before, now)| (rate(before), rate(now)))
     }
 }
 
