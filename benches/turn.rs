@@ -13,9 +13,9 @@ use std::{collections::BTreeMap, hint::black_box, time::Duration};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use jiff::Timestamp;
 use modosu::{
-    decide::{Around, Clocks, Input, Record, Step, decide},
+    decide::{Around, Clocks, Input, Record, Step, clocks::context, decide},
     judge::{
-        Context, Facts, Memory, judge,
+        Facts, Memory, judge,
         policy::{Policy, Source},
     },
     model::{
@@ -102,13 +102,7 @@ impl Guard {
 
     /// The guard's part of a turn, as the daemon computes it.
     fn turn(&mut self, reading: &Reading, now: Timestamp, since: Timestamp) -> Step {
-        let context = Context {
-            now,
-            since,
-            baseline: self.record.baseline.as_ref(),
-            facts: &self.seen.facts,
-            rolled_out: false,
-        };
+        let context = context(&self.record, &self.seen, since, now);
         let verdict = judge(&self.policy, &mut self.memory, Some(reading), &context);
         let clocks = Clocks::of(&self.policy, &mut self.memory, &context, &self.record, &self.seen.hash);
         decide(&Input {

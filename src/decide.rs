@@ -50,6 +50,7 @@ use crate::{
     verify::{self, RollOut},
 };
 
+pub use crate::judge::history::between;
 pub use happened::{Happened, WhyNot};
 pub use together::Around;
 
@@ -269,9 +270,4 @@ fn mode(asked: Mode, cap: Mode) -> crate::model::guard::EffectiveMode {
         mode: asked.min(cap),
         because,
     }
-}
-
-/// The time from `earlier` to `later`; zero where clocks went back.
-pub fn between(earlier: Timestamp, later: Timestamp) -> Duration {
-    Duration::try_from(later.duration_since(earlier)).unwrap_or_default()
 }

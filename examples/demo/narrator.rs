@@ -1,6 +1,9 @@
 //! Tells what modosu does while it does it: its Events, and what its status page shows.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::events::v1::Event;
@@ -15,7 +18,7 @@ use modosu::{
     },
     report::{board::Board, view::GuardView, words},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
     services::NAMESPACE,
@@ -25,17 +28,24 @@ use crate::{
 /// Who the story is about: the guard of that name.
 pub type Hero = watch::Receiver<&'static str>;
 
+/// How long a deed waits for the Event that says why. Events may be lost, and the story goes on without.
+const WHY: Duration = Duration::from_secs(2);
+
+/// The incidents whose opening was told.
+type Opened = watch::Sender<BTreeSet<String>>;
+
 /// Until it is dropped.
 pub async fn narrate(terminal: Terminal, admin: Client, board: Board, hero: Hero) {
+    let opened = Opened::default();
     tokio::join!(
-        events(&terminal, admin.clone(), &hero),
-        deeds(&terminal, admin, &hero),
+        events(&terminal, admin.clone(), &hero, &opened),
+        deeds(&terminal, admin, &hero, &opened),
         page(&terminal, board, &hero)
     );
 }
 
 /// Every Event about the guard, as `kubectl get events -w` shows them.
-async fn events(terminal: &Terminal, admin: Client, hero: &Hero) {
+async fn events(terminal: &Terminal, admin: Client, hero: &Hero, opened: &Opened) {
     let api: Api<Event> = Api::namespaced(admin, NAMESPACE);
     let watched = watcher(api, watcher::Config::default())
         .default_backoff()
@@ -56,8 +66,11 @@ async fn events(terminal: &Terminal, admin: Client, hero: &Hero) {
         }
         let note = event.note.unwrap_or_default();
         // The link to the incident is told where it helps.
-        let note = note.split(" [incident ").next().unwrap_or_default();
+        let (note, incident) = note.split_once(" [incident ").unwrap_or((&note, ""));
         terminal.line("modosu", mood(event.reason.as_deref()), &format!("{guard}: {note}"));
+        if event.reason.as_deref() == Some("IncidentOpened") {
+            opened.send_modify(|told| _ = told.insert(incident.trim_end_matches(']').to_owned()));
+        }
     }
 }
 
@@ -72,7 +85,7 @@ fn mood(reason: Option<&str>) -> Mood {
 }
 
 /// What the open incident says: that modosu acts by itself (what people decide has an Event), and its journal.
-async fn deeds(terminal: &Terminal, admin: Client, hero: &Hero) {
+async fn deeds(terminal: &Terminal, admin: Client, hero: &Hero, opened: &Opened) {
     let api: Api<Incident> = Api::namespaced(admin, NAMESPACE);
     let watched = watcher(api, watcher::Config::default())
         .default_backoff()
@@ -91,6 +104,9 @@ async fn deeds(terminal: &Terminal, admin: Client, hero: &Hero) {
             && status.decided.is_none()
             && !std::mem::replace(acts, true)
         {
+            let name = incident.metadata.name.as_deref().unwrap_or_default();
+            // Two watches have no order between them, a story has.
+            _ = timeout(WHY, opened.subscribe().wait_for(|told| told.contains(name))).await;
             terminal.line("modosu", Mood::Deed, &words::back(&incident.spec.guard, to));
         }
         for entry in status.journal.iter().skip(*lines) {

@@ -7,8 +7,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use modosu::{
-    decide::{Act, Around, Case, Clocks, Input, Record, clocks::windows_begin, decide, open, together::Breach},
-    judge::{Context, Facts, Memory, Overall, Status, Verdict, judge, policy::Policy},
+    decide::{
+        Act, Around, Case, Clocks, Input, Record,
+        clocks::{context, windows_begin},
+        decide, open,
+        together::Breach,
+    },
+    judge::{Facts, Memory, Overall, Status, Verdict, judge, policy::Policy},
     model::{
         guard::{Action, GuardSpec, IncidentRef, Mode},
         incident::{IncidentSpec, IncidentState, IncidentStatus},
@@ -202,13 +207,7 @@ impl Guard {
             self.memory.begin(since);
             self.begun = true;
         }
-        let context = Context {
-            now,
-            since,
-            baseline: self.record.baseline.as_ref(),
-            facts: &self.seen.facts,
-            rolled_out: self.seen.rolled_out.is_ok(),
-        };
+        let context = context(&self.record, &self.seen, since, now);
         let verdict = judge(&self.policy, &mut self.memory, reading, &context);
         if reading.is_some() {
             let unknown = matches!(verdict.overall, Overall::Unknown { .. });
@@ -222,13 +221,7 @@ impl Guard {
     }
 
     fn clocks(&mut self, now: Timestamp) -> Clocks {
-        let context = Context {
-            now,
-            since: self.windows_begin(now),
-            baseline: self.record.baseline.as_ref(),
-            facts: &self.seen.facts,
-            rolled_out: self.seen.rolled_out.is_ok(),
-        };
+        let context = context(&self.record, &self.seen, self.windows_begin(now), now);
         let clocks = Clocks::of(&self.policy, &mut self.memory, &context, &self.record, &self.seen.hash);
         let blind = self
             .blind_since

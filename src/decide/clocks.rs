@@ -9,6 +9,7 @@ use super::{Clocks, baseline::wants_baseline};
 use crate::{
     judge::{Context, Memory, Truth, policy::Policy, verify_conditions},
     model::{guard::GuardStatus, incident::IncidentStatus},
+    observe::seen::Seen,
 };
 
 impl Clocks {
@@ -36,6 +37,17 @@ impl Clocks {
             harm: memory.harm(),
             blind: std::time::Duration::ZERO,
         }
+    }
+}
+
+/// What the judge must know of a guard with this record whose targets look so; its windows begin at `since`.
+pub fn context<'a>(record: &'a GuardStatus, seen: &'a Seen, since: Timestamp, now: Timestamp) -> Context<'a> {
+    Context {
+        now,
+        since,
+        baseline: record.baseline.as_ref(),
+        facts: &seen.facts,
+        rolled_out: seen.rolled_out.is_ok(),
     }
 }
 

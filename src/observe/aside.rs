@@ -8,19 +8,15 @@ use std::{
 };
 
 use futures::{FutureExt, StreamExt, stream};
-use tokio::time::timeout;
 
 use super::{
     answer::Answer,
-    poll::Poller,
+    poll::{AT_ONCE, Poller},
     prometheus::Prometheus,
     query::{Births, Form, Grown, Moment, Names, Values, all_up, growth_by_pod},
     sides::{ByPod, PodCount, over},
 };
 use crate::judge::{policy::Policy, share::Count, traffic::Told};
-
-/// Queries that run at the same time.
-const AT_ONCE: usize = 4;
 
 /// A guard whose traffic fell.
 #[derive(Clone, Debug)]
@@ -94,13 +90,7 @@ impl<K: Ord + Clone> Poller<K> {
     }
 
     fn births(&self, policy: &Policy, total: &str) -> Births {
-        if self.learned.on_targets(policy) {
-            Births::Target
-        } else {
-            Births::Series {
-                total: total.to_owned(),
-            }
-        }
+        Births::of(self.learned.on_targets(policy), total)
     }
 
     async fn ask_all(&mut self, queries: BTreeMap<Query, BTreeSet<Values>>) -> BTreeMap<Query, Rows> {
@@ -116,8 +106,7 @@ impl<K: Ord + Clone> Poller<K> {
                 births,
             };
             let text = growth_by_pod(names, &rows, &grown);
-            let answer = timeout(prometheus.timeout(), prometheus.query(&text, Some(*at))).await;
-            let rows = rows_of(names, answer.ok()?.ok()?);
+            let rows = rows_of(names, prometheus.query(&text, Some(*at)).await.ok()?);
             Some((query, rows))
         });
         let running: Vec<_> = running.map(FutureExt::boxed).collect();
@@ -175,8 +164,7 @@ impl Around<'_> {
 
 /// The one row's number; `None`: no answer, `Some(None)`: no row.
 async fn number(prometheus: &Prometheus, text: &str, at: Moment) -> Option<Option<f64>> {
-    let answer = timeout(prometheus.timeout(), prometheus.query(text, Some(at))).await;
-    let rows = answer.ok()?.ok()?.rows;
+    let rows = prometheus.query(text, Some(at)).await.ok()?.rows;
     Some(rows.first().and_then(|row| row.value).filter(|value| value.is_finite()))
 }
 

@@ -88,11 +88,8 @@ pub struct Terms<'a> {
 impl Terms<'_> {
     /// How long a job must be known, and how a new series is told, of a counter with that total.
     fn births(&self, total: &str) -> (Duration, Births) {
-        if self.on_targets {
-            (self.settled, Births::Target)
-        } else {
-            (Duration::ZERO, Births::Series { total: total.into() })
-        }
+        let settled = if self.on_targets { self.settled } else { Duration::ZERO };
+        (settled, Births::of(self.on_targets, total))
     }
 }
 

@@ -18,10 +18,9 @@
 //!     (max_over_time(up{M}[5m] offset 5000ms) == 1)
 //!     or ((up{M} unless on (L, job, instance) (max_over_time(up{M}[1h] offset 5000ms) == 1))
 //!         and on (L, job) (max_over_time(up{M}[1h] offset 35000ms) == 1))))), 0))
+//! sum by (L, pod, instance) (…)               of X, otherwise as the last one: where old and new pods both run
+//! min by (L) (up{M})                          where traffic fell
 //! ```
-//!
-//! sum by (L, pod, instance) (…)
-//! min by (L) (up{M})
 //!
 //! (`job` and `instance` stand once where they are among `L`; the text that is sent is on one line.)
 //!
@@ -97,6 +96,19 @@ pub enum Births {
     Target,
     /// By this counter on the same target: only series carry the guard's labels.
     Series { total: String },
+}
+
+impl Births {
+    /// By where the guard's labels are; `total` stands in for targets that do not carry them.
+    pub fn of(on_targets: bool, total: &str) -> Self {
+        if on_targets {
+            Self::Target
+        } else {
+            Self::Series {
+                total: total.to_owned(),
+            }
+        }
+    }
 }
 
 /// The label names of a batch, and the values that one of its rows has for them, in the same order.

@@ -6,8 +6,11 @@ use jiff::Timestamp;
 
 use super::guarded::Guarded;
 use crate::{
-    decide::{Clocks, between, clocks::windows_begin},
-    judge::{Context, Overall, judge},
+    decide::{
+        Clocks, between,
+        clocks::{context, windows_begin},
+    },
+    judge::{Overall, judge},
     model::reading::Reading,
     observe::{for_people::for_people, seen::Seen},
 };
@@ -21,13 +24,7 @@ impl Guarded {
             rules.memory.begin(since);
             rules.begun = true;
         }
-        let context = Context {
-            now,
-            since,
-            baseline: self.record.baseline.as_ref(),
-            facts: &seen.facts,
-            rolled_out: seen.rolled_out.is_ok(),
-        };
+        let context = context(&self.record, seen, since, now);
         let mut verdict = judge(&rules.policy, &mut rules.memory, reading, &context);
         for evidence in verdict.firing.iter_mut().map(|finding| &mut finding.evidence) {
             let signal = evidence.signal.as_ref().and_then(|name| rules.policy.signal(name));
@@ -61,13 +58,7 @@ impl Guarded {
         let Ok(rules) = &mut self.rules else {
             return Clocks::default();
         };
-        let context = Context {
-            now,
-            since,
-            baseline: self.record.baseline.as_ref(),
-            facts: &seen.facts,
-            rolled_out: seen.rolled_out.is_ok(),
-        };
+        let context = context(&self.record, seen, since, now);
         let clocks = Clocks::of(&rules.policy, &mut rules.memory, &context, &self.record, &seen.hash);
         let given = std::mem::take(&mut self.given);
         Clocks { blind, given, ..clocks }

@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Daemon, guarded::Guarded};
 use crate::{
-    judge::{Context, policy::Policy, recall},
+    decide::clocks::context,
+    judge::{policy::Policy, recall},
     model::reading::Reading,
     observe::{
         past::{Stretch, Wanted},
@@ -92,13 +93,7 @@ impl Guarded {
     fn recall(&mut self, seen: &Seen, past: &[Reading], now: Timestamp) {
         let since = self.windows_begin(now);
         let Ok(rules) = &mut self.rules else { return };
-        let context = Context {
-            now,
-            since,
-            baseline: self.record.baseline.as_ref(),
-            facts: &seen.facts,
-            rolled_out: seen.rolled_out.is_ok(),
-        };
+        let context = context(&self.record, seen, since, now);
         recall(&rules.policy, &mut rules.memory, past, seen.whole_since, &context);
         (rules.begun, rules.remembers) = (true, true);
     }

@@ -2,8 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
-    process::Stdio,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -15,11 +13,7 @@ use modosu::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{
-    net::TcpListener,
-    process::{Child, Command},
-    time::sleep,
-};
+use tokio::{net::TcpListener, process::Child, time::sleep};
 
 use crate::{
     fixture::{Fixture, Traffic},
@@ -140,19 +134,10 @@ async fn serve(exporters: Exporters) -> String {
 }
 
 fn launch(folder: &TempDir, listen: &str) -> Child {
-    let binaries = std::env::var_os("MODOSU_CLUSTER_BIN").expect("MODOSU_CLUSTER_BIN: run `tests/run`");
-    let at = |name: &str| folder.path().join(name).display().to_string();
-    Command::new(PathBuf::from(binaries).join("prometheus"))
-        .args(["--config.file", &at("prometheus.yaml")])
-        .args(["--storage.tsdb.path", &at("data")])
-        .args(["--web.listen-address", listen, "--log.level", "error"])
-        .args([
-            "--web.enable-remote-write-receiver",
-            "--enable-feature",
-            "native-histograms",
-        ])
-        .stdout(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap()
+    let flags = [
+        "--web.enable-remote-write-receiver",
+        "--enable-feature",
+        "native-histograms",
+    ];
+    modosu_cluster::bare_prometheus(folder.path(), listen, &flags).unwrap()
 }

@@ -3,8 +3,6 @@
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
-    path::PathBuf,
-    process::Stdio,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -16,11 +14,7 @@ use modosu::{
 };
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::{
-    net::TcpListener,
-    process::{Child, Command},
-    time::sleep,
-};
+use tokio::{net::TcpListener, process::Child, time::sleep};
 
 /// One exporter: what it counts, how long it takes to say so, and whether it can.
 #[derive(Clone, Debug, Default)]
@@ -90,20 +84,7 @@ impl Real {
     }
 
     pub async fn launch(&mut self) {
-        let binaries = std::env::var_os("MODOSU_CLUSTER_BIN").expect("MODOSU_CLUSTER_BIN: run `tests/run`");
-        let at = |name: &str| self.folder.path().join(name).display().to_string();
-        let child = Command::new(PathBuf::from(binaries).join("prometheus"))
-            .args([
-                "--config.file",
-                &at("prometheus.yaml"),
-                "--storage.tsdb.path",
-                &at("data"),
-            ])
-            .args(["--web.listen-address", &self.listen, "--log.level", "error"])
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let child = modosu_cluster::bare_prometheus(self.folder.path(), &self.listen, &[]).unwrap();
         self.process = Some(child);
         while self.prometheus().query("time()", None).await.is_err() {
             sleep(Duration::from_millis(100)).await;

@@ -72,7 +72,7 @@ pub use behaviour::Behaviour;
 pub use cluster::Cluster;
 pub use eventually::eventually;
 pub use node::NODE_NAME;
-pub use part::{Part, programs};
+pub use part::{Part, bare_prometheus, programs};
 pub use port::free_port;
 pub use process::{Process, Program};
 pub use prometheus::{Prometheus, Sample};

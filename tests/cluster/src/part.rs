@@ -1,11 +1,12 @@
 //! One program of the cluster that can be stopped, killed and started again in its place, with the same flags and data.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use tokio::process::Child;
 
 use crate::process::{Process, Program};
 use crate::scratch::Scratch;
@@ -26,6 +27,21 @@ pub fn programs() -> anyhow::Result<PathBuf> {
         bail!("{script} could not build the cluster's programs; what it lacks stands above");
     }
     Ok(PathBuf::from(String::from_utf8(built.stdout)?.trim_end()))
+}
+
+/// Starts Prometheus by itself on `folder/prometheus.yaml`, its data in `folder/data`, with more flags; it ends when dropped.
+pub fn bare_prometheus(folder: &Path, listen: &str, flags: &[&str]) -> anyhow::Result<Child> {
+    let child = tokio::process::Command::new(program("prometheus")?)
+        .arg("--config.file")
+        .arg(folder.join("prometheus.yaml"))
+        .arg("--storage.tsdb.path")
+        .arg(folder.join("data"))
+        .args(["--web.listen-address", listen, "--log.level", "error"])
+        .args(flags)
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    Ok(child)
 }
 
 /// The file of a program of the cluster.
