@@ -18,7 +18,8 @@
 //!     (max_over_time(up{M}[5m] offset 5000ms) == 1)
 //!     or ((up{M} unless on (L, job, instance) (max_over_time(up{M}[1h] offset 5000ms) == 1))
 //!         and on (L, job) (max_over_time(up{M}[1h] offset 35000ms) == 1))))), 0))
-//! sum by (L, pod, instance) (…)               of X, otherwise as the last one: where old and new pods both run
+//! sum by (L, pod, instance) (…)               of X, otherwise as the last one, and (… or min_over_time(X[5000ms])) for
+//!                                             its inner brackets: where old and new pods both run
 //! min by (L) (up{M})                          where traffic fell
 //! ```
 //!
@@ -40,7 +41,8 @@
 //!   that tells of others), `up` cannot say whose a target is. Then series of the guard's total stand in for it: on a
 //!   target that had one in those five minutes a new series was born. A new target counts nothing until it is seen
 //!   twice: what it brings may be others' history (kube-state-metrics restarted).
-//! * Everything else is merely seen again and counts nothing: Prometheus was down, or was not scraping. The job must
+//! * Everything else is merely seen again and counts nothing (pod by pod, what it grew since it was first seen in the Δ: there
+//!   shares are compared, not added up): Prometheus was down, or was not scraping. The job must
 //!   have been known for two more scrape intervals (here 30 s): a Prometheus that lost its data meets a job's targets
 //!   one after the other, and none of them is new.
 
@@ -184,6 +186,7 @@ impl Form {
                     settled: *settled,
                     births,
                 },
+                Unborn::Nothing,
             ),
             Self::Buckets {
                 histogram,
@@ -200,6 +203,7 @@ impl Form {
                     settled: *settled,
                     births,
                 },
+                Unborn::Nothing,
             ),
             Self::Quantile { histogram, q, over } => {
                 let seconds = over.as_secs().max(1);
@@ -229,6 +233,7 @@ pub fn growth_by_pod<'a>(names: &[String], rows: impl IntoIterator<Item = &'a Va
         &also(names, &["pod", "instance"]),
         &|selector| narrowed(selector, &matchers),
         grown,
+        Unborn::SinceFirstSeen,
     )
 }
 
@@ -246,7 +251,14 @@ pub struct Grown<'a> {
     pub births: &'a Births,
 }
 
-fn growth(names: &[String], by: &str, with: &dyn Fn(&str) -> String, grown: &Grown<'_>) -> String {
+/// What a series counts that was not there and is not known to be new.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unborn {
+    Nothing,
+    SinceFirstSeen,
+}
+
+fn growth(names: &[String], by: &str, with: &dyn Fn(&str) -> String, grown: &Grown<'_>, unborn: Unborn) -> String {
     let x = with(grown.selector);
     let ago = format!("offset {}ms", grown.over.as_millis());
     let born = match grown.births {
@@ -254,9 +266,13 @@ fn growth(names: &[String], by: &str, with: &dyn Fn(&str) -> String, grown: &Gro
         Births::Series { total } => format!("last_over_time({}[5m] {ago})", with(total)),
     };
     let target = also(names, &["job", "instance"]);
+    let first = match unborn {
+        Unborn::Nothing => String::new(),
+        Unborn::SinceFirstSeen => format!(" or min_over_time({x}[{}ms])", grown.over.as_millis()),
+    };
     format!(
         "sum by ({by}) (clamp_min({x} - ((last_over_time({x}[5m] {ago}) <= {x} * 2) or ({x} * 0 and on ({target}) \
-         ({born}))), 0))"
+         ({born})){first}), 0))"
     )
 }
 
