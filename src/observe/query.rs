@@ -153,6 +153,15 @@ impl Form {
         let matchers = matchers(names, rows);
         let by = names.join(", ");
         let with = |selector: &str| narrowed(selector, &matchers);
+        let grown = |by: &str, selector: &str, (over, settled), births| {
+            let grown = Grown {
+                selector,
+                over,
+                settled,
+                births,
+            };
+            growth(names, by, &with, &grown, Unborn::Nothing)
+        };
         match self {
             Self::ScrapeDuration => format!(
                 "max by ({by}) (max_over_time({}[10m]))",
@@ -176,34 +185,17 @@ impl Form {
                 over,
                 settled,
                 births,
-            } => growth(
-                names,
-                &by,
-                &with,
-                &Grown {
-                    selector,
-                    over: *over,
-                    settled: *settled,
-                    births,
-                },
-                Unborn::Nothing,
-            ),
+            } => grown(&by, selector, (*over, *settled), births),
             Self::Buckets {
                 histogram,
                 over,
                 settled,
                 births,
-            } => growth(
-                names,
+            } => grown(
                 &format!("{by}, le"),
-                &with,
-                &Grown {
-                    selector: &suffixed(histogram, "_bucket"),
-                    over: *over,
-                    settled: *settled,
-                    births,
-                },
-                Unborn::Nothing,
+                &suffixed(histogram, "_bucket"),
+                (*over, *settled),
+                births,
             ),
             Self::Quantile { histogram, q, over } => {
                 let seconds = over.as_secs().max(1);
