@@ -47,6 +47,8 @@ mod tests;
 pub mod traffic;
 /// One trigger in one turn.
 mod trigger;
+/// What a service's failures do anyway.
+mod usual;
 /// What the judge says.
 pub mod verdict;
 /// The numbers of one guard at this moment.
@@ -181,7 +183,7 @@ fn view<'a>(policy: &'a Policy, memory: &'a Memory, context: &Context<'_>) -> Vi
         latest: &memory.latest,
         baselines: &memory.baselines,
         memory,
-        spread: &memory.spread,
+        usual: &memory.usual,
         meters: &memory.meters,
         slow: &memory.slow,
         watched: watched(policy, context),

@@ -184,11 +184,13 @@ const LONGEST_ROLL_OUT: Duration = Duration::from_secs(30 * 60);
 /// So many bad states are remembered, so that a status stays small.
 const KEPT_BAD: usize = 50;
 
-/// What holds right now, or did when it was last known: a state that comes now is not to blame for it. Hard facts are of
-/// the objects themselves, so that only those count which hold now.
+/// What holds right now, or did when it was last known: a state that comes now is not to blame for it. What was over its limit
+/// for a moment, perhaps by chance, is not held against the next state's trigger. Hard facts are of the objects themselves, so
+/// that only those count which hold now.
 fn held_now(input: &Input) -> Vec<String> {
     let held = input.verdict.triggers.iter().filter(|trigger| match trigger.status {
-        Status::Suspect { .. } | Status::Firing { .. } => true,
+        Status::Suspect { held, .. } => !trigger.by_chance || held > input.policy.window,
+        Status::Firing { .. } => true,
         Status::Unknown(_) => !trigger.held.is_zero(),
         Status::Quiet | Status::NotArmed(_) => false,
     });

@@ -125,7 +125,7 @@ pub enum WhyNot {
     NoPlan(String),
     /// A restored template would not replace the pods that hurt.
     PodsNotReplaced(String),
-    /// Old and new pods are equally bad.
+    /// Old and new pods are equally bad, or could not be compared.
     OldPodsToo(String),
     /// It breaches together with others, and those whose change explains it are acted on first.
     WaitsFor {
@@ -303,7 +303,7 @@ impl fmt::Display for WhyNot {
             }
             Self::NoPlan(why) => write!(f, "no plan can be made: {why}"),
             Self::PodsNotReplaced(why) => write!(f, "a restored template would not replace the pods that hurt: {why}"),
-            Self::OldPodsToo(sentence) => write!(f, "it is not this change: {sentence}"),
+            Self::OldPodsToo(sentence) => f.write_str(sentence),
             Self::WaitsFor { guards } => write!(f, "it waits for the proof of {guards}, whose change came just before"),
             Self::Together { count, guards, changed } => {
                 let why = match changed {

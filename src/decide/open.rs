@@ -189,7 +189,7 @@ fn allowed(input: &Input, finding: &Finding) -> Result<(), WhyNot> {
         Err(WhyNot::CoolingDown)
     } else if restores && input.record.restore_to.is_none() {
         Err(WhyNot::NothingProven)
-    } else if let Some(sentence) = input.around.equally_bad.get(&finding.name) {
+    } else if let Some(sentence) = input.around.not_this_change.get(&finding.name) {
         Err(WhyNot::OldPodsToo(sentence.clone()))
     } else {
         Ok(())

@@ -97,8 +97,8 @@ pub struct Around {
     pub common: Option<Part>,
     /// Of those for whose proof the open incident waits.
     pub proof: Option<Proof>,
-    /// By trigger: old and new pods are equally bad, in a sentence.
-    pub equally_bad: BTreeMap<String, String>,
+    /// By trigger: why it is not to be put down to the change, as old and new pods compare.
+    pub not_this_change: BTreeMap<String, String>,
 }
 
 /// For each guard that breaches together with enough others: with whom, and what follows.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::history::between;
+use super::history::{Cell, between};
 
 /// Adds up the time between one reading and the next while something is so at both.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,6 +24,8 @@ pub struct Hold {
     pub since: Option<Timestamp>,
     /// Requests answered while it held.
     pub requests: f64,
+    /// What the share of each comparison was counted from while it held.
+    pub counted: Vec<Cell>,
     pub quiet: Clock,
 }
 
@@ -53,8 +55,9 @@ impl Clock {
 
 impl Hold {
     /// Its condition no longer holds.
-    pub const fn release(&mut self) {
+    pub fn release(&mut self) {
         self.held.reset();
+        self.counted.clear();
         self.readings = 0;
         self.since = None;
         self.requests = 0.0;

@@ -60,7 +60,8 @@ pub fn between(from: Timestamp, to: Timestamp) -> Duration {
 }
 
 impl Cell {
-    fn add(&mut self, other: Self) {
+    /// Both together.
+    pub fn add(&mut self, other: Self) {
         self.count = self.count.plus(other.count);
         self.seconds += other.seconds;
     }

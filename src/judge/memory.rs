@@ -17,8 +17,10 @@ use super::{
     metered::{Counted, Metered},
     noted::{cell, note},
     policy::{Policy, Reference, Source},
+    share::Count,
     slow::Slow,
     traffic::Traffic,
+    usual::Usual,
     view::{Latest, Leaf, Place, begin, places},
     words,
 };
@@ -49,8 +51,8 @@ pub struct Memory {
     pub(super) all_quiet: Clock,
     /// Used again every turn.
     pub(super) baselines: Vec<Option<f64>>,
-    /// How bursty each signal's counts were, φ̂; 1 where it is not known.
-    pub(super) spread: Vec<f64>,
+    /// What each share was counted from before the change.
+    pub(super) usual: Vec<Option<Usual>>,
     pub(super) leaves: Vec<Leaf>,
     requests: Option<usize>,
     answered: f64,
@@ -122,7 +124,7 @@ impl Memory {
             healthy: Clock::default(),
             all_quiet: Clock::default(),
             baselines: Vec::new(),
-            spread: Vec::new(),
+            usual: Vec::new(),
             leaves: Vec::new(),
             requests,
             answered: 0.0,
@@ -216,16 +218,13 @@ impl Memory {
         };
         let taken = |name: &String| baseline?.values.get(name).copied().filter(|value| value.is_finite());
         let number = |name: &String| fixed(name).or_else(|| taken(name));
-        let spread = |place: &Place| match place {
-            Place::Share { of, .. } => Some(baseline?.counts.get(&policy.signals.get(*of)?.name)?.dispersion),
-            Place::Rate { .. } | Place::Value => None,
-        };
         self.baselines.clear();
         self.baselines
             .extend(policy.signals.iter().map(|signal| number(&signal.name)));
-        self.spread.clear();
-        self.spread
-            .extend(self.places.iter().map(|place| spread(place).unwrap_or(1.0)));
+        self.usual.clear();
+        let places = self.places.iter().enumerate();
+        self.usual
+            .extend(places.map(|(signal, place)| usual(policy, baseline?, signal, *place)));
         for metered in &mut self.meters {
             metered.follow(policy, baseline);
         }
@@ -364,6 +363,29 @@ impl Memory {
         self.collected.add(length, self.history.last_cells(), values);
         self.slow.iter_mut().for_each(|slow| slow.collect(length));
     }
+}
+
+/// What a signal's share was counted from; where it was not counted, as if from little.
+fn usual(policy: &Policy, baseline: &Baseline, signal: usize, place: Place) -> Option<Usual> {
+    let Place::Share { of, others, .. } = place else {
+        return None;
+    };
+    let name = |signal: usize| policy.signals.get(signal).map(|signal| &signal.name);
+    if let Some(counts) = baseline.counts.get(name(of)?) {
+        let bad = Usual {
+            before: Count {
+                some: counts.bad,
+                all: counts.requests,
+            },
+            dispersion: counts.dispersion,
+            per_step: counts.per_step,
+        };
+        return Some(if others { bad.others() } else { bad });
+    }
+    baseline
+        .values
+        .get(name(signal)?)
+        .map(|share| Usual::of_share(*share))
 }
 
 fn meters(policy: &Policy, places: &[Place]) -> Vec<Metered> {

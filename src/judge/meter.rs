@@ -15,13 +15,14 @@
 //!
 //! ```text
 //! LLR_k = ln BetaBin(e | n, g_k p*, s) − ln BetaBin(e | n, p*, s),  s = 1/ρ̂ − 1          (binomial where ρ̂ = 0)
-//!       ≤ ln(1/α)/3                                                    so that no single reading decides
 //! S     = ln( (1/6) Σ_k exp Σ LLR_k )                                  trips at S ≥ ln(1/α)
 //! ```
 //!
+//! One reading adds ln(1/α)/3 to S at most, so that none decides alone: what is more is taken off every sum alike.
+//!
 //! BetaBin(· | n, m, s) is the beta-binomial with a = m s and b = (1 − m) s. As long as the true share is p* or less, e^S
 //! is a supermartingale that begins at 1, so that the chance that it *ever* reaches 1/α is at most α (Ville), however often
-//! it is looked at. The cap only lowers S.
+//! it is looked at. The cap only lowers e^S, and what it lowers stays lower.
 //!
 //! What turns bad only after hours would have to make up for hours of good readings first. So a tenth of the stake is kept for
 //! later beginnings ([`Meter::beginning_late`]): 0.1/(j (j + 1)) for one right before reading j,
@@ -33,7 +34,7 @@
 //! which is a mean of such supermartingales and holds the same promise. It costs ln(1/0.9) at the beginning, and
 //! ln(10 j (j + 1)) later: with the cap, a few readings instead of as long as it was healthy.
 //!
-//! A reading costs one pass over the grid and no allocation.
+//! A reading costs two passes over the grid and no allocation.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -44,7 +45,7 @@ mod law;
 #[cfg(test)]
 mod tests;
 
-use bound::upper;
+pub use bound::upper;
 use law::Law;
 
 /// How many times worse than tolerated the alternatives are.
@@ -83,13 +84,15 @@ pub struct Meter {
     tolerated: f64,
     null: Law,
     laws: [Law; GRID.len()],
-    /// What a reading may add to a sum at most.
+    /// What a reading may add to S at most.
     cap: f64,
     trips_at: f64,
     sums: [f64; GRID.len()],
     /// The share of the stake that begins later, and the logarithm of what it has become, by alternative.
     kept: f64,
     late: [f64; GRID.len()],
+    /// S.
+    odds: f64,
     read: Read,
 }
 
@@ -143,6 +146,7 @@ impl Meter {
             sums: [0.0; GRID.len()],
             kept: 0.0,
             late: [f64::NEG_INFINITY; GRID.len()],
+            odds: 0.0,
             read: Read::default(),
         }
     }
@@ -165,6 +169,7 @@ impl Meter {
     pub fn begin(&mut self) {
         self.sums = [0.0; GRID.len()];
         self.late = [f64::NEG_INFINITY; GRID.len()];
+        self.odds = 0.0;
         self.read = Read::default();
     }
 
@@ -181,10 +186,10 @@ impl Meter {
         for ((sum, late), law) in self.sums.iter_mut().zip(&mut self.late).zip(&self.laws) {
             let ratio = law.weigh(bad, good) - tolerable;
             loudest = loudest.max(ratio);
-            *sum += ratio.min(self.cap);
+            *sum += ratio;
             if begins > 0.0 {
                 let most = late.max(0.0);
-                *late = most + ((*late - most).exp() + begins * (-most).exp()).ln() + ratio.min(self.cap);
+                *late = most + ((*late - most).exp() + begins * (-most).exp()).ln() + ratio;
             }
         }
         let read = &mut self.read;
@@ -194,29 +199,44 @@ impl Meter {
         read.readings = read.readings.saturating_add(1);
         read.bad += bad;
         read.all += all;
+        self.take_at_most(self.odds + self.cap);
+    }
+
+    /// S from the sums; where it is more than `most`, the sums are lowered until it is not.
+    fn take_at_most(&mut self, most: f64) {
+        let begun = self.begun();
+        let waiting = (self.kept / (f64::from(self.read.readings) + 1.0)).ln();
+        self.odds = together(begun, waiting);
+        if self.odds > most {
+            let excess = begun - (most + (-(waiting - most).exp()).ln_1p());
+            self.sums.iter_mut().chain(&mut self.late).for_each(|sum| *sum -= excess);
+            self.odds = most;
+        }
+    }
+
+    /// The logarithm of what all stakes that have begun are worth now.
+    fn begun(&self) -> f64 {
+        let mean = |logs: &[f64; GRID.len()]| {
+            let most = logs.iter().copied().fold(f64::MIN, f64::max);
+            let sum: f64 = logs.iter().map(|log| (log - most).exp()).sum();
+            most + (sum / ALTERNATIVES).ln()
+        };
+        let early = mean(&self.sums);
+        if self.kept > 0.0 {
+            together(early + (-self.kept).ln_1p(), mean(&self.late))
+        } else {
+            early
+        }
     }
 
     /// S: the logarithm of the odds that the share exceeds what is tolerated.
-    pub fn log_odds(&self) -> f64 {
-        let all = self.sums.iter().chain(&self.late).copied();
-        let least = if self.kept > 0.0 { 0.0 } else { f64::NEG_INFINITY };
-        let most = all.fold(least, f64::max);
-        let mean = |logs: &[f64]| logs.iter().map(|log| (log - most).exp()).sum::<f64>() / ALTERNATIVES;
-        let early = mean(&self.sums);
-        if self.kept <= 0.0 {
-            return most + early.ln();
-        }
-        let begun = (1.0 - self.kept) * early + mean(&self.late);
-        let waiting = self.kept / (f64::from(self.read.readings) + 1.0) * (-most).exp();
-        most + (begun + waiting).ln()
+    pub const fn log_odds(&self) -> f64 {
+        self.odds
     }
 
     /// Whether it is worse.
     pub fn tripped(&self) -> bool {
-        // e^S is never more than the largest of each kind, together.
-        let enough = self.trips_at - 1.0;
-        let possible = self.sums.iter().chain(&self.late).any(|sum| *sum >= enough);
-        possible && self.log_odds() >= self.trips_at - ROUNDING
+        self.odds >= self.trips_at - ROUNDING
     }
 
     /// S at which it trips, ln(1/α).
@@ -233,4 +253,10 @@ impl Meter {
     pub const fn read(&self) -> Read {
         self.read
     }
+}
+
+/// ln(eˣ + eʸ).
+fn together(one: f64, other: f64) -> f64 {
+    let (most, least) = (one.max(other), one.min(other));
+    most + (least - most).exp().ln_1p()
 }

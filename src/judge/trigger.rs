@@ -5,6 +5,7 @@
 //! * an automatic trigger holds surely: every share is beyond its limit by its exact bound, the bursts of the baseline
 //!   counted in, and `worse` is always sure; gauges and quantiles, for which
 //!   there is none, are sure when they hold, but then over two readings with new data (a sure share needs no second one);
+//! * and no burst such as the service has anyway would explain its shares ([`super::usual`]);
 //! * the newest reading by itself is not within the limit again: a blip of one reading stays in the window for a minute, but
 //!   there is nothing left to put back;
 //! * it held for `for`, counted between readings with new data; false starts anew, Unknown neither adds nor takes;
@@ -21,8 +22,11 @@ use jiff::Timestamp;
 use super::{
     clock::Hold,
     condition::{Comparison, Missing, Truth},
+    history::Cell,
     memory::Fresh,
     policy::Rule,
+    share::Count,
+    usual::Usual,
     verdict::{Status, TriggerVerdict, Unarmed, compared, evidence, of},
     view::{Leaf, View},
     words,
@@ -73,6 +77,7 @@ impl Asked<'_> {
         }
         let truths = self.truths(leaves);
         advance(hold, truths.beyond, self.fresh);
+        self.count(hold, truths.beyond);
         match truths.beyond {
             Truth::False => (self.verdict(Status::Quiet, hold, String::new()), None),
             Truth::Unknown => {
@@ -201,6 +206,7 @@ impl Asked<'_> {
     fn beyond(&self, truths: &Truths, hold: &Hold, leaves: &[Leaf]) -> (TriggerVerdict, Option<Evidence>) {
         let (mut verdict, evidence) = self.fires_or_not(truths, hold, leaves);
         verdict.surely = truths.strong;
+        verdict.by_chance = self.error().is_some() && !truths.sure;
         (verdict, evidence)
     }
 
@@ -242,6 +248,9 @@ impl Asked<'_> {
                 .and_then(|leaf| leaf.count)
                 .map_or_else(|| "it".to_owned(), |count| of(count) + " requests");
             Some(format!("over the limit, {counted}: too few to act on"))
+        } else if let Some(count) = self.burst(hold, leaves) {
+            let counted = of(count);
+            Some(format!("over the limit, {counted} requests: a burst that passes could be so too"))
         } else if hold.readings < readings {
             Some("one more reading with new data is needed".to_owned())
         } else if held < self.rule.hold {
@@ -262,6 +271,51 @@ impl Asked<'_> {
         }
     }
 
+    /// Counts the newest reading's shares while the condition holds.
+    fn count(&self, hold: &mut Hold, beyond: Truth) {
+        if beyond != Truth::True || self.fresh.is_none() || self.error().is_none() {
+            return;
+        }
+        let comparisons = &self.rule.condition.comparisons;
+        hold.counted.resize(comparisons.len(), Cell::default());
+        for (comparison, sum) in comparisons.iter().zip(&mut hold.counted) {
+            if let Some(single) = comparison.single.filter(|single| single.counted) {
+                sum.add(self.view.newest(single.signal));
+            }
+        }
+    }
+
+    /// The counts of a share that is surely beyond its limit, but no farther than a burst would take it, if it rests on that.
+    fn burst(&self, hold: &Hold, leaves: &[Leaf]) -> Option<Count> {
+        let error = self.error()?;
+        let comparisons = &self.rule.condition.comparisons;
+        let unusual = |place: usize| {
+            let (leaf, comparison) = (leaves.get(place)?, comparisons.get(place)?);
+            let Some(single) = comparison.single.filter(|_| leaf.tested && !comparison.worse) else {
+                return Some(leaf.sure);
+            };
+            let usual = self.view.usual(single.signal).unwrap_or_else(|| Usual::of_share(0.0));
+            let limit = leaf.limit?;
+            let mut found = false;
+            let mut see = |cell: Cell| {
+                let beyond = cell.count.share().is_some_and(|share| single.relation.holds(share, limit));
+                found |= beyond && usual.chance(cell, single.relation.upward()) < error;
+            };
+            hold.counted.get(place).copied().into_iter().for_each(&mut see);
+            let whole = self.view.count(single.signal, self.rule.min_requests, &mut see);
+            whole.into_iter().for_each(&mut see);
+            Some(if leaf.sure == Truth::True { Truth::of(found) } else { leaf.sure })
+        };
+        let explained = |place| unusual(place).unwrap_or(Truth::Unknown);
+        if self.rule.condition.tree.truth(&explained) == Truth::True {
+            return None;
+        }
+        leaves
+            .iter()
+            .filter(|leaf| leaf.tested && leaf.sure == Truth::True)
+            .find_map(|leaf| leaf.count)
+    }
+
     fn verdict(&self, status: Status, hold: &Hold, sentence: String) -> TriggerVerdict {
         let held: Duration = hold.held.total();
         TriggerVerdict {
@@ -270,6 +324,7 @@ impl Asked<'_> {
             held,
             sentence,
             surely: false,
+            by_chance: false,
         }
     }
 }

@@ -54,6 +54,8 @@ pub struct TriggerVerdict {
     pub sentence: String,
     /// Beyond its limit by an exact bound, also while it waits for its `for`: not by chance.
     pub surely: bool,
+    /// Beyond its limit, but an exact bound was asked for and says that it may be by chance.
+    pub by_chance: bool,
 }
 
 /// How a trigger stands.

@@ -13,12 +13,13 @@ use jiff::Timestamp;
 
 use super::{
     condition::{Comparison, Dimension, Missing, Number, Relation, Single, Truth},
-    history::History,
+    history::{Cell, History},
     memory::Memory,
     metered::Metered,
     policy::{Policy, Signal, Source},
     share::Count,
     slow::Slow,
+    usual::Usual,
     words,
 };
 use crate::model::reading::Because;
@@ -51,8 +52,8 @@ pub struct View<'a> {
     pub latest: &'a [Latest],
     pub baselines: &'a [Option<f64>],
     pub memory: &'a Memory,
-    /// How bursty each signal's counts were when healthy.
-    pub spread: &'a [f64],
+    /// What each share was counted from before the change.
+    pub usual: &'a [Option<Usual>],
     pub meters: &'a [Metered],
     pub slow: &'a [Slow],
     /// What is seen may still be put down to the change.
@@ -151,7 +152,7 @@ impl View<'_> {
     /// The signal's number, where it is known; shares of at least `needed`.
     pub fn number(&self, signal: usize, needed: u32) -> Option<f64> {
         match self.places.get(signal)? {
-            Place::Share { .. } => self.count(signal, needed, |_| ()).and_then(Count::share),
+            Place::Share { .. } => self.count(signal, needed, |_| ())?.count.share(),
             Place::Rate { column } => match self.latest.get(signal)? {
                 Latest::Counted => {
                     let cell = self.history.window(*column, 0.0, |_| ());
@@ -167,7 +168,7 @@ impl View<'_> {
     }
 
     /// A share's counts over the window, at least `needed`; `see` gets those of the newest 1, 2, 4 … readings with as many.
-    fn count(&self, signal: usize, needed: u32, mut see: impl FnMut(Count)) -> Option<Count> {
+    pub fn count(&self, signal: usize, needed: u32, mut see: impl FnMut(Cell)) -> Option<Cell> {
         let Some(Place::Share { column, of, others }) = self.places.get(signal) else {
             return None;
         };
@@ -175,24 +176,25 @@ impl View<'_> {
             return None;
         }
         let needed = f64::from(needed.max(1));
-        let turned = |count: Count| if *others { count.others() } else { count };
         let cell = self.history.window(*column, needed, |cell| {
             if cell.count.all >= needed {
-                see(turned(cell.count));
+                see(turned(cell, *others));
             }
         });
-        (cell.count.all >= needed).then(|| turned(cell.count))
+        (cell.count.all >= needed).then(|| turned(cell, *others))
     }
 
     /// What the newest reading by itself counted of a share.
-    fn newest(&self, signal: usize) -> Count {
+    pub fn newest(&self, signal: usize) -> Cell {
         match self.places.get(signal) {
-            Some(Place::Share { column, others, .. }) => {
-                let count = self.history.last(*column).count;
-                if *others { count.others() } else { count }
-            }
-            Some(Place::Rate { .. } | Place::Value) | None => Count::default(),
+            Some(Place::Share { column, others, .. }) => turned(self.history.last(*column), *others),
+            Some(Place::Rate { .. } | Place::Value) | None => Cell::default(),
         }
+    }
+
+    /// What a share was counted from before the change.
+    pub fn usual(&self, signal: usize) -> Option<Usual> {
+        self.usual.get(signal).copied().flatten()
     }
 
     /// Why the number is missing.
@@ -267,22 +269,23 @@ impl View<'_> {
     fn tested(&self, comparison: &Comparison, single: Single, needed: u32, error: Option<f64>) -> Leaf {
         let limit = comparison.limit().value(&|_| None, &|signal| self.baseline(signal));
         let mut surest: Option<Count> = None;
-        let spread = self.spread.get(single.signal).copied().unwrap_or(1.0);
+        let spread = self.usual(single.signal).map_or(1.0, |usual| usual.dispersion);
         let sure = |count: Count| match (limit, error) {
             (Ok(limit), Some(error)) => count.spread_by(spread).surely(single.relation, limit, error),
             (Err(_), _) | (_, None) => false,
         };
-        let whole = self.count(single.signal, needed, |count| {
-            if surest.is_none() && sure(count) {
-                surest = Some(count);
+        let whole = self.count(single.signal, needed, |cell| {
+            if surest.is_none() && sure(cell.count) {
+                surest = Some(cell.count);
             }
         });
+        let whole = whole.map(|cell| cell.count);
         let plain = verdict(whole, single.relation, limit);
         let surest = whole
             .filter(|count| sure(*count))
             .or(surest)
             .filter(|_| whole.is_some());
-        let newest = self.newest(single.signal).share().filter(|_| surest.is_some());
+        let newest = self.newest(single.signal).count.share().filter(|_| surest.is_some());
         let passing = matches!((newest, limit), (Some(share), Ok(limit)) if !single.relation.holds(share, limit));
         let surely = if plain == Truth::Unknown {
             plain
@@ -307,6 +310,11 @@ impl View<'_> {
             odds: None,
         }
     }
+}
+
+fn turned(cell: Cell, others: bool) -> Cell {
+    let count = if others { cell.count.others() } else { cell.count };
+    Cell { count, ..cell }
 }
 
 fn verdict(count: Option<Count>, relation: Relation, limit: Result<f64, Missing>) -> Truth {

@@ -1,6 +1,8 @@
 //! IO. What is asked of Prometheus beside a turn's readings: old and new pods side by side, for guards on which an
 //! automatic trigger fires while both run; and what goes on around guards whose traffic fell.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::{Daemon, guarded::Guarded};
@@ -12,7 +14,7 @@ use crate::{
         aside::Fell,
         cache::ObjectKey,
         cluster::Cluster,
-        sides::{ByPod, Pods},
+        sides::{ByPod, PodCount, Pods},
     },
 };
 
@@ -22,6 +24,8 @@ struct Question {
     pods: Pods,
 }
 
+/// After so long without an answer people are asked.
+const COMPARED_WITHIN: Duration = Duration::from_secs(30);
 /// So many guards' neighbours are asked about in a turn; the others wait.
 const FELL_AT_ONCE: usize = 16;
 
@@ -41,8 +45,8 @@ impl Daemon {
         }
     }
 
-    /// Asks in the same turn, before anything is decided: what only new pods do is acted on without delay, and where
-    /// Prometheus does not answer nothing is said.
+    /// Asks in the same turn, before anything is decided: what only new pods do is acted on without delay. Where Prometheus
+    /// does not answer, it is asked again.
     pub(super) async fn look_beside(&mut self, now: Timestamp) {
         let mut questions = Vec::new();
         let mut asked = Vec::new();
@@ -60,16 +64,36 @@ impl Daemon {
             let Some(guarded) = self.guards.get_mut(&asked.guard) else {
                 continue;
             };
-            let sides = question.pods.sides(&counted.unwrap_or_default());
-            let Ok(rules) = &guarded.rules else { continue };
-            if let Some(sentence) = sides::equally_bad(&rules.policy, &question.finding, sides) {
-                guarded.equally_bad.insert(question.finding.name, sentence);
+            match counted {
+                Some(counted) => guarded.compare(&question, &counted),
+                None => guarded.ask_again(&question.finding.name, now),
             }
         }
     }
 }
 
 impl Guarded {
+    fn compare(&mut self, question: &Question, counted: &[PodCount]) {
+        self.uncompared_since = None;
+        let Ok(rules) = &self.rules else { return };
+        let sides = question.pods.sides(counted);
+        if let Some(sentence) = sides::equally_bad(&rules.policy, &question.finding, sides) {
+            let why = format!("it is not this change: {sentence}");
+            self.not_this_change.insert(question.finding.name.clone(), why);
+        }
+    }
+
+    /// Nothing is decided on a trigger whose old and new pods could not be compared; after a while people are asked.
+    fn ask_again(&mut self, trigger: &str, now: Timestamp) {
+        let since = *self.uncompared_since.get_or_insert(now);
+        if between(since, now) >= COMPARED_WITHIN {
+            let why = "old and new pods could not be compared: Prometheus does not answer".to_owned();
+            self.not_this_change.insert(trigger.to_owned(), why);
+        } else if let Some((verdict, _)) = &mut self.judged {
+            verdict.firing.retain(|finding| finding.name != trigger);
+        }
+    }
+
     fn fell(&self, key: &ObjectKey) -> Option<Fell<ObjectKey>> {
         let rules = self.rules.as_ref().ok()?;
         let (counter, low) = rules.memory.low_traffic(&rules.policy)?;

@@ -65,8 +65,10 @@ pub struct Guarded {
     pub(super) given: BTreeMap<String, f64>,
     /// This turn's verdict and when it was made, until it is decided on.
     pub(super) judged: Option<(Verdict, Timestamp)>,
-    /// By trigger: old and new pods were equally bad at the last poll, in a sentence.
-    pub(super) equally_bad: BTreeMap<String, String>,
+    /// By trigger: why it is not to be put down to the change, as old and new pods compared at the last poll.
+    pub(super) not_this_change: BTreeMap<String, String>,
+    /// Since when Prometheus does not say how old and new pods compare.
+    pub(super) uncompared_since: Option<Timestamp>,
 }
 
 /// A valid guard's policy and the judge's memory for it.
@@ -114,7 +116,8 @@ impl Guarded {
             blind_since: None,
             given: BTreeMap::new(),
             judged: None,
-            equally_bad: BTreeMap::new(),
+            not_this_change: BTreeMap::new(),
+            uncompared_since: None,
             guard,
         };
         if met.case.is_none() {

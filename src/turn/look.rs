@@ -34,7 +34,10 @@ impl Guarded {
             rules.memory.calm();
         }
         if reading.is_some() {
-            self.equally_bad.clear();
+            self.not_this_change.clear();
+            if verdict.firing.is_empty() {
+                self.uncompared_since = None;
+            }
             let unknown = matches!(verdict.overall, Overall::Unknown { .. });
             self.blind_since = if unknown { self.blind_since.or(Some(now)) } else { None };
         }

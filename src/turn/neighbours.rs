@@ -27,12 +27,12 @@ pub fn around(
     now: Timestamp,
 ) -> BTreeMap<ObjectKey, Around> {
     let mut around: BTreeMap<ObjectKey, Around> = BTreeMap::new();
-    for (key, guarded) in guards.iter().filter(|(_, guarded)| !guarded.equally_bad.is_empty()) {
+    for (key, guarded) in guards.iter().filter(|(_, guarded)| !guarded.not_this_change.is_empty()) {
         around
             .entry(key.clone())
             .or_default()
-            .equally_bad
-            .clone_from(&guarded.equally_bad);
+            .not_this_change
+            .clone_from(&guarded.not_this_change);
     }
     let waiting: Vec<(&ObjectKey, &Guarded)> = guards.iter().filter(|(_, one)| one.waits()).collect();
     let asks = |one: &Guarded| one.undecided() || one.speaks();

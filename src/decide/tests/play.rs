@@ -95,10 +95,10 @@ pub fn seen(text: &str) -> Seen {
 pub fn verdict(text: &str, policy: &Policy, now: Timestamp) -> Verdict {
     let words: Vec<&str> = text.split('+').collect();
     let status = |name: &str| {
-        let (suspect, unknown) = (format!("{name}?"), format!("{name}~"));
+        let (suspect, chance, unknown) = (format!("{name}?"), format!("{name}%"), format!("{name}~"));
         if words.contains(&name) {
             Status::Firing { since: now }
-        } else if words.contains(&suspect.as_str()) {
+        } else if words.contains(&suspect.as_str()) || words.contains(&chance.as_str()) {
             let (held, why_not) = (Duration::from_secs(5), "for 5s of 10s".to_owned());
             Status::Suspect {
                 since: now,
@@ -120,6 +120,7 @@ pub fn verdict(text: &str, policy: &Policy, now: Timestamp) -> Verdict {
             held: Duration::from_secs(u64::from(words.contains(&format!("{}~", rule.name).as_str()))),
             sentence: String::new(),
             surely: false,
+            by_chance: words.contains(&format!("{}%", rule.name).as_str()),
         })
         .collect();
     let actions = policy
@@ -182,7 +183,7 @@ pub fn around(words: &[&str]) -> Around {
     } else {
         has("together").then(|| part(Role::People, Vec::new()))
     };
-    let sentence = "old and new pods are equally bad".to_owned();
+    let sentence = "it is not this change: old and new pods are equally bad".to_owned();
     Around {
         common,
         proof: if has("helped") {
@@ -190,7 +191,7 @@ pub fn around(words: &[&str]) -> Around {
         } else {
             has("failed").then_some(Proof::Failed)
         },
-        equally_bad: has("equal")
+        not_this_change: has("equal")
             .then(|| ("errors".to_owned(), sentence))
             .into_iter()
             .collect(),

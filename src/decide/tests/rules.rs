@@ -561,6 +561,28 @@ fn what_held_when_it_was_last_known_is_inherited() {
 }
 
 #[test]
+fn what_was_over_its_limit_by_chance_is_not_inherited() {
+    check(
+        "",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B errors%           → Probation         a change came: B in place of A
+        21m  B errors            → Verifying         errors | B is marked bad and will never be restored | (restore Deployment/orders := A)
+    ",
+    );
+    check(
+        "",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B errors?           → Probation         a change came: B in place of A
+        21m  B errors            → AwaitingDecision  errors; people decide: it was already so when the change came
+    ",
+    );
+}
+
+#[test]
 fn a_decision_is_followed_once() {
     check(
         ASK,

@@ -110,7 +110,7 @@ fn assert_may_act(input: &Input) {
         common.is_none_or(|part| part.role == Role::Acts) || (waited && input.around.proof == Some(Proof::Helped)),
         "a common cause"
     );
-    let new = |name: &String| !current.held_before.contains(name) && !input.around.equally_bad.contains_key(name);
+    let new = |name: &String| !current.held_before.contains(name) && !input.around.not_this_change.contains_key(name);
     let mut automatic = input
         .verdict
         .firing

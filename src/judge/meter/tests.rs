@@ -18,8 +18,8 @@ struct Case {
 /// SciPy 1.17 and mpmath 1.3 with 50 digits: `t = max(1.2*scipy.stats.beta.ppf(.99, E/phi+1, (N-E)/phi), floor)`,
 /// `rho = max(0, min(.5, (phi-1)/(nbar-1)))`, `s = 1/rho-1`, for each reading and each g
 /// `lb(e+m*s, n-e+(1-m)*s) - lb(m*s, (1-m)*s)` with `lb(x, y) = loggamma(x)+loggamma(y)-loggamma(x+y)` at `m = min(g*t, .9)`
-/// less the same at `m = t` (at rho 0: `e*log(m)+(n-e)*log(1-m)`), no more than `log(1/alpha)/3` where capped, summed; then
-/// `log(sum(exp(sums))/6)`. p* agrees to 11 digits up to N/φ̂ = 10,000; beyond, the bound is an approximation (see `upper`).
+/// less the same at `m = t` (at rho 0: `e*log(m)+(n-e)*log(1-m)`), summed; then `log(sum(exp(sums))/6)`. Where capped, after each
+/// reading what is more than `log(1/alpha)/3` above the value before is taken off all sums. p* agrees to 11 digits up to N/φ̂ = 10,000; beyond, the bound is an approximation (see `upper`).
 const CASES: [Case; 7] = [
     Case {
         before: [9000.0, 0.0, 1.0, 30.0],
@@ -28,7 +28,7 @@ const CASES: [Case; 7] = [
         readings: &[(1.0, 20.0), (2.0, 20.0), (0.0, 20.0), (4.0, 20.0)],
         tolerated: 0.001,
         rho: 0.0,
-        capped: 7.416919019123,
+        capped: 6.977221908726,
         uncapped: 22.73017843825,
     },
     Case {
@@ -48,7 +48,7 @@ const CASES: [Case; 7] = [
         readings: &[(10.0, 30.0), (12.0, 30.0), (30.0, 30.0)],
         tolerated: 0.0691610450965,
         rho: 0.264705882353,
-        capped: 5.876156114354,
+        capped: 6.47307642015,
         uncapped: 7.380484723352,
     },
     Case {
@@ -58,7 +58,7 @@ const CASES: [Case; 7] = [
         readings: &[(1.0, 6.0), (0.0, 7.0), (3.0, 5.0)],
         tolerated: 0.0104916628649,
         rho: 0.0625,
-        capped: 3.015964790796,
+        capped: 3.728078123076,
         uncapped: 3.923165539606,
     },
     Case {
@@ -68,7 +68,7 @@ const CASES: [Case; 7] = [
         readings: &[(0.0, 75.0), (3.0, 75.0), (9.0, 80.0), (31.0, 100.0)],
         tolerated: 0.00177635150944,
         rho: 0.0,
-        capped: 7.970780394498,
+        capped: 8.525806399843,
         uncapped: 143.2951813542,
     },
     Case {
@@ -78,7 +78,7 @@ const CASES: [Case; 7] = [
         readings: &[(5.0, 600.0), (30.0, 600.0), (60.0, 600.0), (200.0, 600.0)],
         tolerated: 0.00421374325668,
         rho: 0.00534223706177,
-        capped: 8.323349205621,
+        capped: 9.039891045816,
         uncapped: 42.22053781884,
     },
     Case {
@@ -178,7 +178,7 @@ fn bursts_that_were_seen_before_weigh_less() {
             meter.tripped()
         })
     };
-    assert_eq!((told(1.0), told(4.0)), (Some(4), Some(8)));
+    assert_eq!((told(1.0), told(4.0)), (Some(3), Some(8)));
 }
 
 #[test]
@@ -231,10 +231,10 @@ fn later_beginnings_agree_with_mpmath() {
     let mut readings = vec![(0.0, 100.0); 40];
     readings.extend([(12.0, 100.0); 4]);
     let found = told(0.0, 0.01, &readings);
-    assert!((found / 2.750_826_289_531_7 - 1.0).abs() < 1e-9, "{found}");
+    assert!((found / 6.273_285_246_095_2 - 1.0).abs() < 1e-9, "{found}");
     let bursts = [(3.0, 100.0), (0.0, 100.0), (20.0, 100.0), (30.0, 100.0), (1.0, 40.0)];
     let found = told(0.05, 0.02, &bursts);
-    assert!((found / 2.249_624_391_47 - 1.0).abs() < 1e-9, "{found}");
+    assert!((found / 2.494_965_748_425_7 - 1.0).abs() < 1e-9, "{found}");
 }
 
 /// An hour of 20 good requests a second first; then one in ten is bad.
@@ -249,7 +249,7 @@ fn what_turns_bad_late_is_told_within_minutes() {
             meter.tripped()
         })
     };
-    assert_eq!((told(true), told(false)), (Some(8), Some(33)));
+    assert_eq!((told(true), told(false)), (Some(6), Some(33)));
 }
 
 /// A small generator (SplitMix64), so that every run is the same.

@@ -14,7 +14,7 @@ fn a_release_that_fails_three_of_ten_fires_once_it_held() {
     insta::assert_snapshot!(world.play("4x 0/75 200ms; 3x 22/75 200ms"), @r#"
  15 s  0/75 200ms     Healthy | more errors than before not armed: the baseline has no counts of error_rate
        …
- 75 s  22/75 200ms    Breached | error rate rose suspect: error_rate 29.3 % > 5 %: for 0 s of 10 s | more errors than before not armed: the baseline has no counts of error_rate
+ 75 s  22/75 200ms    Breached | error rate rose suspect: error_rate 29.3 % > 5 %: over the limit, 22 of 75 requests: a burst that passes could be so too | more errors than before not armed: the baseline has no counts of error_rate
  90 s  22/75 200ms    Breached | error rate rose FIRES: error_rate 14.7 % > 5 % for 15 s (44 of 300 requests; baseline 0.2 %) | more errors than before not armed: the baseline has no counts of error_rate
 105 s  22/75 200ms    Breached | error rate rose FIRES: error_rate 22 % > 5 % for 30 s (66 of 300 requests; baseline 0.2 %) | more errors than before not armed: the baseline has no counts of error_rate
 "#);
@@ -23,10 +23,10 @@ fn a_release_that_fails_three_of_ten_fires_once_it_held() {
 #[test]
 fn with_for_zero_the_first_sure_reading_fires() {
     let mut world = one_trigger("error_rate > 5%", "for: 0s");
-    insta::assert_snapshot!(world.play("4x 0/75; 22/75"), @r#"
+    insta::assert_snapshot!(world.play("4x 0/75; 40/75"), @r#"
 15 s  0/75           Healthy
       …
-75 s  22/75          Breached | t FIRES: error_rate 29.3 % > 5 % for 0 s (22 of 75 requests; baseline 0.2 %)
+75 s  40/75          Breached | t FIRES: error_rate 13.3 % > 5 % for 0 s (40 of 300 requests; baseline 0.2 %)
 "#);
 }
 

@@ -31,11 +31,11 @@ fn errors_well_below_the_limit_but_more_than_before_are_told_to_people() {
     insta::assert_snapshot!(world.play("8x 1/300 200ms; 6x 6/300 200ms; 2x 1/300 200ms"), @r#"
  15 s  1/300 200ms    Healthy
        …
-180 s  6/300 200ms    Breached | more errors than before suspect: 16,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 %: for 0 s of 10 s
-195 s  6/300 200ms    Breached | more errors than before FIRES: 330,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (38 of 3900 requests; baseline 0.2 %)
-210 s  6/300 200ms    Breached | more errors than before FIRES: 7,100,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (44 of 4200 requests; baseline 0.2 %)
-225 s  1/300 200ms    Breached | more errors than before FIRES: 6,300,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (45 of 4500 requests; baseline 0.2 %)
-240 s  1/300 200ms    Breached | more errors than before FIRES: 5,600,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (46 of 4800 requests; baseline 0.2 %)
+180 s  6/300 200ms    Breached | more errors than before suspect: 56,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 %: for 0 s of 10 s
+195 s  6/300 200ms    Breached | more errors than before FIRES: 1,200,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (38 of 3900 requests; baseline 0.2 %)
+210 s  6/300 200ms    Breached | more errors than before FIRES: 26,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (44 of 4200 requests; baseline 0.2 %)
+225 s  1/300 200ms    Breached | more errors than before FIRES: 2,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (45 of 4500 requests; baseline 0.2 %)
+240 s  1/300 200ms    Breached | more errors than before FIRES: 150,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (46 of 4800 requests; baseline 0.2 %)
 "#);
     let verdict = world.read("6/300 200ms");
     let evidence = &verdict.firing[0].evidence;
@@ -63,9 +63,9 @@ fn one_terrible_reading_alone_is_not_enough() {
     insta::assert_snapshot!(world.play("4x 0/300; 150/300; 8x 0/300; 7x 150/300"), @r#"
  15 s  0/300          Healthy
        …
-270 s  150/300        Breached | t FIRES: 190,000 : 1 that errors exceed 0.25 %; the largest poll gave 50 % (900 of 5400 requests; baseline 0.2 %)
-285 s  150/300        Breached | t FIRES: 4,100,000 : 1 that errors exceed 0.25 %; the largest poll gave 50 % (1050 of 5700 requests; baseline 0.2 %)
-300 s  150/300        Breached | t FIRES: 89,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 50 % (1200 of 6000 requests; baseline 0.2 %)
+270 s  150/300        Breached | t FIRES: 34,000 : 1 that errors exceed 0.25 %; the largest poll gave 50 % (900 of 5400 requests; baseline 0.2 %)
+285 s  150/300        Breached | t FIRES: 750,000 : 1 that errors exceed 0.25 %; the largest poll gave 50 % (1050 of 5700 requests; baseline 0.2 %)
+300 s  150/300        Breached | t FIRES: 16,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 50 % (1200 of 6000 requests; baseline 0.2 %)
 "#);
 }
 
@@ -101,11 +101,12 @@ fn it_is_unknown_while_nothing_is_known_and_goes_on_afterwards() {
     insta::assert_snapshot!(world.play("3x 30/300; 2x ?; 3x 30/300"), @r#"
  15 s  30/300         Healthy
        …
+ 45 s  30/300         Breached | t suspect: 10,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 %: for 0 s of 10 s
  60 s  ?              Unknown | t: Prometheus did not answer: connection refused
        …
- 90 s  30/300         Breached | t suspect: 200,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 %: for 0 s of 10 s
-105 s  30/300         Breached | t FIRES: 4,400,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 % (150 of 1500 requests; baseline 99.8 %)
-120 s  30/300         Breached | t FIRES: 95,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 % (180 of 1800 requests; baseline 99.8 %)
+ 90 s  30/300         Breached | t suspect: 210,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 %: for 0 s of 10 s
+105 s  30/300         Breached | t FIRES: 4,600,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 % (150 of 1500 requests; baseline 99.8 %)
+120 s  30/300         Breached | t FIRES: 100,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 % (180 of 1800 requests; baseline 99.8 %)
 "#);
 }
 
@@ -146,7 +147,7 @@ fn it_rests_when_the_change_is_no_longer_watched() {
     open.play("8x 30/300");
     open.now = plus(start(), 86_400);
     insta::assert_snapshot!(open.play("2x 30/300"), @r#"
-86415 s  30/300         Breached | t FIRES: 950,000,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 % (270 of 2700 requests; baseline 0.2 %)
+86415 s  30/300         Breached | t FIRES: 1,000,000,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 % (270 of 2700 requests; baseline 0.2 %)
 86430 s  30/300         Breached | t FIRES: 1,000,000,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 % (300 of 3000 requests; baseline 0.2 %)
 "#);
     open.baseline = None;
@@ -160,8 +161,9 @@ fn it_joins_others_and_may_act() {
     insta::assert_snapshot!(world.play("4x 0/300; 6x 12/300"), @r#"
  15 s  0/300          Healthy
        …
-135 s  12/300         Breached | t suspect: 210,000 : 1 that errors exceed 0.25 %; the largest poll gave 4 % and success_rate 96 % <= 99.9 %: for 0 s of 10 s
-150 s  12/300         Breached | t FIRES: 4,500,000 : 1 that errors exceed 0.25 %; the largest poll gave 4 % and success_rate 96 % <= 99.9 % (72 of 3000 requests; baseline 0.2 %)
+120 s  12/300         Breached | t suspect: 13,000 : 1 that errors exceed 0.25 %; the largest poll gave 4 % and success_rate 96 % <= 99.9 %: for 0 s of 10 s
+135 s  12/300         Breached | t FIRES: 290,000 : 1 that errors exceed 0.25 %; the largest poll gave 4 % and success_rate 96 % <= 99.9 % (60 of 2700 requests; baseline 0.2 %)
+150 s  12/300         Breached | t FIRES: 6,200,000 : 1 that errors exceed 0.25 %; the largest poll gave 4 % and success_rate 96 % <= 99.9 % (72 of 3000 requests; baseline 0.2 %)
 "#);
 }
 
@@ -261,9 +263,9 @@ fn more_slow_requests_than_before_are_worse() {
     insta::assert_snapshot!(told.join("\n"), @r#"
 Unknown
 Healthy
-Breached | t suspect: 12,000 : 1 that requests slower than 250 ms exceed 5 %; the largest poll gave 12 %: for 0 s of 10 s
-Breached | t FIRES: 270,000 : 1 that requests slower than 250 ms exceed 5 %; the largest poll gave 12 % (252 of 2700 requests; baseline 200 ms)
-Breached | t FIRES: 5,800,000 : 1 that requests slower than 250 ms exceed 5 %; the largest poll gave 12 % (288 of 3000 requests; baseline 200 ms)
+Breached | t suspect: 110,000 : 1 that requests slower than 250 ms exceed 5 %; the largest poll gave 12 %: for 0 s of 10 s
+Breached | t FIRES: 2,500,000 : 1 that requests slower than 250 ms exceed 5 %; the largest poll gave 12 % (252 of 2700 requests; baseline 200 ms)
+Breached | t FIRES: 54,000,000 : 1 that requests slower than 250 ms exceed 5 %; the largest poll gave 12 % (288 of 3000 requests; baseline 200 ms)
 Unknown | t: the histogram's buckets were not counted in this reading
 "#);
     let evidence = world.judge(None).firing.first().map(|finding| finding.evidence.clone());
