@@ -178,7 +178,7 @@ async fn rollouts_come_to_the_same_alike() {
     })
     .await;
 
-    let crash = container(json!({"image": "orders:1.0.0", "env": [{"name": "CRASH_AFTER_MS", "value": "10"}]}));
+    let crash = container(json!({"image": "orders:1.0.0", "env": [{"name": "CRASH_AFTER_MS", "value": "0"}]}));
     both.call("PATCH", one, STRATEGIC, crash).await;
     let crashed = |state: &Value| state["pods"].to_string().contains("CrashLoopBackOff");
     alike(&both, "in a crash loop", |state| {

@@ -8,7 +8,7 @@
 //! | `WORKER_MODE` | `legacy`, or `celery`: error share and latency of the two `CELERY_…` variables | legacy |
 //! | `CELERY_ERROR_SHARE`, `CELERY_LATENCY_MS` | how bad celery is | 0.3, `LATENCY_MS` |
 //! | `ERROR_SHARE`, `LATENCY_MS` | how bad legacy is; the latency is a mean, ±20 % around it | 0, 20 |
-//! | `CRASH_AFTER_MS` | exit code 1 so long after the start | never |
+//! | `CRASH_AFTER_MS` | exit code 1 so long after the start; 0: before it answers | never |
 //! | `NEVER_READY` | `/health` answers 503 | no |
 //! | `METRICS_DELAY_MS` | `/metrics` answers so late; the values are gathered at the **end** of the delay | 0 |
 //! | `BAD_LE` | one bucket series with a malformed `le` | no |
@@ -36,6 +36,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tokio::spawn(traffic::produce(settings.clone(), metrics.clone()));
     tokio::spawn(watch_backend_file(settings.clone()));
     if let Some(after) = settings.crash_after {
+        // At once is before anything answers.
+        if after.is_zero() {
+            crash(after).await;
+        }
         tokio::spawn(crash(after));
     }
     tokio::select! {
