@@ -100,7 +100,7 @@ pub fn judge(policy: &Policy, memory: &mut Memory, reading: Option<&Reading>, co
     let mut firing = facts::hard_facts(policy, memory, context);
     let (triggers, signals) = measured(policy, memory, fresh, context, &mut firing);
     let overall = overall(&triggers, &signals, !firing.is_empty(), &view(policy, memory, context));
-    keep_time(memory, fresh, overall.word(), context);
+    keep_time(memory, fresh, overall.word(), firing.is_empty(), context);
     Verdict {
         overall,
         triggers,
@@ -309,7 +309,7 @@ fn overall(triggers: &[TriggerVerdict], signals: &[SignalShown], facts: bool, vi
 }
 
 /// The clocks, and the baseline of what is healthy.
-fn keep_time(memory: &mut Memory, fresh: Option<Fresh>, word: Word, context: &Context<'_>) {
+fn keep_time(memory: &mut Memory, fresh: Option<Fresh>, word: Word, calm: bool, context: &Context<'_>) {
     if let Some(fresh) = fresh {
         memory.tally(fresh, word == Word::Breached);
     }
@@ -317,6 +317,9 @@ fn keep_time(memory: &mut Memory, fresh: Option<Fresh>, word: Word, context: &Co
         (Word::Breached, _) => {
             memory.healthy.reset();
             memory.all_quiet.reset();
+            if let Some(fresh) = fresh {
+                memory.set_aside(Some(fresh).filter(|_| context.rolled_out && calm));
+            }
         }
         (Word::Unknown, _) => {
             memory.healthy.stop();

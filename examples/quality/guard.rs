@@ -16,7 +16,7 @@ use modosu::{
     judge::{Facts, Memory, Overall, Status, Verdict, judge, policy::Policy},
     model::{
         guard::{Action, GuardSpec, IncidentRef, Mode},
-        incident::{IncidentSpec, IncidentState, IncidentStatus},
+        incident::{IncidentSpec, IncidentState, IncidentStatus, PlannedStep},
         preset::Preset,
         reading::Reading,
     },
@@ -279,7 +279,13 @@ impl Guard {
             name: format!("orders-{}", self.incidents),
             uid: self.incidents.to_string(),
         });
-        let status = draft.status(Vec::new(), &self.policy.scheme, now);
+        let restored = draft.spec.restore_to.iter().map(|to| PlannedStep {
+            step: "restore".to_owned(),
+            target: Some("Deployment/orders".to_owned()),
+            to: Some(to.hash.clone()),
+            ..PlannedStep::default()
+        });
+        let status = draft.status(restored.collect(), &self.policy.scheme, now);
         self.case = Some(Open {
             status,
             spec: draft.spec,

@@ -167,7 +167,7 @@ fn play(lives: &mut [Life], until: f64) -> Vec<Outcome> {
             let around = Around {
                 common,
                 proof: None,
-                equally_bad: BTreeMap::new(),
+                not_this_change: BTreeMap::new(),
             };
             if all.automatic {
                 continue;

@@ -16,6 +16,7 @@ pub fn table(figures: &Figures) -> String {
     let summary = Summary::of(figures);
     let mut text = promised(&summary);
     text.push_str(&releases(figures));
+    text.push_str(&wronged(figures));
     text.push_str(&steady(figures));
     text.push_str(&recall(figures));
     text.push_str(&automatically(figures));
@@ -184,6 +185,33 @@ fn releases(figures: &Figures) -> String {
                 &sum.unready.to_string(),
             ],
         );
+    }
+    text
+}
+
+/// Every world in which something was rolled back, or fired, for nothing.
+fn wronged(figures: &Figures) -> String {
+    let mut text = String::new();
+    let released = figures.releases.iter().filter(|(_, _, healthy)| healthy.automatic > 0);
+    let released = released.map(|(world, past, healthy)| {
+        let of = format!("{} of {} releases", healthy.automatic, healthy.changes);
+        (world, past_text(*past), of)
+    });
+    let steady = figures.steady.iter().filter(|(_, healthy)| healthy.verdicts > 0);
+    let steady = steady.map(|(world, healthy)| {
+        let of = format!("{} in {:.2} weeks", healthy.verdicts, healthy.weeks);
+        (world, "no release", of)
+    });
+    let rows: Vec<_> = released.chain(steady).collect();
+    if !rows.is_empty() {
+        head(
+            &mut text,
+            "Where a healthy service was rolled back, or would have been",
+            &["world", "before", "how often"],
+        );
+    }
+    for (world, before, of) in rows {
+        line(&mut text, &[&world.name, before, &of]);
     }
     text
 }

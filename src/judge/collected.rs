@@ -2,7 +2,7 @@
 //!
 //! Shares are summed; quantiles, gauges and rates are the median over steps of at least a minute, so that one spike
 //! moves nothing. At most sixty steps are kept, however long the baseline's window. What shares were counted from is summed
-//! by the hour over up to a day ([`Hours`]), for how sure a later share is.
+//! by the hour over up to a day ([`Hours`]), for how sure a later share is; bursts that passed by themselves are part of that.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -25,6 +25,8 @@ const LEAST: Duration = Duration::from_secs(300);
 /// Fewer requests than this are no baseline, where requests are counted.
 const REQUESTS: f64 = 100.0;
 const STEPS: u32 = 60;
+/// What lasts longer is no burst.
+const PASSES: Duration = Duration::from_secs(3600);
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug)]
@@ -41,6 +43,16 @@ pub struct Collected {
     window: Duration,
     steps: VecDeque<Step>,
     hours: Hours,
+    /// Readings beyond a limit, of which it is not known yet what comes of them.
+    aside: Aside,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Aside {
+    readings: Vec<(Duration, Vec<Cell>)>,
+    length: Duration,
+    /// Something came of them.
+    spoilt: bool,
 }
 
 impl Collected {
@@ -50,6 +62,7 @@ impl Collected {
             window,
             steps: VecDeque::new(),
             hours: Hours::new(shares),
+            aside: Aside::default(),
         }
     }
 
@@ -57,6 +70,24 @@ impl Collected {
     pub fn clear(&mut self) {
         self.steps.clear();
         self.hours.clear();
+        self.aside = Aside::default();
+    }
+
+    /// One reading beyond a limit. Counted by the hour, if it passes: what bursts a service has is part of how it is when healthy.
+    pub fn set_aside(&mut self, length: Duration, cells: impl Iterator<Item = Cell>) {
+        self.aside.length += length;
+        if self.aside.length > PASSES {
+            self.spoil();
+        }
+        if !self.aside.spoilt {
+            self.aside.readings.push((length, cells.collect()));
+        }
+    }
+
+    /// It did not pass.
+    pub fn spoil(&mut self) {
+        self.aside.readings.clear();
+        self.aside.spoilt = true;
     }
 
     /// One healthy reading of that length.
@@ -66,6 +97,9 @@ impl Collected {
         cells: impl Iterator<Item = Cell> + Clone,
         values: impl Iterator<Item = Option<f64>>,
     ) {
+        for (length, cells) in std::mem::take(&mut self.aside).readings {
+            self.hours.add(length, cells.into_iter());
+        }
         self.hours.add(length, cells.clone());
         let step_length = MINUTE.max(self.window / STEPS);
         let values = values.map(|value| value.map_or((0.0, 0.0), |v| (v, 1.0)));

@@ -291,6 +291,7 @@ impl Memory {
         self.all_quiet.reset();
         self.meters.iter_mut().for_each(Metered::begin);
         self.slow.iter_mut().for_each(Slow::begin);
+        self.collected.spoil();
         self.answered = 0.0;
         self.tally = Tally::default();
     }
@@ -353,6 +354,16 @@ impl Memory {
             .push(begin(reading.at, reading.span), reading.at, newer, cells);
     }
 
+    /// A reading beyond a limit that nothing came of so far; if it passes, it is how the service is. `None`: something came
+    /// of it.
+    pub(super) fn set_aside(&mut self, fresh: Option<Fresh>) {
+        match fresh.map(|fresh| fresh.counted) {
+            Some(Some(length)) => self.collected.set_aside(length, self.history.last_cells()),
+            Some(None) => {}
+            None => self.collected.spoil(),
+        }
+    }
+
     /// A healthy reading, for the baseline.
     pub(super) fn collect(&mut self, fresh: Fresh, since: Timestamp) {
         let Some(length) = fresh.counted else { return };
@@ -382,10 +393,7 @@ fn usual(policy: &Policy, baseline: &Baseline, signal: usize, place: Place) -> O
         };
         return Some(if others { bad.others() } else { bad });
     }
-    baseline
-        .values
-        .get(name(signal)?)
-        .map(|share| Usual::of_share(*share))
+    baseline.values.get(name(signal)?).map(|share| Usual::of_share(*share))
 }
 
 fn meters(policy: &Policy, places: &[Place]) -> Vec<Metered> {

@@ -18,7 +18,8 @@
 //! S     = ln( (1/6) Σ_k exp Σ LLR_k )                                  trips at S ≥ ln(1/α)
 //! ```
 //!
-//! One reading adds ln(1/α)/3 to S at most, so that none decides alone: what is more is taken off every sum alike.
+//! One reading adds ln(1/α)/2 to S at most, and it takes three to trip, so that none decides alone: what is more is taken off
+//! every sum alike.
 //!
 //! BetaBin(· | n, m, s) is the beta-binomial with a = m s and b = (1 − m) s. As long as the true share is p* or less, e^S
 //! is a supermartingale that begins at 1, so that the chance that it *ever* reaches 1/α is at most α (Ville), however often
@@ -62,10 +63,12 @@ const ERROR: f64 = 0.01;
 const MOST_CORRELATED: f64 = 0.5;
 /// The share of the stake that is kept for later beginnings.
 const KEPT: f64 = 0.1;
-/// Three readings at the cap are enough, however they were rounded.
+/// Readings at the cap are enough, however they were rounded.
 const ROUNDING: f64 = 1e-9;
-/// As many readings as must agree at least.
-const READINGS: f64 = 3.0;
+/// As many readings as it takes at least.
+const READINGS: u32 = 3;
+/// What one of them may add at most, of what it takes.
+const MOST: f64 = 0.5;
 
 /// How often something was bad in healthy time, and how unevenly.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -141,7 +144,7 @@ impl Meter {
             tolerated,
             null: Law::new(tolerated, rho),
             laws: GRID.map(|times| Law::new((times * tolerated).min(HIGHEST), rho)),
-            cap: trips_at / READINGS,
+            cap: trips_at * MOST,
             trips_at,
             sums: [0.0; GRID.len()],
             kept: 0.0,
@@ -209,7 +212,10 @@ impl Meter {
         self.odds = together(begun, waiting);
         if self.odds > most {
             let excess = begun - (most + (-(waiting - most).exp()).ln_1p());
-            self.sums.iter_mut().chain(&mut self.late).for_each(|sum| *sum -= excess);
+            self.sums
+                .iter_mut()
+                .chain(&mut self.late)
+                .for_each(|sum| *sum -= excess);
             self.odds = most;
         }
     }
@@ -236,7 +242,8 @@ impl Meter {
 
     /// Whether it is worse.
     pub fn tripped(&self) -> bool {
-        self.odds >= self.trips_at - ROUNDING
+        let enough = self.read.readings >= READINGS || self.cap.is_infinite();
+        enough && self.odds >= self.trips_at - ROUNDING
     }
 
     /// S at which it trips, ln(1/α).

@@ -250,7 +250,9 @@ impl Asked<'_> {
             Some(format!("over the limit, {counted}: too few to act on"))
         } else if let Some(count) = self.burst(hold, leaves) {
             let counted = of(count);
-            Some(format!("over the limit, {counted} requests: a burst that passes could be so too"))
+            Some(format!(
+                "over the limit, {counted} requests: a burst that passes could be so too"
+            ))
         } else if hold.readings < readings {
             Some("one more reading with new data is needed".to_owned())
         } else if held < self.rule.hold {
@@ -298,13 +300,20 @@ impl Asked<'_> {
             let limit = leaf.limit?;
             let mut found = false;
             let mut see = |cell: Cell| {
-                let beyond = cell.count.share().is_some_and(|share| single.relation.holds(share, limit));
+                let beyond = cell
+                    .count
+                    .share()
+                    .is_some_and(|share| single.relation.holds(share, limit));
                 found |= beyond && usual.chance(cell, single.relation.upward()) < error;
             };
             hold.counted.get(place).copied().into_iter().for_each(&mut see);
             let whole = self.view.count(single.signal, self.rule.min_requests, &mut see);
             whole.into_iter().for_each(&mut see);
-            Some(if leaf.sure == Truth::True { Truth::of(found) } else { leaf.sure })
+            Some(if leaf.sure == Truth::True {
+                Truth::of(found)
+            } else {
+                leaf.sure
+            })
         };
         let explained = |place| unusual(place).unwrap_or(Truth::Unknown);
         if self.rule.condition.tree.truth(&explained) == Truth::True {

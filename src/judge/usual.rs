@@ -160,8 +160,22 @@ mod tests {
     #[test]
     fn of_many_the_chance_is_never_taken_for_less_than_it_is() {
         let (rho, mean) = (0.02, 0.01);
-        let summed = tail(Count { some: 300.0, all: 2000.0 }, mean, rho);
-        let shared = tail(Count { some: 300.3, all: 2002.0 }, mean, rho);
+        let summed = tail(
+            Count {
+                some: 300.0,
+                all: 2000.0,
+            },
+            mean,
+            rho,
+        );
+        let shared = tail(
+            Count {
+                some: 300.3,
+                all: 2002.0,
+            },
+            mean,
+            rho,
+        );
         assert!(shared > summed && shared < summed * 20.0, "{shared} {summed}");
     }
 
@@ -177,7 +191,10 @@ mod tests {
     fn a_quiet_service_that_nobody_knows_well_is_given_minutes() {
         let quiet = usual(2.0, 1800.0, 1.0, 30.0);
         assert!(quiet.chance(window(15.0, 30.0, 60.0), true) > 1e-6, "half of a minute");
-        assert!(quiet.chance(window(75.0, 150.0, 300.0), true) > 1e-6, "one burst may last so long");
+        assert!(
+            quiet.chance(window(75.0, 150.0, 300.0), true) > 1e-6,
+            "one burst may last so long"
+        );
         assert!(quiet.chance(window(150.0, 300.0, 600.0), true) < 1e-6);
     }
 
@@ -196,9 +213,14 @@ mod tests {
         for some in [-1.0, 0.0, 1.0, 30.0, f64::NAN] {
             for all in [0.0, 1.0, 30.0, 5000.0, f64::INFINITY] {
                 for seconds in [0.0, 15.0, 1e6, f64::NAN] {
-                    for before in [usual(0.0, 0.0, 1.0, 0.0), usual(f64::NAN, 5.0, f64::NAN, 1.0), Usual::of_share(2.0)] {
+                    for before in [
+                        usual(0.0, 0.0, 1.0, 0.0),
+                        usual(f64::NAN, 5.0, f64::NAN, 1.0),
+                        Usual::of_share(2.0),
+                    ] {
                         let chance = before.chance(window(some, all, seconds), true);
-                        assert!(!(chance < 0.0 || chance > 1.0), "{some} of {all} in {seconds}: {chance}");
+                        let sane = chance.is_nan() || (0.0..=1.0).contains(&chance);
+                        assert!(sane, "{some} of {all} in {seconds}: {chance}");
                     }
                 }
             }
