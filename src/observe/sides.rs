@@ -110,17 +110,17 @@ pub fn pods_of(namespace: &str, workload: &Workload, cluster: &Cluster) -> Vec<(
     .collect()
 }
 
-/// How far back to count: from the first bad reading on, and two scrapes more, so that every pod has a sample in it;
-/// rounded up, so that guards share their queries.
+/// How far back to count: from the first bad reading on, at least two scrapes, in whole scrapes, so that guards share their
+/// queries. Not farther: what was healthy before would make old pods better than new ones, which were not there yet.
 pub fn over(since: Duration, interval: Duration) -> Duration {
-    const STEPS: [u64; 8] = [5, 10, 20, 30, 60, 120, 300, 600];
-    let wanted = since + interval.saturating_mul(2);
-    let steps = STEPS.map(Duration::from_secs);
-    steps
-        .into_iter()
-        .find(|step| *step >= wanted)
-        .unwrap_or(Duration::from_secs(600))
+    let scrape = interval.as_millis().div_ceil(1000).max(1);
+    let scrapes = since.as_millis().div_ceil(scrape * 1000).max(2);
+    let seconds = u64::try_from(scrapes * scrape).unwrap_or(u64::MAX);
+    Duration::from_secs(seconds).min(LONGEST)
 }
+
+/// Nothing farther back says more.
+const LONGEST: Duration = Duration::from_secs(600);
 
 #[cfg(test)]
 mod tests {
@@ -153,8 +153,9 @@ mod tests {
     }
 
     #[test]
-    fn it_is_counted_since_the_first_bad_reading_and_two_scrapes_more() {
+    fn it_is_counted_since_the_first_bad_reading_in_whole_scrapes() {
         let seconds = |since, scrape| over(Duration::from_secs(since), Duration::from_secs(scrape)).as_secs();
-        assert_eq!((seconds(1, 1), seconds(10, 1), seconds(10, 15)), (5, 20, 60));
+        assert_eq!((seconds(1, 1), seconds(10, 1), seconds(10, 15)), (2, 10, 30));
+        assert_eq!((seconds(40, 15), seconds(5000, 15)), (45, 600));
     }
 }

@@ -18,7 +18,7 @@ async fn a_stored_benchmark_is_asked_once_at_the_change(stage: &Stage) {
     stage.daemon().await;
     let taken = async || baseline(stage).await["takenAt"].as_str().map(str::to_owned);
     stage
-        .until("the benchmark's number is in the status", 60, async || {
+        .until("the benchmark's number is in the status", 150, async || {
             (baseline(stage).await["response_time"] == 0.25).then_some(())
         })
         .await;
@@ -37,7 +37,7 @@ async fn a_stored_benchmark_is_asked_once_at_the_change(stage: &Stage) {
         .release("orders", json!([{"name": "VERSION", "value": "2"}]), |_| {})
         .await;
     stage
-        .until("it was asked again for the change", 60, async || {
+        .until("it was asked again for the change", 150, async || {
             (taken().await > before && baseline(stage).await["response_time"] == 0.25).then_some(())
         })
         .await;
