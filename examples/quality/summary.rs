@@ -144,7 +144,9 @@ fn big_break(figures: &Figures, bursts: bool) -> Worst {
         .breaks
         .iter()
         .filter(|(harm, _)| (harm.world.phi > 1.0) == bursts);
-    highest(cells.map(|(harm, came)| (time_to_act(came, 0.99), name(harm))))
+    // It is a big one from the moment that so many points are there.
+    let until_big = |harm: &Harm| harm.effect.over * bad::BIG / harm.effect.points;
+    highest(cells.map(|(harm, came)| (time_to_act(came, 0.99) - until_big(harm), name(harm))))
 }
 
 /// The quantile of the time to the automatic decision; what never came counts as the longest time.
