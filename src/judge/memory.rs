@@ -17,7 +17,6 @@ use super::{
     metered::{Counted, Metered},
     noted::{cell, note},
     policy::{Policy, Reference, Source},
-    share::Count,
     slow::Slow,
     traffic::Traffic,
     usual::Usual,
@@ -224,7 +223,7 @@ impl Memory {
         self.usual.clear();
         let places = self.places.iter().enumerate();
         self.usual
-            .extend(places.map(|(signal, place)| usual(policy, baseline?, signal, *place)));
+            .extend(places.map(|(signal, place)| Usual::of(policy, baseline?, signal, *place)));
         for metered in &mut self.meters {
             metered.follow(policy, baseline);
         }
@@ -374,26 +373,6 @@ impl Memory {
         self.collected.add(length, self.history.last_cells(), values);
         self.slow.iter_mut().for_each(|slow| slow.collect(length));
     }
-}
-
-/// What a signal's share was counted from; where it was not counted, as if from little.
-fn usual(policy: &Policy, baseline: &Baseline, signal: usize, place: Place) -> Option<Usual> {
-    let Place::Share { of, others, .. } = place else {
-        return None;
-    };
-    let name = |signal: usize| policy.signals.get(signal).map(|signal| &signal.name);
-    if let Some(counts) = baseline.counts.get(name(of)?) {
-        let bad = Usual {
-            before: Count {
-                some: counts.bad,
-                all: counts.requests,
-            },
-            dispersion: counts.dispersion,
-            per_step: counts.per_step,
-        };
-        return Some(if others { bad.others() } else { bad });
-    }
-    baseline.values.get(name(signal)?).map(|share| Usual::of_share(*share))
 }
 
 fn meters(policy: &Policy, places: &[Place]) -> Vec<Metered> {

@@ -19,7 +19,8 @@
 
 use statrs::function::{beta::checked_beta_reg, gamma::ln_gamma};
 
-use super::{history::Cell, meter::upper, share::Count};
+use super::{history::Cell, meter::upper, policy::Policy, share::Count, view::Place};
+use crate::model::guard::Baseline;
 
 /// Bursts that nobody saw yet, and how bursty they are.
 const IMAGINED: f64 = 2.0;
@@ -49,6 +50,27 @@ pub struct Usual {
 }
 
 impl Usual {
+    /// What a signal's share was counted from; where it was not counted, as if from little.
+    pub fn of(policy: &Policy, baseline: &Baseline, signal: usize, place: Place) -> Option<Self> {
+        let Place::Share { of, others, .. } = place else {
+            return None;
+        };
+        let name = |signal: usize| policy.signals.get(signal).map(|signal| &signal.name);
+        if let Some(counts) = baseline.counts.get(name(of)?) {
+            let bad = Self {
+                before: Count {
+                    some: counts.bad,
+                    all: counts.requests,
+                },
+                dispersion: counts.dispersion,
+                per_step: counts.per_step,
+            };
+            return Some(if others { bad.others() } else { bad });
+        }
+        let share = baseline.values.get(name(signal)?)?;
+        Some(Self::of_share(*share))
+    }
+
     /// Where only the share is known.
     pub fn of_share(share: f64) -> Self {
         Self {
