@@ -175,7 +175,7 @@ fn watched(policy: &Policy, context: &Context<'_>) -> bool {
     between(context.since, context.now) < policy.watch_for
 }
 
-fn view<'a>(policy: &'a Policy, memory: &'a Memory, context: &Context<'_>) -> View<'a> {
+fn view<'a>(policy: &'a Policy, memory: &'a Memory, context: &Context<'a>) -> View<'a> {
     View {
         policy,
         history: &memory.history,
@@ -183,7 +183,7 @@ fn view<'a>(policy: &'a Policy, memory: &'a Memory, context: &Context<'_>) -> Vi
         latest: &memory.latest,
         baselines: &memory.baselines,
         memory,
-        usual: &memory.usual,
+        baseline: context.baseline,
         meters: &memory.meters,
         slow: &memory.slow,
         watched: watched(policy, context),

@@ -165,10 +165,15 @@ impl Collected {
     pub fn counts(&self, policy: &Policy, places: &[Place]) -> BTreeMap<String, BaselineCounts> {
         let named = policy.signals.iter().zip(places).enumerate();
         let counted = named.filter_map(|(signal, (named, place))| match place {
-            Place::Share { column, of, .. } if *of == signal => Some((named.name.clone(), self.hours.counts(*column)?)),
+            Place::Share { column, of, .. } if *of == signal => Some((named.name.clone(), self.counted(*column)?)),
             Place::Share { .. } | Place::Rate { .. } | Place::Value => None,
         });
         counted.collect()
+    }
+
+    /// What one column's share was counted from.
+    pub fn counted(&self, column: usize) -> Option<BaselineCounts> {
+        self.hours.counts(column)
     }
 
     /// What is missing for a baseline, and how long it will take.

@@ -19,7 +19,6 @@ use super::{
     policy::{Policy, Reference, Source},
     slow::Slow,
     traffic::Traffic,
-    usual::Usual,
     view::{Latest, Leaf, Place, begin, places},
     words,
 };
@@ -50,8 +49,6 @@ pub struct Memory {
     pub(super) all_quiet: Clock,
     /// Used again every turn.
     pub(super) baselines: Vec<Option<f64>>,
-    /// What each share was counted from before the change.
-    pub(super) usual: Vec<Option<Usual>>,
     pub(super) leaves: Vec<Leaf>,
     requests: Option<usize>,
     answered: f64,
@@ -123,7 +120,6 @@ impl Memory {
             healthy: Clock::default(),
             all_quiet: Clock::default(),
             baselines: Vec::new(),
-            usual: Vec::new(),
             leaves: Vec::new(),
             requests,
             answered: 0.0,
@@ -209,6 +205,20 @@ impl Memory {
         counts
     }
 
+    /// What a share was counted from in this state's own healthy time, as the baseline would have it.
+    pub(super) fn counted(&self, place: Place) -> Option<BaselineCounts> {
+        let Place::Share { column, others, .. } = place else {
+            return None;
+        };
+        let counts = self.collected.counted(column)?;
+        let bad = if others {
+            counts.requests - counts.bad
+        } else {
+            counts.bad
+        };
+        Some(BaselineCounts { bad, ..counts })
+    }
+
     /// The baseline by the signals' places, and the meters against it.
     pub(super) fn compare_with(&mut self, policy: &Policy, baseline: Option<&Baseline>) {
         let fixed = |name: &String| match &policy.reference {
@@ -220,10 +230,6 @@ impl Memory {
         self.baselines.clear();
         self.baselines
             .extend(policy.signals.iter().map(|signal| number(&signal.name)));
-        self.usual.clear();
-        let places = self.places.iter().enumerate();
-        self.usual
-            .extend(places.map(|(signal, place)| Usual::of(policy, baseline?, signal, *place)));
         for metered in &mut self.meters {
             metered.follow(policy, baseline);
         }

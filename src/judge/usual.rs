@@ -20,7 +20,7 @@
 use statrs::function::{beta::checked_beta_reg, gamma::ln_gamma};
 
 use super::{history::Cell, meter::upper, policy::Policy, share::Count, view::Place};
-use crate::model::guard::Baseline;
+use crate::model::guard::{Baseline, BaselineCounts};
 
 /// Bursts that nobody saw yet, and how bursty they are.
 const IMAGINED: f64 = 2.0;
@@ -80,6 +80,21 @@ impl Usual {
             },
             dispersion: 1.0,
             per_step: STEP,
+        }
+    }
+
+    /// Together with what else was counted; as uneven as the more uneven of both.
+    #[must_use]
+    pub fn and(self, other: BaselineCounts) -> Self {
+        let steps = self.before.all / self.per_step.max(1.0) + other.requests / other.per_step.max(1.0);
+        let before = self.before.plus(Count {
+            some: other.bad,
+            all: other.requests,
+        });
+        Self {
+            before,
+            dispersion: self.dispersion.max(other.dispersion),
+            per_step: before.all / steps.max(1.0),
         }
     }
 

@@ -7,7 +7,7 @@ mod weighed;
 
 pub use weighed::Odds;
 
-use std::time::Duration;
+use std::{cell::LazyCell, time::Duration};
 
 use jiff::Timestamp;
 
@@ -22,7 +22,7 @@ use super::{
     usual::Usual,
     words,
 };
-use crate::model::reading::Because;
+use crate::model::{guard::Baseline, reading::Because};
 
 /// How a signal's number is found.
 #[derive(Clone, Copy, Debug)]
@@ -52,8 +52,7 @@ pub struct View<'a> {
     pub latest: &'a [Latest],
     pub baselines: &'a [Option<f64>],
     pub memory: &'a Memory,
-    /// What each share was counted from before the change.
-    pub usual: &'a [Option<Usual>],
+    pub baseline: Option<&'a Baseline>,
     pub meters: &'a [Metered],
     pub slow: &'a [Slow],
     /// What is seen may still be put down to the change.
@@ -192,9 +191,12 @@ impl View<'_> {
         }
     }
 
-    /// What a share was counted from before the change.
+    /// How a share is anyway: as it was counted before the change, and since, once what is seen is not put down to it any more.
     pub fn usual(&self, signal: usize) -> Option<Usual> {
-        self.usual.get(signal).copied().flatten()
+        let place = *self.places.get(signal)?;
+        let before = Usual::of(self.policy, self.baseline?, signal, place)?;
+        let since = if self.watched { None } else { self.memory.counted(place) };
+        Some(since.map_or(before, |counts| before.and(counts)))
     }
 
     /// Why the number is missing.
@@ -269,10 +271,12 @@ impl View<'_> {
     fn tested(&self, comparison: &Comparison, single: Single, needed: u32, error: Option<f64>) -> Leaf {
         let limit = comparison.limit().value(&|_| None, &|signal| self.baseline(signal));
         let mut surest: Option<Count> = None;
-        let spread = self.usual(single.signal).map_or(1.0, |usual| usual.dispersion);
+        let spread = LazyCell::new(|| self.usual(single.signal).map_or(1.0, |usual| usual.dispersion));
         let sure = |count: Count| match (limit, error) {
-            (Ok(limit), Some(error)) => count.spread_by(spread).surely(single.relation, limit, error),
-            (Err(_), _) | (_, None) => false,
+            (Ok(limit), Some(error)) if count.share().is_some_and(|share| single.relation.holds(share, limit)) => {
+                count.spread_by(*spread).surely(single.relation, limit, error)
+            }
+            (Ok(_) | Err(_), _) => false,
         };
         let whole = self.count(single.signal, needed, |cell| {
             if surest.is_none() && sure(cell.count) {
