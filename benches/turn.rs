@@ -116,6 +116,8 @@ impl Guard {
             proven: &self.proven,
             case: None,
             around: &Around::default(),
+            freeze: None,
+            over_budget: None,
         })
     }
 }

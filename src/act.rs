@@ -3,6 +3,8 @@
 //! Every write goes through here: bounded in time, under the field manager `modosu`, never forced, never retried
 //! blindly. An answer that was lost is found out by reading, not by writing again.
 
+/// Whether somebody stopped modosu from writing.
+pub mod frozen;
 /// Statuses of guards and incidents, and new incidents.
 pub mod record;
 /// The plan, step by step: intent, write, receipt.

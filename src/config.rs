@@ -28,11 +28,14 @@ pub mod load;
 pub mod mistake;
 /// What own presets ask for and cannot have.
 mod presets;
+/// Guard rails of the whole daemon.
+mod rails;
 /// Where values come from: a file with positions, the environment, flags.
 pub mod source;
 
 pub use load::Flags;
 pub use mistake::{Mistake, Mistakes};
+pub use rails::{BudgetSettings, FreezeWindow};
 
 /// The file that is read when no other one is named; it may be missing.
 pub const DEFAULT_FILE: &str = "config/modosu.yaml";
@@ -52,7 +55,10 @@ pub struct Settings {
     /// Sidecar: watch only this guard.
     pub guard: Option<GuardName>,
     pub http: Http,
+    pub budget: BudgetSettings,
     pub common_cause: CommonCause,
+    /// When nothing is written.
+    pub freeze: Vec<FreezeWindow>,
     /// Own presets by name, in the form of those in `config/presets/`.
     pub presets: BTreeMap<String, Preset>,
     /// Own ways to grade by name, in the form of those in `config/schemes/`.
@@ -106,7 +112,9 @@ impl Default for Settings {
             namespaces: Vec::new(),
             guard: None,
             http: Http::default(),
+            budget: BudgetSettings::default(),
             common_cause: CommonCause::default(),
+            freeze: Vec::new(),
             presets: BTreeMap::new(),
             schemes: BTreeMap::new(),
             telemetry: TelemetrySettings::default(),

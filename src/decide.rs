@@ -14,6 +14,8 @@ pub mod deadlines;
 pub mod decided;
 /// Entering a state: change, going back, what is marked bad, what baseline holds.
 pub mod enter;
+/// While nothing may be written, and when that ends.
+pub mod frozen;
 /// What happened, rendered late.
 pub mod happened;
 /// Opening an incident, and whether modosu may act by itself.
@@ -43,6 +45,7 @@ use jiff::Timestamp;
 use crate::{
     judge::{Verdict, policy::Policy},
     model::{
+        freeze::Freeze,
         guard::{BaselineCounts, GuardStatus, Mode, RestoreTo},
         incident::{Harm, IncidentSpec, IncidentState, IncidentStatus},
     },
@@ -70,6 +73,10 @@ pub struct Input<'a> {
     pub case: Option<Case<'a>>,
     /// What is known beyond this guard.
     pub around: &'a Around,
+    /// Somebody said that nothing is to be written.
+    pub freeze: Option<&'a Freeze>,
+    /// The daemon put back so much by itself that this one is for people: why.
+    pub over_budget: Option<&'a str>,
 }
 
 /// What the judge remembers of the time since the windows began.
@@ -140,6 +147,19 @@ pub struct Step {
 }
 
 impl Step {
+    /// Whether modosu begins a rollback by itself with this; `before`: how the open incident stood.
+    pub fn begins(&self, before: Option<&IncidentStatus>) -> bool {
+        let rolls = |state| state == Some(IncidentState::RollingBack);
+        let opens = self
+            .actions
+            .iter()
+            .any(|act| matches!(act, Act::Open(draft) if rolls(Some(draft.state))));
+        let by_people = self.happened.iter().any(|one| matches!(one, Happened::Decided(_)));
+        let goes_on = before.is_some_and(|before| rolls(before.state));
+        let acts = self.case.as_ref().is_some_and(|case| rolls(case.state));
+        opens || (acts && !goes_on && !by_people)
+    }
+
     /// Nothing happened and nothing is to be done.
     pub fn is_quiet(&self) -> bool {
         self.actions.is_empty() && self.happened.is_empty()
@@ -181,6 +201,9 @@ pub fn decide(input: &Input) -> Step {
         actions: Vec::new(),
         happened: Vec::new(),
     };
+    if frozen::follow(input, &mut step) {
+        return finish(input, step);
+    }
     if input.case.is_some_and(|case| case.status.closed_at.is_some()) {
         // Its end is not written yet: nothing follows before it is.
         step.record.incident = None;

@@ -2,6 +2,8 @@
 
 /// What of an object is restored, and the hash by which it is known.
 pub mod content;
+/// Until when nothing is written, who said so and why.
+pub mod freeze;
 /// The two schemes of grades, as data.
 pub mod grade;
 /// What a guard's owner writes and what modosu answers: `kind: Guard`.

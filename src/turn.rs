@@ -5,6 +5,8 @@
 
 /// Old and new pods side by side.
 pub mod beside;
+/// How much may be put back without people.
+pub mod budget;
 /// Acts of a decision, carried out in the order in which they must be written.
 pub mod carry_out;
 /// The open incident of a guard.
@@ -49,6 +51,7 @@ use crate::{
     },
     report::{board::Board, events::Events, metrics::Metrics},
 };
+use budget::Budget;
 use guarded::Guarded;
 use quota::Quota;
 
@@ -84,12 +87,14 @@ pub struct Shared<'a> {
     pub metrics: &'a Metrics,
     pub settings: &'a Settings,
     pub quota: &'a Quota,
+    pub budget: Budget,
 }
 
 impl Daemon {
     /// A turn of `poll`: asks Prometheus, then everything for every guard.
     pub async fn poll(&mut self) {
         let began = tokio::time::Instant::now();
+        self.read_namespaces().await;
         if !self.ready() {
             return;
         }
@@ -122,6 +127,15 @@ impl Daemon {
         if self.ready() {
             self.meet_guards();
             self.guards_in(Some(namespaces), &BTreeMap::new()).await;
+        }
+    }
+
+    /// Where only some namespaces are guarded, these are read now and then: somebody may have frozen them.
+    async fn read_namespaces(&mut self) {
+        let read = self.cluster.read_namespaces(&self.api.client);
+        let read = self.api.ask(None, read).await;
+        if let Err(why) = read {
+            tracing::warn!("cannot read whether the namespaces are frozen, trying again: {why}");
         }
     }
 
@@ -189,10 +203,13 @@ impl Daemon {
             metrics: &self.metrics,
             settings: &self.settings,
             quota: &self.quota,
+            budget: Budget::of(self.settings.budget, &self.guards, &self.cluster.incidents, now),
         };
         let nothing = Around::default();
         let mut turns = Vec::new();
-        for (key, guarded) in &mut self.guards {
+        let mut worst_first: Vec<_> = self.guards.iter_mut().collect();
+        worst_first.sort_by_key(|(_, guarded)| std::cmp::Reverse(guarded.severity()));
+        for (key, guarded) in worst_first {
             if let Some(seen) = seen.get(key) {
                 let around = around.get(key).unwrap_or(&nothing);
                 turns.push(guarded.turn(&shared, seen, around, now).boxed());

@@ -76,6 +76,7 @@ fn guard(name: &str, state: State) -> GuardView {
             proven_at: at("2026-11-21T12:00:00Z"),
             images: vec!["ghcr.io/shop/orders:1.4.2".to_owned()],
         }),
+        freeze: None,
         shared_config: Vec::new(),
         incident: None,
         harm: None,
@@ -678,6 +679,7 @@ async fn what_came_from_outside_is_escaped_everywhere() {
         by: Some(evil.to_owned()),
         reason: Some(evil.to_owned()),
         until: None,
+        of: "ConfigMap/modosu-freeze".to_owned(),
     });
     view.incidents = vec![IncidentLine::of(&case)];
     let router = served(view, vec![case]);

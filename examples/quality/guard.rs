@@ -184,6 +184,8 @@ impl Guard {
                 status: &open.status,
             }),
             around,
+            freeze: None,
+            over_budget: None,
         });
         self.record = step.record;
         if let (Some(open), Some(status)) = (self.case.as_mut(), step.case) {

@@ -7,13 +7,19 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Api, ApiError, record, snapshot, target};
+use super::{
+    Api, ApiError,
+    frozen::{Places, frozen},
+    record, snapshot, target,
+};
 use crate::{
     clock::Clock,
+    config::FreezeWindow,
     decide::{between, plan},
     judge::policy::Policy,
     model::{
         content::{Content, Contents},
+        freeze::Freeze,
         guard::{IncidentRef, OnFailure, TargetKind, TargetRef},
         incident::{IncidentSpec, IncidentStatus, JournalEntry, PlannedStep},
     },
@@ -31,7 +37,11 @@ pub struct Run<'a> {
     pub policy: &'a Policy,
     pub at: &'a IncidentRef,
     pub spec: &'a IncidentSpec,
+    /// The objects that the guard names.
+    pub targets: &'a [TargetRef],
     pub writable: &'a Writable,
+    /// When the settings freeze everything.
+    pub windows: &'a [FreezeWindow],
 }
 
 /// A plan made from what is there now.
@@ -54,6 +64,8 @@ pub enum Progress {
     /// Somebody changed what was judged: nothing more is written.
     Superseded(String),
     Failed(String),
+    /// Somebody stopped modosu: nothing more is written.
+    Frozen(String),
     /// The plan made now is not the recorded one.
     NotAsRecorded,
 }
@@ -62,6 +74,7 @@ enum StepEnd {
     Done,
     Waiting(String),
     Superseded(String),
+    Frozen(String),
     Failed(String),
 }
 
@@ -117,6 +130,7 @@ impl Run<'_> {
             match end {
                 StepEnd::Done => {}
                 StepEnd::Waiting(why) => return Ok(Progress::Waiting(why)),
+                StepEnd::Frozen(why) => return Ok(Progress::Frozen(why)),
                 StepEnd::Superseded(by) => {
                     self.receipt(seq, planned, "changed", Some(by.clone()), None, status)
                         .await?;
@@ -161,6 +175,12 @@ impl Run<'_> {
                 Err(why) => return Ok(StepEnd::Failed(why)),
             };
             self.intent(seq, planned, read.as_ref(), status).await?;
+            match self.frozen().await {
+                Ok(None) => {}
+                Ok(Some(freeze)) => return Ok(StepEnd::Frozen(freeze.to_string())),
+                Err(ApiError::Unsure(why)) => return Ok(StepEnd::Waiting(why)),
+                Err(why) => return Ok(StepEnd::Failed(format!("cannot see whether it is frozen: {why}"))),
+            }
             let cause = format!(
                 "modosu: {} after {}, incident {}",
                 planned.step, self.spec.bad.hash, self.at.name
@@ -264,6 +284,18 @@ impl Run<'_> {
         record::incident_status(self.api, self.namespace, self.at, &next).await?;
         *status = next;
         Ok(())
+    }
+
+    /// Whether somebody stopped modosu, as of right now.
+    pub async fn frozen(&self) -> Result<Option<Freeze>, ApiError> {
+        let workloads = self.targets.iter().filter(|target| target.kind.is_workload());
+        let places = Places {
+            namespace: self.namespace,
+            guard: &self.spec.guard,
+            workloads: workloads.cloned().collect(),
+            windows: self.windows,
+        };
+        frozen(self.api, self.clock, &places).await
     }
 
     async fn snapshot(&self) -> Result<Option<Contents>, ApiError> {

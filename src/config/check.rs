@@ -45,6 +45,7 @@ pub fn findings(settings: &Settings) -> Vec<(Way, String)> {
         .filter_map(|(path, wrong)| Some((path.split('.').map(str::to_owned).collect(), wrong?)))
         .chain(headers(settings))
         .chain(namespaces(settings))
+        .chain(freezes(settings))
         .chain(schemes(settings))
         .chain(super::presets::findings(settings))
         .collect()
@@ -63,6 +64,7 @@ pub fn right(path: &str) -> Option<&'static str> {
         "commonCause.guards" => "how many guards breach together, 2 or more, such as 3",
         "commonCause.within" => "a length of time from 1s to 1h, such as 2m",
         "commonCause.related" => "a length of time from 1s to 30m, such as 10m",
+        "budget.rollbacksPerHour" | "budget.concurrent" => "how many, 0 or more: 0 leaves all to people",
         "mode" => "observe, ask or enforce",
         "guard" => "namespace/name of one guard, such as shop/orders",
         "http.listen" => "an address and a port such as 0.0.0.0:9191 or [::]:9191",
@@ -74,6 +76,9 @@ pub fn right(path: &str) -> Option<&'static str> {
             "the name and the value of an HTTP header, such as X-Scope-OrgID: shop"
         }
         _ if path.starts_with("schemes.") => scheme(path),
+        _ if path.starts_with("freeze") => {
+            "from, until and reason, as in [{from: 2026-12-24T12:00:00Z, until: 2026-12-27T06:00:00Z, reason: holidays}]"
+        }
         _ if path.starts_with("namespaces") => "names of namespaces, such as [shop, billing]",
         _ => return None,
     })
@@ -105,6 +110,17 @@ pub fn masked(path: &str, value: String) -> String {
         Some((scheme, Some((_, rest)))) => format!("{scheme}://***@{rest}"),
         Some((_, None)) | None => value,
     }
+}
+
+/// Freezes that end before they begin.
+fn freezes(settings: &Settings) -> Vec<(Way, String)> {
+    let places = settings.freeze.iter().enumerate();
+    let wrong = places.filter(|(_, window)| window.until <= window.from);
+    let found = wrong.map(|(place, _)| {
+        let way = ["freeze".to_owned(), place.to_string(), "until".to_owned()];
+        (way.into(), "it ends before it begins".to_owned())
+    });
+    found.collect()
 }
 
 fn web_address(text: &str) -> Option<String> {

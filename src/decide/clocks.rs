@@ -51,11 +51,12 @@ pub fn context<'a>(record: &'a GuardStatus, seen: &'a Seen, since: Timestamp, no
     }
 }
 
-/// Readings from before the change, or from before the roll-out that is to be proven, count for nothing.
+/// Readings from before the change, from before the roll-out that is to be proven, or from a freeze, count for nothing.
 pub fn windows_begin(record: &GuardStatus, case: Option<&IncidentStatus>, now: Timestamp) -> Timestamp {
     let change = record.current.as_ref().map_or(now, |current| current.since);
     let rolled_out = case.and_then(|status| status.rolled_out_at);
-    rolled_out.map_or(change, |at| at.max(change))
+    let later = rolled_out.into_iter().chain(record.thawed_at);
+    later.fold(change, Timestamp::max)
 }
 
 /// Whether decide may take a baseline now: a state comes, or has none of its own yet.

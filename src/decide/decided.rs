@@ -1,43 +1,126 @@
 //! Pure. What a person decided, followed once; and when people expect it to be fixed.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use std::time::Duration;
+
 use super::{
-    Case, Happened, Input, Step, deadlines,
+    Act, Case, Happened, Input, Step, deadlines,
     progress::{act, cannot_roll_back, end},
 };
-use crate::model::{
-    guard::KeptState,
-    incident::{Fix, IncidentState, IncidentStatus, Verb},
+use crate::{
+    model::{
+        freeze::Freeze,
+        guard::KeptState,
+        incident::{Decision, Fix, IncidentState, IncidentStatus, Verb},
+    },
+    verify,
 };
+
+/// How long a freeze lasts that does not say until when.
+pub const FREEZE: Duration = Duration::from_secs(2 * 3600);
 
 /// Follows what a person decided; each decision once. Gives whether there was one to follow.
 pub fn follow_decision(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) -> bool {
-    let Some(decision) = &case.spec.decision else {
+    let Some((verb, decision)) = news(case, status) else {
         return false;
     };
-    let followed = status.decided.as_ref().is_some_and(|old| old.decides_like(decision));
-    let Some(verb) = decision.verb.filter(|_| !followed) else {
-        return false;
-    };
-    status.decided = Some(decision.clone());
-    step.happened.push(Happened::Decided(decision.clone()));
+    note(decision, status, step);
     match verb {
         Verb::Keep => {
-            let hash = case.spec.bad.hash.clone();
-            step.record.kept.retain(|kept| kept.hash != hash);
-            step.record.kept.push(KeptState {
-                hash,
-                at: input.now,
-                incident: case.name.to_owned(),
-            });
+            keep(&case.spec.bad.hash, input, case, step);
             end(status, IncidentState::Kept, input, Happened::Kept, step);
         }
-        Verb::Rollback => match cannot_roll_back(input, case) {
+        Verb::Rollback | Verb::Resume => match cannot_write(input, case) {
             Some(because) => step.happened.push(Happened::CannotFollow { because }),
-            None => act(input, case, status, step),
+            None => {
+                status.freeze = None;
+                if verb == Verb::Resume && is_halfway(status) {
+                    go_on(input, status, step);
+                } else {
+                    act(input, case, status, step);
+                }
+            }
         },
+        Verb::Freeze | Verb::Abandon => stop(verb, decision, input, case, status, step),
     }
     true
+}
+
+/// Follows a decision to stop while a plan runs or its proof is awaited. Gives whether that ends this turn.
+pub fn stopped(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) -> bool {
+    let Some((verb @ (Verb::Freeze | Verb::Abandon), decision)) = news(case, status) else {
+        return false;
+    };
+    note(decision, status, step);
+    stop(verb, decision, input, case, status, step);
+    true
+}
+
+/// A decision that was not followed yet.
+fn news<'a>(case: Case<'a>, status: &IncidentStatus) -> Option<(Verb, &'a Decision)> {
+    let decision = case.spec.decision.as_ref()?;
+    let followed = status.decided.as_ref().is_some_and(|old| old.decides_like(decision));
+    Some((decision.verb.filter(|_| !followed)?, decision))
+}
+
+/// From now on this state is only reported.
+fn keep(hash: &str, input: &Input, case: Case, step: &mut Step) {
+    step.record.kept.retain(|kept| kept.hash != hash);
+    step.record.kept.push(KeptState {
+        hash: hash.to_owned(),
+        at: input.now,
+        incident: case.name.to_owned(),
+    });
+}
+
+fn note(decision: &Decision, status: &mut IncidentStatus, step: &mut Step) {
+    status.decided = Some(decision.clone());
+    step.happened.push(Happened::Decided(decision.clone()));
+}
+
+fn stop(verb: Verb, decision: &Decision, input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
+    if verb == Verb::Abandon {
+        // Also what a plan left halfway is only reported: nobody wants it judged as a release.
+        keep(&case.spec.bad.hash, input, case, step);
+        keep(&input.seen.hash, input, case, step);
+        end(status, IncidentState::Abandoned, input, Happened::Abandoned, step);
+        return;
+    }
+    // The next turn sees it, before anything more is written.
+    status.freeze = Some(Freeze {
+        of: format!("Incident/{}", case.name),
+        until: input.now.checked_add(FREEZE).ok(),
+        illegible: None,
+        by: decision.by.clone(),
+        reason: decision.reason.clone(),
+    });
+}
+
+/// Why nothing can be put back now, if it cannot.
+fn cannot_write(input: &Input, case: Case) -> Option<String> {
+    // What an incident froze, its own decision thaws.
+    let own = format!("Incident/{}", case.name);
+    let freeze = input.freeze.filter(|freeze| freeze.of != own);
+    freeze
+        .map(ToString::to_string)
+        .or_else(|| cannot_roll_back(input, case))
+}
+
+/// A plan was stopped between two of its steps: none of them failed.
+fn is_halfway(status: &IncidentStatus) -> bool {
+    let own = status.journal.iter().filter(|entry| entry.seq > status.plan_from);
+    let stuck = own
+        .filter_map(|entry| entry.receipt.as_deref())
+        .any(|receipt| receipt == "failed" || receipt == "changed");
+    verify::may_have_written(status) && !stuck && status.rolled_out_at.is_none()
+}
+
+/// The recorded plan goes on behind its last receipt. The time that it stood still was people's.
+fn go_on(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
+    status.state = Some(IncidentState::RollingBack);
+    status.acting_since = Some(input.now);
+    status.reason = "the plan goes on".to_owned();
+    step.actions.push(Act::Run);
 }
 
 /// Notes when people expect it to be fixed. That decides nothing and stops no clock.

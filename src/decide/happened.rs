@@ -4,6 +4,7 @@ use std::{fmt, time::Duration};
 
 use super::deadlines::Late;
 use crate::model::{
+    freeze::Freeze,
     guard::{Action, Mode},
     incident::{Decision, IncidentState, Verb},
     units::Length,
@@ -61,6 +62,12 @@ pub enum Happened {
     /// A clock ran out while nobody acted: the next role is asked.
     ClockMissed(Late),
     Decided(Decision),
+    /// Somebody stopped modosu from writing.
+    Frozen(Freeze),
+    /// People end it as it is.
+    Abandoned,
+    /// It may write again; what was seen meanwhile does not count.
+    Thawed,
     /// The plan begins to run.
     Acting {
         to: String,
@@ -107,6 +114,8 @@ pub enum WhyNot {
     /// The trigger's action is for people.
     ForPeople,
     Mode(Mode),
+    /// Somebody stopped modosu from writing.
+    Frozen(Freeze),
     /// Nothing changed within `watchFor`.
     NotTheChange,
     /// The change is older than `automaticFor`.
@@ -117,6 +126,8 @@ pub enum WhyNot {
     HeldBefore,
     /// The last rollback is younger than `cooldown`.
     CoolingDown,
+    /// The daemon put back so much by itself already.
+    OverBudget(String),
     /// There is no proven state to go back to.
     NothingProven,
     /// What runs is what the plan would put there.
@@ -158,6 +169,9 @@ impl Happened {
             Self::Raised { .. } => "IncidentRaised",
             Self::ClockMissed(_) => "ClockMissed",
             Self::Decided(_) => "Decided",
+            Self::Frozen(_) => "Frozen",
+            Self::Thawed => "Thawed",
+            Self::Abandoned => "Abandoned",
             Self::Acting { .. } => "RollingBack",
             Self::RolledOut => "RolledOut",
             Self::Recovered { .. } => "Recovered",
@@ -185,6 +199,7 @@ impl Happened {
             | Self::Acting { .. }
             | Self::Escalated { .. }
             | Self::Together { .. }
+            | Self::Frozen(_)
             | Self::CannotFollow { .. } => true,
             Self::FirstSeen { .. }
             | Self::Changed { .. }
@@ -193,6 +208,8 @@ impl Happened {
             | Self::BaselineTaken { .. }
             | Self::BaselineGiven { .. }
             | Self::Decided(_)
+            | Self::Thawed
+            | Self::Abandoned
             | Self::RolledOut
             | Self::Recovered { .. }
             | Self::RecoveredByHand
@@ -242,6 +259,9 @@ impl fmt::Display for Happened {
                 let by = decision.by.as_deref().unwrap_or("somebody");
                 write!(f, "{by} decided: {}", decision.verb.map_or("nothing", Verb::name))
             }
+            Self::Frozen(freeze) => write!(f, "{freeze}: nothing is written"),
+            Self::Abandoned => f.write_str("people abandon it: everything stays as it is"),
+            Self::Thawed => f.write_str("frozen no more; what was seen meanwhile does not count"),
             Self::Acting { to } => write!(f, "putting back {to}"),
             Self::RolledOut => f.write_str("rolled out; from now on readings count as proof"),
             Self::Recovered { after } => {
@@ -287,6 +307,7 @@ impl fmt::Display for WhyNot {
             Self::ForPeople => f.write_str("the trigger's action is alert_and_manual_review"),
             Self::Mode(Mode::Observe) => f.write_str("the mode is observe"),
             Self::Mode(Mode::Ask | Mode::Enforce) => f.write_str("the mode is ask"),
+            Self::Frozen(freeze) => write!(f, "{freeze}"),
             Self::NotTheChange => f.write_str("it is not the change: nothing was changed within watchFor"),
             Self::TooOld { age } => {
                 write!(
@@ -297,6 +318,7 @@ impl fmt::Display for WhyNot {
             }
             Self::HeldBefore => f.write_str("it was already so when the change came"),
             Self::CoolingDown => f.write_str("the last rollback is younger than cooldown"),
+            Self::OverBudget(why) => f.write_str(why),
             Self::NothingProven => f.write_str("there is no proven state to go back to"),
             Self::NothingToPutBack => {
                 f.write_str("there is nothing to put back: what runs is what the plan would put there")

@@ -175,7 +175,9 @@ fn allowed(input: &Input, finding: &Finding) -> Result<(), WhyNot> {
         .map(|bad| bad.at)
         .max();
     let restores = policy.steps.iter().any(|step| step.restore.is_some());
-    if mode != Mode::Enforce {
+    if let Some(freeze) = input.freeze {
+        Err(WhyNot::Frozen(freeze.clone()))
+    } else if mode != Mode::Enforce {
         Err(WhyNot::Mode(mode))
     } else if !on_probation(current, policy, input.now) {
         Err(WhyNot::NotTheChange)
@@ -189,6 +191,8 @@ fn allowed(input: &Input, finding: &Finding) -> Result<(), WhyNot> {
         Err(WhyNot::CoolingDown)
     } else if restores && input.record.restore_to.is_none() {
         Err(WhyNot::NothingProven)
+    } else if let Some(why) = input.over_budget {
+        Err(WhyNot::OverBudget(why.to_owned()))
     } else if let Some(sentence) = input.around.not_this_change.get(&finding.name) {
         Err(WhyNot::OldPodsToo(sentence.clone()))
     } else {

@@ -226,6 +226,13 @@ pub fn overdue(case: Case, within: Duration, now: Timestamp, why: &str) -> Optio
 }
 
 fn rolling_back(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
+    if decided::stopped(input, case, status, step) {
+        return;
+    }
+    if let Some(freeze) = input.freeze {
+        escalate(status, input, format!("{freeze}; {}", tried(status)), step);
+        return;
+    }
     if let Some(because) = cannot_roll_back(input, case) {
         escalate(status, input, because, step);
         return;
@@ -246,6 +253,9 @@ fn rolling_back(input: &Input, case: Case, status: &mut IncidentStatus, step: &m
 }
 
 fn verifying(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
+    if decided::stopped(input, case, status, step) {
+        return;
+    }
     let late = input.now > deadline(input.policy.within, case, status);
     if status.rolled_out_at.is_none() {
         settle_down(input, case, status, step, late);

@@ -26,6 +26,9 @@ pub fn state(
     policy: &Policy,
     now: Timestamp,
 ) -> State {
+    if record.freeze.is_some() {
+        return State::Frozen;
+    }
     match case.and_then(|case| case.state) {
         Some(IncidentState::AwaitingDecision) => State::AwaitingDecision,
         Some(IncidentState::RollingBack) => State::RollingBack,

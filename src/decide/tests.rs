@@ -2,5 +2,6 @@
 
 mod grades;
 mod play;
+mod rails;
 mod rules;
 mod sequences;

@@ -8,7 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{guard::Action, units::Length};
+use super::{freeze::Freeze, guard::Action, units::Length};
 
 /// One opened case.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -155,6 +155,12 @@ pub struct Harm {
 pub enum Verb {
     Rollback,
     Keep,
+    /// Nothing is written for two hours; a running plan stops before its next write.
+    Freeze,
+    /// A plan that was stopped halfway goes on.
+    Resume,
+    /// Everything stays as it is, and the incident ends.
+    Abandon,
 }
 
 impl Verb {
@@ -163,6 +169,9 @@ impl Verb {
         match self {
             Self::Rollback => "Rollback",
             Self::Keep => "Keep",
+            Self::Freeze => "Freeze",
+            Self::Resume => "Resume",
+            Self::Abandon => "Abandon",
         }
     }
 }
@@ -217,6 +226,9 @@ pub struct IncidentStatus {
     /// When people expect it to be fixed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fix: Option<Fix>,
+    /// Somebody decided that nothing is written for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze: Option<Freeze>,
     /// What failed so far, as of the last write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub harm: Option<Harm>,

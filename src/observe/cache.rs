@@ -103,6 +103,15 @@ impl<T: PartialEq> Cache<T> {
             .collect()
     }
 
+    /// What was read of one object; `None`: nothing that matters.
+    pub fn put(&self, key: ObjectKey, object: Option<T>) {
+        let objects = &mut lock(&self.inner).objects;
+        match object {
+            Some(object) => objects.insert(key, Arc::new(object)),
+            None => objects.remove(&key),
+        };
+    }
+
     /// Follows a watch for ever; `trim` gives `None` for objects that do not matter.
     pub async fn follow<K: ResourceExt>(
         self: Arc<Self>,

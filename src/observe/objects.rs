@@ -6,7 +6,7 @@ use kube::api::DynamicObject;
 use serde_json::Value;
 
 use crate::model::content::{Content, images};
-use crate::model::guard::TargetKind;
+use crate::model::{freeze::Freeze, guard::TargetKind};
 
 /// A Deployment, StatefulSet or DaemonSet as far as it concerns a guard.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,8 @@ pub struct Workload {
     pub images: Vec<String>,
     pub config: Vec<ConfigUse>,
     pub rollout: Rollout,
+    /// What its annotations say.
+    pub freeze: Option<Freeze>,
     /// The kind and name of a controller that owns it, such as a Rollout.
     pub owner: Option<String>,
     /// Why a new template would not replace its pods.
@@ -136,6 +138,10 @@ impl Workload {
                 TargetKind::Deployment | TargetKind::ConfigMap => revision(&object.metadata),
             },
             template: Content::of(kind, data).hash(),
+            freeze: Freeze::of_annotations(
+                &format!("{kind:?}/{}", object.metadata.name.as_deref().unwrap_or_default()),
+                object.metadata.annotations.as_ref(),
+            ),
             images: images(template),
             config: config_uses(template.get("spec").unwrap_or(&Value::Null)),
             rollout,

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 
 use kube::ResourceExt;
 
-use super::view::{ConditionView, CurrentView, GuardView, IncidentLine, RestoreToView};
+use super::view::{ConditionView, CurrentView, FreezeView, GuardView, IncidentLine, RestoreToView};
 use crate::model::{
     guard::{Current, Guard, GuardStatus, Mode, RestoreTo, State},
     incident::{Incident, IncidentState},
@@ -44,6 +44,7 @@ impl GuardView {
                 .collect(),
             current: status.current.as_ref().map(CurrentView::from),
             restore_to: status.restore_to.as_ref().map(RestoreToView::from),
+            freeze: status.freeze.clone().map(FreezeView::from),
             shared_config: Vec::new(),
             incident: status.incident.as_ref().map(|i| i.name.clone()),
             harm: None,

@@ -268,6 +268,9 @@ pub(super) fn decided(incident: &Incident) -> Option<String> {
     let verb = match decision.verb? {
         Verb::Rollback => words::back(&spec.guard, spec.restore_to.as_ref().unwrap_or(&StateRef::default())),
         Verb::Keep => words::keep(&spec.bad),
+        Verb::Freeze => "nothing is written for two hours".to_owned(),
+        Verb::Resume => "the plan goes on".to_owned(),
+        Verb::Abandon => "everything stays as it is".to_owned(),
     };
     let by = decision.by.as_deref().map(|by| format!(" by {by}")).unwrap_or_default();
     let why = decision

@@ -22,6 +22,7 @@ pub(super) fn need(guard: &GuardView) -> u8 {
         State::RollingBack => 3,
         State::Verifying => 4,
         State::Suspect => 5,
+        State::Frozen if guard.incident.is_some() => 1,
         State::Frozen => 7,
         State::Steady | State::Probation if is_blind(guard) => 6,
         State::Probation => 8,

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::model::{
+    freeze::Freeze,
     guard::{Mode, RolledOut, State, Unit},
     incident::{Harm, IncidentState},
 };
@@ -34,6 +35,20 @@ pub struct FreezeView {
     pub by: Option<String>,
     pub reason: Option<String>,
     pub until: Option<Timestamp>,
+    /// Where it was said.
+    #[serde(default)]
+    pub of: String,
+}
+
+impl From<Freeze> for FreezeView {
+    fn from(freeze: Freeze) -> Self {
+        Self {
+            by: freeze.by,
+            reason: freeze.reason,
+            until: freeze.until,
+            of: freeze.of,
+        }
+    }
 }
 
 /// How Prometheus answers.
@@ -77,6 +92,9 @@ pub struct GuardView {
     pub conditions: Vec<ConditionView>,
     pub current: Option<CurrentView>,
     pub restore_to: Option<RestoreToView>,
+    /// Somebody stopped modosu from writing here.
+    #[serde(default)]
+    pub freeze: Option<FreezeView>,
     /// Watched and named, never restored: other workloads use them too.
     pub shared_config: Vec<String>,
     /// The open incident's name.

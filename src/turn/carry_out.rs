@@ -109,7 +109,9 @@ impl Guarded {
             policy,
             at: &nobody,
             spec: &draft.spec,
+            targets: &self.guard.spec.targets,
             writable: &writable,
+            windows: &shared.settings.freeze,
         };
         let planned = match runner.resolve(seen, draft.spec.opened_at).await {
             Err(ApiError::Refused(why)) => Ok(run::Resolved::Impossible(why)),
@@ -166,7 +168,9 @@ impl Guarded {
             policy,
             at: &case.at,
             spec: &case.spec,
+            targets: &self.guard.spec.targets,
             writable: &writable,
+            windows: &shared.settings.freeze,
         };
         let progress = match begin(&runner, &mut case.status, seen).await {
             Ok(None) => runner.advance(&mut case.status).await,
@@ -186,7 +190,7 @@ impl Guarded {
                 case.status.reason = "everything is put back, waiting for the roll-out and for proof".into();
                 return self.write_case(shared).await;
             }
-            Ok(run::Progress::Failed(why)) => why,
+            Ok(run::Progress::Failed(why) | run::Progress::Frozen(why)) => why,
             Err(why @ ApiError::Refused(_)) => why.to_string(),
             Ok(run::Progress::NotAsRecorded) => "the plan made now is not the one that was recorded".into(),
             Err(why) => {

@@ -13,11 +13,12 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use tracing::{Instrument, Span};
 
-use super::{Shared, case::OpenCase};
+use super::{Shared, budget::Budget, case::OpenCase};
 use crate::{
-    decide::{Around, Input, Record, deadlines, decide, progress, standing},
+    decide::{Around, Input, Record, Step, deadlines, decide, progress, standing},
     judge::{Memory, Verdict, policy::Policy},
     model::{
+        freeze::Freeze,
         grade::Schemes,
         guard::{Guard, State},
         incident::{Incident, IncidentState},
@@ -239,7 +240,8 @@ impl Guarded {
             let proven = self.proven(shared);
             let Ok(rules) = &self.rules else { return };
             let policy = rules.policy.clone();
-            let step = decide(&Input {
+            let freeze = self.freeze(shared, now);
+            let input = Input {
                 now,
                 policy: &policy,
                 cap: shared.settings.mode,
@@ -250,7 +252,10 @@ impl Guarded {
                 proven: &proven,
                 case: self.case.as_ref().map(OpenCase::case),
                 around,
-            });
+                freeze: freeze.as_ref(),
+                over_budget: None,
+            };
+            let step = within_budget(&input, &shared.budget);
             self.shown.verdict = Some(verdict);
             let span = if step.is_quiet() {
                 Span::none()
@@ -265,6 +270,33 @@ impl Guarded {
                 return;
             }
         }
+    }
+
+    /// What somebody froze, as the watches show it.
+    fn freeze(&self, shared: &Shared<'_>, now: Timestamp) -> Option<Freeze> {
+        let namespace = self.guard.namespace().unwrap_or_default();
+        let own = Freeze::of_annotations(
+            &format!("Guard/{}", self.guard.name_any()),
+            self.guard.metadata.annotations.as_ref(),
+        );
+        let targets = self.guard.spec.targets.iter();
+        let workloads = targets.filter_map(|target| shared.cluster.workload(&namespace, target)?.freeze.clone());
+        let decided = self.case.as_ref().and_then(|case| case.status.freeze.clone());
+        let windows = shared.settings.freeze.iter().filter_map(|window| window.freeze(now));
+        let around = shared.cluster.freezes(&namespace);
+        let all = own
+            .into_iter()
+            .chain(workloads)
+            .chain(decided)
+            .chain(windows)
+            .chain(around);
+        Freeze::longest(all, now)
+    }
+
+    /// How bad it is, for who comes first.
+    pub(super) fn severity(&self) -> u8 {
+        let firing = self.judged.iter().flat_map(|(verdict, _)| &verdict.firing);
+        firing.map(|finding| finding.rank).max().unwrap_or_default()
     }
 
     fn proven(&self, shared: &Shared<'_>) -> Vec<Proven> {
@@ -311,6 +343,21 @@ impl Guarded {
             self.guard.namespace().unwrap_or_default(),
             self.guard.name_any()
         )
+    }
+}
+
+/// The decision; where it would begin one rollback too many, the decision that leaves it to people.
+fn within_budget(input: &Input<'_>, budget: &Budget) -> Step {
+    let step = decide(input);
+    if !step.begins(input.case.map(|case| case.status)) {
+        return step;
+    }
+    match budget.take() {
+        Ok(()) => step,
+        Err(why) => decide(&Input {
+            over_budget: Some(&why),
+            ..*input
+        }),
     }
 }
 

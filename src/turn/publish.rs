@@ -10,6 +10,7 @@ use crate::{
     decide::{Happened, between},
     judge::{Overall, SignalShown, Status, TriggerVerdict, Word},
     model::{
+        freeze::Freeze,
         guard::State,
         incident::{Incident, IncidentState},
     },
@@ -17,8 +18,8 @@ use crate::{
     report::{
         events::Kind,
         view::{
-            GuardView, IncidentLine, PrometheusState, PrometheusView, SignalVerdict, SignalView, StatusView,
-            TriggerView,
+            FreezeView, GuardView, IncidentLine, PrometheusState, PrometheusView, SignalVerdict, SignalView,
+            StatusView, TriggerView,
         },
     },
 };
@@ -32,7 +33,7 @@ impl Daemon {
             now: self.clock.now(),
             leader: true,
             mode: self.settings.mode,
-            freeze: None,
+            freeze: self.freeze(),
             prometheus: self.prometheus(),
             guards: self.guards.values().map(Guarded::view).collect(),
             incidents: IncidentLine::newest(incidents.values().map(AsRef::as_ref)),
@@ -57,6 +58,14 @@ impl Daemon {
             }
         }
         all
+    }
+
+    /// What freezes every guard.
+    fn freeze(&self) -> Option<FreezeView> {
+        let now = self.clock.now();
+        let windows = self.settings.freeze.iter().filter_map(|window| window.freeze(now));
+        let all = self.cluster.freezes("").into_iter().chain(windows);
+        Freeze::longest(all, now).map(FreezeView::from)
     }
 
     fn prometheus(&self) -> PrometheusView {

@@ -10,6 +10,7 @@ mod clocks;
 mod config;
 mod decisions;
 mod facts;
+mod frozen;
 mod hands;
 mod invalid;
 mod kills;

@@ -8,7 +8,8 @@
 //! has one; `~`: not rolled out); what the judge says: `ok`, `dark` (Unknown), `errors` (automatic), `slow` (for people),
 //! `odd` (monitor), `crash` (a hard fact), several with `+`; with `?` it holds but does not fire, with `~` it did when it was
 //! last known. Then what people and the API server do: `keep`, `rollback`, `eta=2h`, `mode=ask`, `hangs` (no answer to the first
-//! write), `refuses`, `kill` (and start). And what is known beyond the guard: `waits`, `together` (other guards breach too: it
+//! write), `refuses`, `kill` (and start), `freeze`, `resume`, `abandon`, `frozen` (an annotation says so), `spent` (the daemon's
+//! budget). And what is known beyond the guard: `waits`, `together` (other guards breach too: it
 //! waits for one that changed just before, or people decide for all), `helped`, `failed` (that one's proof), `equal` (old pods are
 //! as bad as new ones).
 
@@ -23,6 +24,7 @@ use crate::{
     },
     judge::{Facts, Finding, Overall, Status, TriggerVerdict, Verdict, clock::Clock, memory::FACTS, policy::Policy},
     model::{
+        freeze::Freeze,
         guard::{Action, GuardSpec, GuardStatus, IncidentRef, Mode, TargetRef},
         incident::{Decision, Evidence, IncidentSpec, IncidentState, IncidentStatus, JournalEntry, PlannedStep, Verb},
         preset::Preset,
@@ -198,6 +200,17 @@ pub fn around(words: &[&str]) -> Around {
     }
 }
 
+/// What stands in an annotation while the word does.
+fn frozen(words: &[&str]) -> Option<Freeze> {
+    words.contains(&"frozen").then(|| Freeze {
+        of: "Namespace/shop".to_owned(),
+        until: None,
+        illegible: None,
+        by: Some("ann".to_owned()),
+        reason: None,
+    })
+}
+
 /// One line.
 struct Turn<'a> {
     now: Timestamp,
@@ -270,6 +283,9 @@ impl Play {
         let verb = match word {
             "keep" => Some(Verb::Keep),
             "rollback" => Some(Verb::Rollback),
+            "freeze" => Some(Verb::Freeze),
+            "resume" => Some(Verb::Resume),
+            "abandon" => Some(Verb::Abandon),
             _ => None,
         };
         if let (Some(verb), Some(open)) = (verb, self.case.as_mut()) {
@@ -371,6 +387,8 @@ impl Play {
             blind: Duration::ZERO,
         };
         let around = around(&turn.words);
+        let own = self.case.as_ref().and_then(|open| open.status.freeze.clone());
+        let freeze = Freeze::longest(frozen(&turn.words).into_iter().chain(own), turn.now);
         let input = Input {
             now: turn.now,
             policy: &self.policy,
@@ -386,6 +404,11 @@ impl Play {
                 status: &open.status,
             }),
             around: &around,
+            freeze: freeze.as_ref(),
+            over_budget: turn
+                .words
+                .contains(&"spent")
+                .then_some("10 rollbacks began within the hour"),
         };
         let step = decide(&input);
         super::sequences::safe(&input, &step);

@@ -12,6 +12,7 @@ use crate::{
     },
     judge::policy::Policy,
     model::{
+        freeze::Freeze,
         guard::{Action, BadState, Current, GuardStatus, Mode, RestoreTo},
         incident::{
             CommonCause, Decision, IncidentSpec, IncidentState, IncidentStatus, JournalEntry, PlannedStep, StateRef,
@@ -56,7 +57,10 @@ pub fn safe(input: &Input, step: &Step) {
                 assert_may_restore(input, draft.spec.restore_to.as_ref());
                 assert_eq!(draft.spec.bad.hash, input.seen.hash);
             }
-            Act::Run => assert_may_restore(input, input.case.unwrap().spec.restore_to.as_ref()),
+            Act::Run => {
+                assert_may_write(input, step);
+                assert_may_restore(input, input.case.unwrap().spec.restore_to.as_ref());
+            }
             Act::Prove { hash } => assert!(input.record.bad.iter().all(|bad| bad.hash != *hash)),
             Act::Open(_) | Act::Begin { .. } | Act::Touch { .. } => {}
         }
@@ -93,9 +97,27 @@ fn only_asks(before: &IncidentStatus, after: &IncidentStatus, step: &Step) {
     }
 }
 
+/// Nothing is written while it is frozen; what an incident froze, its own decision thaws.
+fn assert_may_write(input: &Input, step: &Step) {
+    let Some(freeze) = input.freeze else { return };
+    let thaws = |one: &Happened| match one {
+        Happened::Decided(decision) => matches!(decision.verb, Some(Verb::Rollback | Verb::Resume)),
+        _ => false,
+    };
+    let own = freeze.of == format!("Incident/{}", input.case.unwrap().name);
+    assert!(own && step.happened.iter().any(thaws), "written while frozen");
+    assert_eq!(
+        step.case.as_ref().unwrap().freeze,
+        None,
+        "it would be stopped by its own freeze"
+    );
+}
+
 /// Nobody decided: the mode allows it, the change is young, and what fires did not hold before it.
 fn assert_may_act(input: &Input) {
     let current = input.record.current.as_ref().unwrap();
+    assert_eq!(input.freeze, None, "frozen");
+    assert_eq!(input.over_budget, None, "over the budget");
     assert_eq!(input.policy.mode.min(input.cap), Mode::Enforce);
     assert_eq!(current.hash, input.seen.hash, "a state that was not judged");
     assert!(current.change, "no change");
@@ -135,6 +157,11 @@ fn line() -> impl Strategy<Value = (u64, String)> {
         "",
         "keep",
         "rollback",
+        "freeze",
+        "resume",
+        "abandon",
+        "frozen",
+        "spent",
         "hangs",
         "refuses",
         "kill",
@@ -195,6 +222,10 @@ struct World {
     verdict: &'static str,
     clocks: Clocks,
     around: Around,
+    freeze: Option<&'static str>,
+    /// The record says so already.
+    known_frozen: bool,
+    spent: bool,
 }
 
 /// Compiled once, not once for each of the cases.
@@ -264,7 +295,7 @@ const ACTIONS: [Action; 3] = [Action::Monitor, Action::AlertAndManualReview, Act
 const ENTRIES: [&str; 5] = ["intent", "done", "already", "failed", "changed"];
 
 fn decision() -> impl Strategy<Value = Option<Decision>> {
-    let verb = select(&[Verb::Keep, Verb::Rollback][..]);
+    let verb = select(&[Verb::Keep, Verb::Rollback, Verb::Freeze, Verb::Resume, Verb::Abandon][..]);
     option::of((option::of(verb), any::<bool>()).prop_map(|(verb, fix)| Decision {
         verb,
         fix_eta: fix.then(|| Length::hours(2)),
@@ -308,7 +339,9 @@ fn case() -> impl Strategy<Value = (IncidentSpec, IncidentStatus)> {
     let done = (decision(), vec(entry(), 0..3));
     let times = (option::of(time()), option::of(time()), option::weighted(0.2, time()));
     let waiting = option::weighted(0.3, any::<bool>());
-    (spec(), stands, done, times, waiting).prop_map(|(spec, (state, action), (decided, journal), times, waiting)| {
+    let other = (waiting, any::<bool>());
+    (spec(), stands, done, times, other).prop_map(|(spec, (state, action), (decided, journal), times, other)| {
+        let (waiting, freezes) = other;
         let plan = spec.restore_to.as_ref().map(|to| PlannedStep {
             step: "restore".into(),
             target: Some("Deployment/orders".into()),
@@ -323,6 +356,7 @@ fn case() -> impl Strategy<Value = (IncidentSpec, IncidentStatus)> {
             decided,
             journal,
             plan: plan.into_iter().collect(),
+            freeze: freezes.then(|| frozen("Incident/orders-1")),
             acting_since: times.0,
             rolled_out_at: times.1,
             closed_at: times.2,
@@ -349,7 +383,12 @@ fn world() -> impl Strategy<Value = World> {
     let settings = (select(&[RESTORE, SET_ENV][..]), mode(), mode());
     let beyond = select(&["", "waits", "waits helped", "helped", "failed", "together", "equal"][..]);
     let shown = (select(&STATES[..]), select(&VERDICTS[..]), beyond);
-    (settings, record, shown, clocks).prop_map(|(settings, record, shown, clocks)| World {
+    let frozen = option::weighted(0.3, select(&["Namespace/shop", "Incident/orders-1"][..]));
+    let rails = (frozen, any::<bool>(), any::<bool>());
+    (settings, record, shown, clocks, rails).prop_map(|(settings, record, shown, clocks, rails)| World {
+        freeze: rails.0,
+        known_frozen: rails.1,
+        spent: rails.2,
         steps: settings.0,
         modes: (settings.1, settings.2),
         current: record.0,
@@ -370,6 +409,16 @@ fn world() -> impl Strategy<Value = World> {
     })
 }
 
+fn frozen(of: &str) -> Freeze {
+    Freeze {
+        of: of.to_owned(),
+        until: None,
+        illegible: None,
+        by: None,
+        reason: None,
+    }
+}
+
 impl World {
     fn decide(&self) {
         let now = at(Duration::from_secs(100_000));
@@ -380,6 +429,7 @@ impl World {
         let record = GuardStatus {
             current: self.current.clone(),
             bad: self.bad.clone(),
+            freeze: self.freeze.filter(|_| self.known_frozen).map(frozen),
             restore_to: self.restore_to.map(|hash| RestoreTo {
                 name: hash.to_owned(),
                 hash: hash.to_owned(),
@@ -400,6 +450,7 @@ impl World {
                 images: Vec::new(),
             })
             .collect();
+        let freeze = self.freeze.map(frozen);
         let input = Input {
             now,
             policy: &policy,
@@ -415,6 +466,8 @@ impl World {
                 status,
             }),
             around: &self.around,
+            freeze: freeze.as_ref(),
+            over_budget: self.spent.then_some("10 rollbacks began within the hour"),
         };
         safe(&input, &decide(&input));
     }

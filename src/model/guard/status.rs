@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Mode;
-use crate::model::units::Length;
+use crate::model::{freeze::Freeze, units::Length};
 
 /// What modosu says of a guard; written when something changes, never every turn.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
@@ -37,6 +37,15 @@ pub struct GuardStatus {
     pub kept: Vec<KeptState>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_mode: Option<EffectiveMode>,
+    /// Somebody stopped modosu from writing here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze: Option<Freeze>,
+    /// Since when modosu knows of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen_since: Option<Timestamp>,
+    /// When the last freeze ended: nothing from before counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thawed_at: Option<Timestamp>,
     /// The last roll-out that modosu saw from its beginning to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roll_out: Option<RolledOut>,

@@ -1,0 +1,48 @@
+//! Pure. Guard rails of the whole daemon: how much it may put back by itself, and when it writes nothing at all.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::model::freeze::Freeze;
+
+/// How many rollbacks the daemon begins by itself; beyond it people decide, most severe first.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct BudgetSettings {
+    /// Within the last hour.
+    pub rollbacks_per_hour: u32,
+    /// At the same time.
+    pub concurrent: u32,
+}
+
+/// A time in which nothing is written.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FreezeWindow {
+    pub from: Timestamp,
+    pub until: Timestamp,
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+impl Default for BudgetSettings {
+    fn default() -> Self {
+        Self {
+            rollbacks_per_hour: 10,
+            concurrent: 5,
+        }
+    }
+}
+
+impl FreezeWindow {
+    /// The freeze that it is, once it has begun.
+    pub fn freeze(&self, now: Timestamp) -> Option<Freeze> {
+        (self.from <= now).then(|| Freeze {
+            of: "settings".to_owned(),
+            until: Some(self.until),
+            illegible: None,
+            by: None,
+            reason: self.reason.clone(),
+        })
+    }
+}
