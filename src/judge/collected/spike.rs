@@ -114,7 +114,7 @@ mod tests {
             seed = seed
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
-            (seed >> 40) % 1000 == 0
+            (seed >> 40).is_multiple_of(1000)
         };
         let (mut kept, mut all) = (0.0, 0.0);
         for _ in 0..300 {
