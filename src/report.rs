@@ -26,6 +26,8 @@ pub mod words;
 mod answer;
 /// Pure: guards, signals and incidents, ready to print.
 mod cards;
+/// Pure: what signals are compared with, in words.
+mod compared;
 /// Pure: what a person needs to know first.
 mod first_screen;
 /// Pure: what every page has around its content.

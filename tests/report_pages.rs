@@ -13,7 +13,7 @@ use axum::{Router, body::Body};
 use http::{Request, Response, StatusCode, header};
 use modosu::{
     model::{
-        guard::{Action, Mode, RolledOut, State, Unit},
+        guard::{Action, Guard, Mode, RolledOut, State, Unit},
         incident::{
             Decision, Evidence, Fix, Harm, Incident, IncidentSpec, IncidentState, IncidentStatus, JournalEntry,
             PlannedStep, StateRef, Timings, Verb,
@@ -25,8 +25,8 @@ use modosu::{
         http::{router, serve},
         metrics::Metrics,
         view::{
-            ConditionView, CurrentView, FreezeView, GuardView, IncidentLine, PrometheusState, PrometheusView,
-            RestoreToView, SignalVerdict, SignalView, StatusView, TriggerView,
+            BaselineView, ConditionView, CurrentView, FreezeView, GuardView, IncidentLine, PrometheusState,
+            PrometheusView, RestoreToView, SignalVerdict, SignalView, StatusView, TriggerView,
         },
     },
 };
@@ -62,6 +62,12 @@ fn guard(name: &str, state: State) -> GuardView {
         since: Some(at("2026-11-22T03:01:00Z")),
         waits_for: Some("the roll-out of 1 Deployment".to_owned()),
         signals: vec![error_rate()],
+        baseline: BaselineView {
+            origin: "up to 1 h of healthy time before a change".to_owned(),
+            taken_at: Some(at("2026-11-22T03:00:00Z")),
+            hash: Some("6f9cbeef".to_owned()),
+            images: vec!["ghcr.io/shop/orders:1.4.2".to_owned()],
+        },
         triggers: Vec::new(),
         conditions: Vec::new(),
         current: Some(CurrentView {
@@ -312,6 +318,14 @@ async fn the_json_is_the_promised_form_and_missing_numbers_are_null() {
       "freeze": null,
       "guards": [
         {
+          "baseline": {
+            "hash": "6f9cbeef",
+            "images": [
+              "ghcr.io/shop/orders:1.4.2"
+            ],
+            "origin": "up to 1 h of healthy time before a change",
+            "takenAt": "2026-11-22T03:00:00Z"
+          },
           "conditions": [],
           "current": {
             "hash": "8b21c0de",
@@ -816,12 +830,62 @@ async fn the_guards_page_and_its_json_agree() {
     let (code, html) = get(&router, "/guards/shop/orders", "text/html").await;
     assert_eq!(code, StatusCode::OK);
     let text = text_of(&html);
-    for shown in ["Suspect", "31 %", "0.2 %", "8b21 (orders:1.5.0)", "6f9c (orders:1.4.2)"] {
+    for shown in [
+        "Suspect",
+        "31 %",
+        "0.2 %",
+        "taken 03:00:00 UTC (5 min ago) of 6f9c (orders:1.4.2)",
+        "8b21 (orders:1.5.0)",
+        "6f9c (orders:1.4.2), proven",
+    ] {
         assert!(text.contains(shown), "{shown} is missing in\n{text}");
     }
     let (_, json) = get(&router, "/guards/shop/orders.json", "text/html").await;
     let view: GuardView = serde_json::from_str(&json).unwrap();
     assert_eq!(view, guard("orders", State::Suspect));
+}
+
+/// As the guard asks for it and its status holds it, one line of the page for each kind.
+#[tokio::test]
+async fn what_signals_are_compared_with_is_told_on_the_guards_page() {
+    let mut told = String::new();
+    for spec in [
+        "",
+        "baseline: {window: 30m}",
+        "baseline: {offset: 7d}",
+        "baseline: {fixed: {response_time: 200ms, error_rate: 1%}}",
+        "baseline: {query: {response_time: 'max(benchmark_seconds)'}}",
+    ] {
+        let written =
+            format!("targets: [{{kind: Deployment, name: orders}}]\nmetrics: {{preset: prometheus-http}}\n{spec}");
+        let guard = Guard::new("orders", serde_saphyr::from_str(&written).unwrap());
+        let taken = serde_json::json!({
+            "baseline": {"takenAt": "2026-11-22T03:00:00Z", "hash": "6f9cbeef", "error_rate": 0.002},
+            "restoreTo": {"name": "orders-6f9c", "hash": "6f9cbeef", "provenAt": NOW, "images": ["orders:1.4.2"]},
+        });
+        for status_of in [serde_json::json!({}), taken] {
+            let mut view = GuardView::of(&guard, &serde_json::from_value(status_of).unwrap());
+            view.namespace = "shop".to_owned();
+            view.signals = vec![error_rate()];
+            let router = served(status(vec![view]), Vec::new());
+            let (_, html) = get(&router, "/guards/shop/orders", "text/html").await;
+            let text = text_of(&html);
+            let lines = text.lines().filter(|line| line.starts_with("Before: "));
+            told.extend(lines.map(|line| format!("{line}\n")));
+        }
+    }
+    insta::assert_snapshot!(told, @r"
+    Before: up to 1 h of healthy time before a change; not taken yet.
+    Before: up to 1 h of healthy time before a change; taken 03:00:00 UTC (5 min ago) of 6f9c (orders:1.4.2).
+    Before: up to 30 min of healthy time before a change; not taken yet.
+    Before: up to 30 min of healthy time before a change; taken 03:00:00 UTC (5 min ago) of 6f9c (orders:1.4.2).
+    Before: the same time 7 days before a change; not taken yet.
+    Before: the same time 7 days before a change; taken 03:00:00 UTC (5 min ago) of 6f9c (orders:1.4.2).
+    Before: fixed numbers for error_rate, response_time; for other signals up to 1 h of healthy time before a change.
+    Before: fixed numbers for error_rate, response_time; for other signals up to 1 h of healthy time before a change; taken 03:00:00 UTC (5 min ago) of 6f9c (orders:1.4.2).
+    Before: a query asked at a change for response_time; for other signals up to 1 h of healthy time before a change; not taken yet.
+    Before: a query asked at a change for response_time; for other signals up to 1 h of healthy time before a change; taken 03:00:00 UTC (5 min ago) of 6f9c (orders:1.4.2).
+    ");
 }
 
 #[tokio::test]

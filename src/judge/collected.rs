@@ -1,6 +1,6 @@
 //! Pure. What healthy time looked like: the numbers that a later state will be compared with.
 //!
-//! Shares are summed; quantiles, gauges and rates are the median over steps of at least a minute, so that one spike
+//! Shares are summed, one spike left out ([`spike`]); quantiles, gauges and rates are the median over steps of at least a minute, so that one spike
 //! moves nothing. At most sixty steps are kept, however long the baseline's window. What shares were counted from is summed
 //! by the hour over up to a day ([`Hours`]), for how sure a later share is; bursts that passed by themselves are part of that.
 
@@ -14,6 +14,8 @@ use std::{
 
 /// Counts over a day.
 mod hours;
+/// A share without one earlier spike.
+mod spike;
 
 pub use hours::Hours;
 
@@ -147,7 +149,7 @@ impl Collected {
                 .filter_map(|(signal, (named, place))| {
                     let number = match place {
                         Place::Share { column, others, .. } => {
-                            let sum = self.sum(*column);
+                            let sum = spike::without_spike(&self.counted(*column));
                             if *others { sum.others().share() } else { sum.share() }
                         }
                         Place::Rate { column } => {
@@ -200,11 +202,14 @@ impl Collected {
         told + &format!(" so far, about {} more", words::length(left))
     }
 
+    fn counted(&self, column: usize) -> Vec<Count> {
+        let cells = self.steps.iter().filter_map(|step| step.cells.get(column));
+        cells.map(|cell| cell.count).collect()
+    }
+
     fn sum(&self, column: usize) -> Count {
-        self.steps
-            .iter()
-            .filter_map(|step| step.cells.get(column))
-            .fold(Count::default(), |sum, cell| sum.plus(cell.count))
+        let cells = self.steps.iter().filter_map(|step| step.cells.get(column));
+        cells.fold(Count::default(), |sum, cell| sum.plus(cell.count))
     }
 
     fn median(&self, part: impl Fn(&Step) -> Option<(f64, f64)>) -> Option<f64> {

@@ -29,6 +29,8 @@ use crate::{
 
 /// The most numbers that one query may ask for: an answer of some ten megabytes.
 const NUMBERS: u64 = 200_000;
+/// So many queries for one number each run at the same time.
+const NUMBERS_AT_ONCE: usize = 8;
 /// The most queries that looking for a culprit may cost one batch.
 const SPLITS: u32 = 16;
 /// Reading the past may take so many time-outs.
@@ -87,21 +89,13 @@ impl<K: Ord + Clone> Poller<K> {
         Some(readings)
     }
 
-    /// The number that a query gives at present.
-    pub async fn number(&mut self, query: &str) -> Result<f64, Because> {
-        self.queries += 1;
-        let number = self
-            .prometheus
-            .query(query, None)
-            .await
-            .and_then(|answer| answer.number())?;
-        number.ok_or(Because::NoData).and_then(|number| {
-            if number.is_finite() {
-                Ok(number)
-            } else {
-                Err(Because::NotANumber)
-            }
-        })
+    /// The numbers that these queries give at present, in the order asked.
+    pub async fn numbers(&mut self, queries: &[String]) -> Vec<Result<f64, Because>> {
+        self.queries += u32::try_from(queries.len()).unwrap_or(u32::MAX);
+        let prometheus = &self.prometheus;
+        let asking = queries.iter().map(|query| number(prometheus, query).boxed());
+        let asking: Vec<_> = asking.collect();
+        stream::iter(asking).buffered(NUMBERS_AT_ONCE).collect().await
     }
 
     /// Who is asked for which steps: guards whose stretches end together are asked together, from the earliest on.
@@ -279,5 +273,15 @@ impl Batch<'_> {
             .into_iter()
             .map(|(values, numbers)| (values, Ok(numbers)))
             .collect())
+    }
+}
+
+async fn number(prometheus: &Prometheus, query: &str) -> Result<f64, Because> {
+    let number = prometheus.query(query, None).await?.number()?;
+    let number = number.ok_or(Because::NoData)?;
+    if number.is_finite() {
+        Ok(number)
+    } else {
+        Err(Because::NotANumber)
     }
 }

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 
 use kube::ResourceExt;
 
-use super::view::{ConditionView, CurrentView, FreezeView, GuardView, IncidentLine, RestoreToView};
+use super::view::{BaselineView, ConditionView, CurrentView, FreezeView, GuardView, IncidentLine, RestoreToView};
 use crate::model::{
     guard::{Current, Guard, GuardStatus, Mode, RestoreTo, State},
     incident::{Incident, IncidentState},
@@ -31,6 +31,7 @@ impl GuardView {
             since: status.current.as_ref().map(|c| c.since),
             waits_for: None,
             signals: Vec::new(),
+            baseline: BaselineView::of(guard, status),
             triggers: Vec::new(),
             conditions: status
                 .conditions

@@ -6,6 +6,7 @@ use askama::Template;
 
 use super::{
     cards::{Card, Row},
+    compared,
     frame::Frame,
     view::{GuardView, StatusView, TriggerView},
 };
@@ -15,6 +16,8 @@ use super::{
 pub(super) struct GuardPage {
     frame: Frame,
     card: Card,
+    /// What signals are compared with.
+    compared: String,
     triggers: Vec<TriggerView>,
     conditions: Vec<ConditionRow>,
     shared_config: Vec<String>,
@@ -37,6 +40,7 @@ impl GuardPage {
         Self {
             frame: Frame::new(status, age, title, json),
             card,
+            compared: compared::sentence(&guard.baseline, status.now),
             triggers: guard.triggers.clone(),
             conditions: conditions(guard),
             shared_config: guard.shared_config.clone(),

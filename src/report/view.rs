@@ -88,6 +88,8 @@ pub struct GuardView {
     /// What has to happen before it goes on, in words.
     pub waits_for: Option<String>,
     pub signals: Vec<SignalView>,
+    /// What the signals are compared with; each signal has its number.
+    pub baseline: BaselineView,
     pub triggers: Vec<TriggerView>,
     pub conditions: Vec<ConditionView>,
     pub current: Option<CurrentView>,
@@ -106,6 +108,18 @@ pub struct GuardView {
     /// The last roll-out that was seen from its beginning to its end.
     pub roll_out: Option<RolledOut>,
     pub links: BTreeMap<String, String>,
+}
+
+/// What signals are compared with: taken once, kept in the Guard's status.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct BaselineView {
+    /// Where the numbers come from, in words.
+    pub origin: String,
+    pub taken_at: Option<Timestamp>,
+    /// The state whose healthy time it is.
+    pub hash: Option<String>,
+    pub images: Vec<String>,
 }
 
 /// One signal against its limit and baseline.

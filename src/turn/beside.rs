@@ -1,7 +1,7 @@
 //! IO. What is asked of Prometheus beside a turn's readings: old and new pods side by side, for guards on which an
 //! automatic trigger fires while both run; and what goes on around guards whose traffic fell.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 
@@ -21,7 +21,9 @@ use crate::{
 /// What is asked for one finding of one guard.
 struct Question {
     finding: Finding,
-    pods: Pods,
+    /// Which pods are old and which are new; nothing where no controller has said so yet.
+    pods: Option<Pods>,
+    asked: ByPod<ObjectKey>,
 }
 
 /// After so long without an answer people are asked.
@@ -45,53 +47,66 @@ impl Daemon {
         }
     }
 
-    /// Asks in the same turn, before anything is decided: what only new pods do is acted on without delay. Where Prometheus
-    /// does not answer, it is asked again.
+    /// Asks in the same turn, before anything is decided: what only new pods do is acted on without delay. Where it is not
+    /// known how they compare, it is asked again.
     pub(super) async fn look_beside(&mut self, now: Timestamp) {
         let mut questions = Vec::new();
-        let mut asked = Vec::new();
-        for (key, guarded) in &self.guards {
-            for (question, by_pod) in guarded.questions(key, &self.cluster, now) {
-                questions.push(question);
-                asked.push(by_pod);
-            }
+        for (key, guarded) in &mut self.guards {
+            let own = guarded.questions(key, &self.cluster, now);
+            guarded.compares_only(&own);
+            questions.extend(own);
         }
-        if asked.is_empty() {
-            return;
-        }
-        let answers = self.poller.by_pod(&asked).await;
-        for ((question, asked), counted) in questions.into_iter().zip(asked).zip(answers) {
+        let told = questions.iter().filter(|question| question.pods.is_some());
+        let asked: Vec<_> = told.map(|question| question.asked.clone()).collect();
+        let mut answers = if asked.is_empty() {
+            Vec::new().into_iter()
+        } else {
+            self.poller.by_pod(&asked).await.into_iter()
+        };
+        for Question { finding, pods, asked } in questions {
             let Some(guarded) = self.guards.get_mut(&asked.guard) else {
                 continue;
             };
-            match counted {
-                Some(counted) => guarded.compare(&question, &counted),
-                None => guarded.ask_again(&question.finding.name, now),
+            let Some(pods) = pods else {
+                guarded.ask_again(&finding.name, "a controller has not seen the newest change yet", now);
+                continue;
+            };
+            match answers.next().flatten() {
+                Some(counted) => guarded.compare(&finding, &pods, &counted),
+                None => guarded.ask_again(&finding.name, "Prometheus does not answer", now),
             }
         }
     }
 }
 
 impl Guarded {
-    fn compare(&mut self, question: &Question, counted: &[PodCount]) {
-        self.uncompared_since = None;
+    fn compare(&mut self, finding: &Finding, pods: &Pods, counted: &[PodCount]) {
+        self.uncompared.remove(&finding.name);
         let Ok(rules) = &self.rules else { return };
-        let sides = question.pods.sides(counted);
-        if let Some(sentence) = sides::equally_bad(&rules.policy, &question.finding, sides) {
+        if let Some(sentence) = sides::equally_bad(&rules.policy, finding, pods.sides(counted)) {
             let why = format!("it is not this change: {sentence}");
-            self.not_this_change.insert(question.finding.name.clone(), why);
+            self.not_this_change.insert(finding.name.clone(), why);
         }
     }
 
     /// Nothing is decided on a trigger whose old and new pods could not be compared; after a while people are asked.
-    fn ask_again(&mut self, trigger: &str, now: Timestamp) {
-        let since = *self.uncompared_since.get_or_insert(now);
+    fn ask_again(&mut self, trigger: &str, why: &str, now: Timestamp) {
+        let since = *self.uncompared.entry(trigger.to_owned()).or_insert(now);
         if between(since, now) >= COMPARED_WITHIN {
-            let why = "old and new pods could not be compared: Prometheus does not answer".to_owned();
+            let why = format!("old and new pods could not be compared: {why}");
             self.not_this_change.insert(trigger.to_owned(), why);
         } else if let Some((verdict, _)) = &mut self.judged {
             verdict.firing.retain(|finding| finding.name != trigger);
         }
+    }
+
+    /// What fires and needs no comparison any more is not held for one.
+    fn compares_only(&mut self, questions: &[Question]) {
+        let asked: BTreeSet<&str> = questions.iter().map(|one| one.finding.name.as_str()).collect();
+        let Some((verdict, _)) = &self.judged else { return };
+        let fires = |name: &String| verdict.firing.iter().any(|finding| finding.name == *name);
+        self.uncompared
+            .retain(|name, _| asked.contains(name.as_str()) || !fires(name));
     }
 
     fn fell(&self, key: &ObjectKey) -> Option<Fell<ObjectKey>> {
@@ -107,7 +122,7 @@ impl Guarded {
         })
     }
 
-    fn questions(&self, key: &ObjectKey, cluster: &Cluster, now: Timestamp) -> Vec<(Question, ByPod<ObjectKey>)> {
+    fn questions(&self, key: &ObjectKey, cluster: &Cluster, now: Timestamp) -> Vec<Question> {
         let (Ok(rules), Some(current), Some((verdict, _))) = (&self.rules, &self.record.current, &self.judged) else {
             return Vec::new();
         };
@@ -117,9 +132,10 @@ impl Guarded {
         if findings.peek().is_none() || !self.undecided() || !on_probation(current, policy, now) {
             return Vec::new();
         }
-        let Some(pods) = Pods::of(&key.0, &self.guard().spec, cluster).filter(Pods::mixed) else {
+        let pods = Pods::of(&key.0, &self.guard().spec, cluster);
+        if pods.as_ref().is_some_and(|pods| !pods.mixed()) {
             return Vec::new();
-        };
+        }
         let question = |finding: &Finding| {
             let (part, total, is_good) = match &policy.signals.get(sides::ratio(policy, finding)?)?.source {
                 Source::Bad { bad, total } => (bad, total, false),
@@ -132,7 +148,7 @@ impl Guarded {
                     return None;
                 }
             };
-            let by_pod = ByPod {
+            let asked = ByPod {
                 guard: key.clone(),
                 part: part.clone(),
                 total: total.clone(),
@@ -140,11 +156,11 @@ impl Guarded {
                 policy: policy.clone(),
                 since: between(finding.evidence.since.unwrap_or(now), now),
             };
-            let question = Question {
+            Some(Question {
                 finding: finding.clone(),
                 pods: pods.clone(),
-            };
-            Some((question, by_pod))
+                asked,
+            })
         };
         findings.filter_map(question).collect()
     }

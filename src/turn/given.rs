@@ -28,16 +28,19 @@ impl Daemon {
             .filter_map(|(key, guarded)| guarded.is_due(now).then(|| key.clone()));
         let keys: Vec<_> = due.collect();
         let mut wanted = BTreeMap::new();
-        for key in keys {
-            let Some(guarded) = self.guards.get_mut(&key) else {
-                continue;
-            };
+        let (mut asked, mut queries) = (Vec::new(), Vec::new());
+        for (key, guarded) in keys.iter().filter_map(|key| Some((key, self.guards.get(key)?))) {
             if let Some(past) = guarded.before(now) {
-                wanted.insert(key, past);
-                continue;
+                wanted.insert(key.clone(), past);
             }
             for (name, query) in guarded.queries() {
-                let answer = self.poller.number(&query).await;
+                asked.push((key, name));
+                queries.push(query);
+            }
+        }
+        let answers = self.poller.numbers(&queries).await;
+        for ((key, name), answer) in asked.into_iter().zip(answers) {
+            if let Some(guarded) = self.guards.get_mut(key) {
                 guarded.answered(name, answer.map_err(|because| because.to_string()));
             }
         }

@@ -68,8 +68,8 @@ pub struct Guarded {
     pub(super) judged: Option<(Verdict, Timestamp)>,
     /// By trigger: why it is not to be put down to the change, as old and new pods compared at the last poll.
     pub(super) not_this_change: BTreeMap<String, String>,
-    /// Since when Prometheus does not say how old and new pods compare.
-    pub(super) uncompared_since: Option<Timestamp>,
+    /// By trigger: since when it is not known how old and new pods compare.
+    pub(super) uncompared: BTreeMap<String, Timestamp>,
 }
 
 /// A valid guard's policy and the judge's memory for it.
@@ -118,7 +118,7 @@ impl Guarded {
             given: BTreeMap::new(),
             judged: None,
             not_this_change: BTreeMap::new(),
-            uncompared_since: None,
+            uncompared: BTreeMap::new(),
             guard,
         };
         if met.case.is_none() {

@@ -35,11 +35,15 @@ impl Guarded {
         }
         if reading.is_some() {
             self.not_this_change.clear();
-            if verdict.firing.is_empty() {
-                self.uncompared_since = None;
-            }
+            self.uncompared
+                .retain(|trigger, _| verdict.firing.iter().any(|finding| finding.name == *trigger));
             let unknown = matches!(verdict.overall, Overall::Unknown { .. });
             self.blind_since = if unknown { self.blind_since.or(Some(now)) } else { None };
+        } else {
+            // The last poll could not compare old and new pods: whatever else happens, that is asked first.
+            let (uncompared, for_people) = (&self.uncompared, &self.not_this_change);
+            let held = |name: &String| uncompared.contains_key(name) && !for_people.contains_key(name);
+            verdict.firing.retain(|finding| !held(&finding.name));
         }
         self.judged = Some((verdict, now));
     }

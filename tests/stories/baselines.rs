@@ -1,6 +1,13 @@
 //! What signals are compared with, where it is not the healthy hour before.
 
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use modosu_world::Reply;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::{stage::Stage, story};
 
@@ -67,4 +74,39 @@ async fn the_same_time_before_is_compared_with_and_said_where_it_is_not_known() 
         })
         .await;
     assert!(stage.incidents().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_benchmarks_of_many_guards_do_not_wait_for_each_other() {
+    let stage = Stage::embedded("slow_benchmarks").await;
+    stage.deploy("orders", json!([])).await;
+    for n in 0..12 {
+        let spec = json!({
+            "targets": [{"kind": "Deployment", "name": "orders"}],
+            "baseline": {"window": null, "query": {"response_time": format!("vector(0.25) + 0 * {n}")}},
+        });
+        stage.guard(&format!("guard-{n}"), spec).await;
+    }
+    let asked: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let asks = asked.clone();
+    stage.world().on_query(move |query| {
+        if !query.starts_with("vector(0.25)") {
+            return Reply::GoOn;
+        }
+        asks.lock().unwrap().push(Instant::now());
+        Reply::Delay(Duration::from_secs(3))
+    });
+    stage.daemon().await;
+    stage
+        .until("all were asked", 60, async || {
+            (asked.lock().unwrap().len() == 12).then_some(())
+        })
+        .await;
+    let asked = asked.lock().unwrap();
+    let (first, last) = (asked[0], asked[11]);
+    assert!(
+        asked.iter().filter(|at| **at - first < Duration::from_secs(1)).count() == 8,
+        "eight at once"
+    );
+    assert!(last - first < Duration::from_secs(4), "{:?}", last - first);
 }

@@ -1,6 +1,8 @@
 //! While old and new pods both run: what hurts both alike is not the release.
 
 use kube::api::DynamicObject;
+use modosu::model::incident::Incident;
+use modosu_world::Reply;
 use serde_json::{Value, json};
 
 use crate::{
@@ -33,8 +35,7 @@ async fn what_old_pods_do_as_well_is_not_the_release(stage: &Stage) {
 
 story!(what_only_new_pods_do_is_put_back_at_once);
 async fn what_only_new_pods_do_is_put_back_at_once(stage: &Stage) {
-    let env = json!([{"name": "VERSION", "value": "b"}, {"name": "ERROR_SHARE", "value": "0.5"}]);
-    half_rolled_out(stage, env).await;
+    half_rolled_out(stage, bad_release()).await;
     stage
         .until("the template is back", 60, async || {
             (stage.env("orders", "VERSION").await == "a").then_some(())
@@ -55,6 +56,111 @@ async fn what_only_new_pods_do_is_put_back_at_once(stage: &Stage) {
         .await;
     stage.incident_in("Recovered", 60).await;
     assert_eq!(stage.template_patches("orders"), 1);
+}
+
+/// While Prometheus does not say how old and new pods compare.
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_compared_is_asked_again_and_then_for_people() {
+    let stage = Stage::embedded("what_could_not_be_compared").await;
+    half_rolled_out(&stage, bad_release()).await;
+    stage.world().on_query(|query| match query.contains("pod, instance") {
+        true => Reply::Hang,
+        false => Reply::GoOn,
+    });
+    let incident = held_then_for_people(&stage).await;
+    let reason = incident.status.unwrap().reason;
+    assert!(
+        reason.contains("old and new pods could not be compared: Prometheus does not answer"),
+        "{reason}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_compared_in_time_is_put_back() {
+    let stage = Stage::embedded("what_is_compared_in_time").await;
+    half_rolled_out(&stage, bad_release()).await;
+    stage.world().on_query(|query| match query.contains("pod, instance") {
+        true => Reply::Fail(503, "unavailable".into(), "busy".into()),
+        false => Reply::GoOn,
+    });
+    held(&stage, 25).await;
+    stage.world().no_hooks();
+    stage
+        .until("the template is back", 8, async || {
+            (stage.env("orders", "VERSION").await == "a").then_some(())
+        })
+        .await;
+}
+
+/// A template whose controller has not seen it yet: which pods are old and which are new is not known.
+#[tokio::test(start_paused = true)]
+async fn what_no_controller_has_seen_is_not_acted_on() {
+    let stage = Stage::embedded("what_no_controller_has_seen").await;
+    half_rolled_out(&stage, bad_release()).await;
+    stage.world().controllers(false);
+    let edit = json!({"spec": {"revisionHistoryLimit": 5}});
+    stage.edit("apps/v1", "Deployment", "orders", edit).await;
+    let incident = held_then_for_people(&stage).await;
+    let reason = incident.status.unwrap().reason;
+    assert!(
+        reason.contains("could not be compared: a controller has not seen the newest change yet"),
+        "{reason}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_controller_sees_in_time_is_put_back() {
+    let stage = Stage::embedded("what_a_controller_sees_in_time").await;
+    half_rolled_out(&stage, bad_release()).await;
+    stage.world().controllers(false);
+    let edit = json!({"spec": {"revisionHistoryLimit": 5}});
+    stage.edit("apps/v1", "Deployment", "orders", edit).await;
+    held(&stage, 25).await;
+    stage.world().controllers(true);
+    stage
+        .until("the template is back", 3, async || {
+            (stage.env("orders", "VERSION").await == "a").then_some(())
+        })
+        .await;
+}
+
+fn bad_release() -> Value {
+    json!([{"name": "VERSION", "value": "b"}, {"name": "ERROR_SHARE", "value": "0.5"}])
+}
+
+/// The trigger fires, and for so many seconds nothing follows, whatever else happens in the namespace.
+async fn held(stage: &Stage, seconds: u64) {
+    stage
+        .until("a trigger fires", 30, async || fires(stage).await.then_some(()))
+        .await;
+    stage.config("others", json!({"n": "0"})).await;
+    let mut n = 0;
+    stage
+        .always("held", seconds, async || {
+            n += 1;
+            let other = json!({"metadata": {"annotations": {"n": n.to_string()}}});
+            stage.edit("modosu.dev/v1alpha1", "Guard", "orders", other).await;
+            stage.incidents().await.is_empty() && stage.target_writes() == 0
+        })
+        .await;
+}
+
+async fn held_then_for_people(stage: &Stage) -> Incident {
+    held(stage, 20).await;
+    let incident = stage.incident_in("AwaitingDecision", 30).await;
+    stage
+        .always("people decide", 20, async || {
+            let all = stage.incidents().await;
+            all.len() == 1 && state_of(&all[0]) == "AwaitingDecision" && stage.target_writes() == 0
+        })
+        .await;
+    incident
+}
+
+async fn fires(stage: &Stage) -> bool {
+    let shown = stage.shown("orders").await;
+    let triggers = shown["triggers"].as_array();
+    triggers.is_some_and(|all| all.iter().any(|trigger| trigger["status"] == "firing"))
 }
 
 /// Four pods are proven; a release is stopped when some of them are new and some are old.

@@ -149,3 +149,28 @@ fn a_fixed_number_stands_before_what_healthy_time_gave_and_only_where_it_is_name
     );
     assert!(plus(start(), 15) == world.now);
 }
+
+/// What was collected as the baseline of errors.
+fn usual_errors(world: &World) -> f64 {
+    world.memory.baseline(&world.policy).unwrap()["error_rate"]
+}
+
+#[test]
+fn one_earlier_spike_does_not_move_what_is_usual() {
+    // 50 requests a second, 0.2 % of them bad; for five minutes 4 % (below the limit of 5 %), or 30 % (beyond it).
+    let usual = |world: &mut World, readings: usize| {
+        for n in 0..readings {
+            world.read(if n % 2 == 0 { "1/750 200ms" } else { "2/750 200ms" });
+        }
+    };
+    for spike in ["30/750 200ms", "225/750 200ms"] {
+        let mut world = World::new("");
+        usual(&mut world, 100);
+        let before = usual_errors(&world);
+        world.play(&format!("20x {spike}"));
+        usual(&mut world, 120);
+        let after = usual_errors(&world);
+        assert!((before - 0.002).abs() < 1e-5, "{before}");
+        assert!((after / before - 1.0).abs() <= 0.1, "{spike}: {before} became {after}");
+    }
+}

@@ -24,6 +24,8 @@ pub(crate) struct Control {
     position: u64,
     later: BTreeMap<Key, Timestamp>,
     generations: direct::Generations,
+    /// They do nothing.
+    pub(crate) stopped: bool,
 }
 
 /// What one round has to look at.
@@ -44,11 +46,14 @@ struct Round {
 impl Control {
     /// When a deployment has to be looked at without a change.
     pub(crate) fn next_at(&self) -> Option<Timestamp> {
-        self.later.values().min().copied()
+        self.later.values().min().copied().filter(|_| !self.stopped)
     }
 
     /// Brings everything in line that changed or is due; false when there was nothing.
     pub(crate) fn reconcile(&mut self, cluster: &mut Cluster) -> bool {
+        if self.stopped {
+            return false;
+        }
         let now = cluster.clock.now();
         let mut round = self.changed(cluster);
         let due = self.later.iter().filter(|(_, at)| **at <= now);

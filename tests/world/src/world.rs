@@ -170,6 +170,12 @@ impl World {
         Prometheus::of(self.inner.clone())
     }
 
+    /// Lets the controllers stop, or go on with everything that changed meanwhile.
+    pub fn controllers(&self, run: bool) {
+        self.inner.with(|state| state.control.stopped = !run);
+        self.inner.wake();
+    }
+
     /// Stops Prometheus: queries fail and nothing is scraped. Its data stays.
     pub fn prometheus_stop(&self) {
         self.inner.with(|state| {
