@@ -149,7 +149,7 @@ impl Collected {
                 .filter_map(|(signal, (named, place))| {
                     let number = match place {
                         Place::Share { column, others, .. } => {
-                            let sum = spike::without_spike(&self.counted(*column));
+                            let sum = spike::without_spike(&self.steps_of(*column));
                             if *others { sum.others().share() } else { sum.share() }
                         }
                         Place::Rate { column } => {
@@ -202,7 +202,7 @@ impl Collected {
         told + &format!(" so far, about {} more", words::length(left))
     }
 
-    fn counted(&self, column: usize) -> Vec<Count> {
+    fn steps_of(&self, column: usize) -> Vec<Count> {
         let cells = self.steps.iter().filter_map(|step| step.cells.get(column));
         cells.map(|cell| cell.count).collect()
     }
