@@ -5,7 +5,10 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 use kube::config::{InferConfigError, KubeconfigError};
 
-use crate::config::{Flags, Mistakes};
+use crate::{
+    config::{Flags, GuardName, Mistakes},
+    model::units::Length,
+};
 
 /// `modosu check`: settings and guards, without a cluster.
 pub mod check;
@@ -13,6 +16,8 @@ pub mod check;
 pub mod crds;
 /// `modosu run`: the daemon.
 pub mod run;
+/// `modosu freeze`, `resume`, `abandon`: stopping it.
+pub mod stop;
 
 /// Version and revision, as `modosu --version` says them.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("MODOSU_REVISION"), ")");
@@ -41,6 +46,12 @@ enum Command {
     Check(CheckArguments),
     /// Print the custom resource definitions as YAML.
     Crds,
+    /// Stop modosu from writing, for a guard, a namespace or everything; also in the middle of a plan.
+    Freeze(FreezeArguments),
+    /// End a freeze; a plan that it stopped halfway goes on.
+    Resume(ResumeArguments),
+    /// End an incident as it is: modosu writes nothing more for it.
+    Abandon(AbandonArguments),
 }
 
 /// What `modosu run` takes.
@@ -66,12 +77,89 @@ pub struct RunArguments {
     /// What modosu may do at most: observe, ask or enforce.
     #[arg(long)]
     mode: Option<String>,
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
+}
+
+/// Which cluster.
+#[derive(Args, Debug)]
+pub struct ClusterArguments {
     /// The kubeconfig file; else KUBECONFIG, ~/.kube/config, or the pod's service account.
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// The context of the kubeconfig.
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
+}
+
+/// Where a freeze holds: one of the three.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false, args = ["guard", "namespace", "all"])]
+pub struct Where {
+    /// One guard.
+    #[arg(value_name = "NAMESPACE/GUARD")]
+    pub guard: Option<GuardName>,
+    /// Every guard of a namespace.
+    #[arg(long, short, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Everything.
+    #[arg(long)]
+    pub all: bool,
+    /// Where the daemon runs; with --all.
+    #[arg(long, value_name = "NAMESPACE", default_value = "modosu")]
+    pub daemon_namespace: String,
+}
+
+/// What `modosu freeze` takes.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  modosu freeze shop/orders --reason 'repairing the database'     two hours
+  modosu freeze -n shop --for 30m
+  modosu freeze --all --for 8h --reason 'moving house'
+
+By hand: kubectl annotate -n shop guard/orders modosu.dev/freeze-until=2026-03-01T04:00:00Z")]
+pub struct FreezeArguments {
+    #[command(flatten)]
+    pub place: Where,
+    /// For how long.
+    #[arg(long = "for", value_name = "LENGTH", default_value = "2h")]
+    pub length: Length,
+    /// Why, for everybody who wonders.
+    #[arg(long)]
+    pub reason: Option<String>,
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
+}
+
+/// What `modosu resume` takes.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  modosu resume shop/orders      a plan that was stopped halfway goes on, too
+  modosu resume -n shop
+  modosu resume --all")]
+pub struct ResumeArguments {
+    #[command(flatten)]
+    pub place: Where,
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
+}
+
+/// What `modosu abandon` takes.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  modosu abandon shop/orders-8b21 --reason 'we repair it by hand'")]
+pub struct AbandonArguments {
+    /// The open incident.
+    #[arg(value_name = "NAMESPACE/INCIDENT")]
+    pub incident: GuardName,
+    /// Why, for the journal.
+    #[arg(long)]
+    pub reason: Option<String>,
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
 }
 
 /// What `modosu check` takes.
@@ -111,14 +199,41 @@ impl Cli {
             Command::Run(arguments) => run::run(arguments),
             Command::Check(arguments) => check::check(arguments).and_then(|said| print(&said)),
             Command::Crds => crds::stream().and_then(|text| print(&text)),
+            Command::Freeze(arguments) => run::at(&arguments.cluster, |client| async move {
+                stop::freeze(&client, arguments).await
+            })
+            .and_then(|said| print(&said)),
+            Command::Resume(arguments) => run::at(&arguments.cluster, |client| async move {
+                stop::resume(&client, arguments).await
+            })
+            .and_then(|said| print(&said)),
+            Command::Abandon(arguments) => run::at(&arguments.cluster, |client| async move {
+                stop::abandon(&client, arguments).await
+            })
+            .and_then(|said| print(&said)),
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("modosu: {}", in_words(&error));
-                ExitCode::from(if by_its_caller(&error) { 2 } else { 1 })
+                ExitCode::from(code(&error))
             }
         }
+    }
+}
+
+/// 2: usage or settings, 3: a server could not be reached, else 1.
+fn code(error: &anyhow::Error) -> u8 {
+    let unreached = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<kube::Error>() {
+        Some(kube::Error::HyperError(_) | kube::Error::Service(_)) => true,
+        Some(_) | None => false,
+    };
+    if by_its_caller(error) {
+        2
+    } else if error.chain().any(unreached) {
+        3
+    } else {
+        1
     }
 }
 

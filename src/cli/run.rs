@@ -11,7 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::RunArguments;
+use super::{ClusterArguments, RunArguments};
 use crate::{app, config::Settings, telemetry};
 
 /// How long the daemon may take to stop before it is left behind. The journal is consistent at every instant.
@@ -26,11 +26,20 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
         let _traces = telemetry::start(&settings.telemetry)?;
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone())?;
-        let client = client(arguments).await?;
+        let client = client(&arguments.cluster).await?;
         bounded(app::run(settings, client, stop.clone()), &stop).await
     });
     runtime.shutdown_background();
     done
+}
+
+/// Does something at the API server as the calling user, and ends.
+pub fn at<T, F: Future<Output = anyhow::Result<T>>>(
+    arguments: &ClusterArguments,
+    ask: impl FnOnce(kube::Client) -> F,
+) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { ask(client(arguments).await?).await })
 }
 
 /// The environment as far as it is text.
@@ -39,7 +48,7 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
 }
 
 /// A client for the cluster that kubectl would talk to. Nothing is sent yet: the API server may come later.
-async fn client(arguments: &RunArguments) -> anyhow::Result<kube::Client> {
+async fn client(arguments: &ClusterArguments) -> anyhow::Result<kube::Client> {
     let options = KubeConfigOptions {
         context: arguments.context.clone(),
         ..KubeConfigOptions::default()

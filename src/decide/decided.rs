@@ -107,7 +107,7 @@ fn cannot_write(input: &Input, case: Case) -> Option<String> {
 }
 
 /// A plan was stopped between two of its steps: none of them failed.
-fn is_halfway(status: &IncidentStatus) -> bool {
+pub fn is_halfway(status: &IncidentStatus) -> bool {
     let own = status.journal.iter().filter(|entry| entry.seq > status.plan_from);
     let stuck = own
         .filter_map(|entry| entry.receipt.as_deref())

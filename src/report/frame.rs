@@ -2,7 +2,10 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use super::{view::StatusView, words};
+use super::{
+    view::{GuardView, StatusView},
+    words,
+};
 
 /// A turn this long ago: the numbers are old and the page says so.
 const OLD: Duration = Duration::from_secs(60);
@@ -19,7 +22,8 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    pub fn new(status: &StatusView, age: Duration, title: String, json: String) -> Self {
+    /// `guard`: the one that the page is about, whose own freeze is said too.
+    pub fn new(status: &StatusView, guard: Option<&GuardView>, age: Duration, title: String, json: String) -> Self {
         let mut foot = format!("modosu {}, mode {}", status.version, words::mode_name(status.mode));
         foot.push_str(if status.leader {
             ", leader"
@@ -30,23 +34,28 @@ impl Frame {
         Self {
             title,
             refresh: Some(5),
-            banners: banners(status, age),
+            banners: banners(status, age, guard),
             foot,
             json,
         }
     }
 }
 
-fn banners(status: &StatusView, age: Duration) -> Vec<String> {
+fn banners(status: &StatusView, age: Duration, guard: Option<&GuardView>) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(freeze) = &status.freeze {
+    let own = guard.and_then(|guard| guard.freeze.as_ref());
+    if let Some(freeze) = own.or(status.freeze.as_ref()) {
         let by = freeze.by.as_deref().unwrap_or("somebody");
-        let mut line = format!("Frozen by {by}: modosu writes nothing");
+        let here = if own.is_some() { " here" } else { "" };
+        let mut line = format!("Frozen by {by}: modosu writes nothing{here}");
         if let Some(until) = freeze.until {
             let _ = write!(line, " until {}", words::when(until, status.now));
         }
         if let Some(reason) = &freeze.reason {
             let _ = write!(line, ". Reason: {reason}");
+        }
+        if own.is_some() {
+            let _ = write!(line, " ({})", freeze.of);
         }
         lines.push(line);
     }

@@ -38,7 +38,7 @@ impl GuardPage {
         let title = format!("{} {} – modosu", card.state, card.name);
         let json = format!("{}.json", card.path);
         Self {
-            frame: Frame::new(status, age, title, json),
+            frame: Frame::new(status, Some(guard), age, title, json),
             card,
             compared: compared::sentence(&guard.baseline, status.now),
             triggers: guard.triggers.clone(),

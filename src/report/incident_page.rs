@@ -15,6 +15,7 @@ use super::{
     weighing::Weighed,
     words,
 };
+use crate::decide::decided::is_halfway;
 use crate::model::incident::{Evidence, Incident, IncidentState, JournalEntry, PlannedStep, StateRef};
 
 #[derive(Template)]
@@ -95,7 +96,7 @@ impl IncidentPage {
             line.namespace,
             line.guard
         );
-        let mut frame = Frame::new(status, age, title, format!("{path}.json"));
+        let mut frame = Frame::new(status, guard, age, title, format!("{path}.json"));
         frame.refresh = refresh(state);
         let spec = &incident.spec;
         let place = |s: &StateRef| words::named(&s.hash, &s.images);
@@ -176,7 +177,21 @@ fn commands(incident: &Incident, state: IncidentState) -> Vec<Command> {
             "kubectl -n {namespace} patch incident {name} --type merge -p '{{\"spec\":{{\"decision\":{{\"fixEta\":\"2h\"}}}}}}'"
         ),
     };
-    back.into_iter().chain([keep, fix]).collect()
+    let halfway = incident.status.as_ref().is_some_and(is_halfway).then(|| {
+        [
+            Command {
+                verb: "resume",
+                says: "go on with the plan behind its last step".to_owned(),
+                line: format!("modosu resume {namespace}/{}", spec.guard),
+            },
+            Command {
+                verb: "abandon",
+                says: "leave everything as it is now".to_owned(),
+                line: format!("modosu abandon {namespace}/{name}"),
+            },
+        ]
+    });
+    halfway.into_iter().flatten().chain(back).chain([keep, fix]).collect()
 }
 
 impl EvidenceRow {

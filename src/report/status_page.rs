@@ -33,7 +33,7 @@ impl StatusPage {
         guards.sort_by_key(|g| (need(g), &g.namespace, &g.name));
         let (loud, calm): (Vec<_>, Vec<_>) = guards.into_iter().partition(|g| !is_quiet(g));
         let headline = headline(status, ready);
-        let mut frame = Frame::new(status, age, "modosu".to_owned(), "/status.json".to_owned());
+        let mut frame = Frame::new(status, None, age, "modosu".to_owned(), "/status.json".to_owned());
         frame.title = format!("{} – modosu", headline.text);
         Self {
             frame,
