@@ -8,6 +8,7 @@
 )]
 
 mod counted;
+mod gauges;
 mod pair;
 mod past;
 mod real;
