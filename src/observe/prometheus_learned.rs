@@ -55,10 +55,16 @@ pub struct Due {
 impl<K> Learned<K> {
     /// The queries that a guard's part comes from.
     pub fn queries(&self, due: Due, policy: &Policy) -> impl Iterator<Item = Form> + use<K> {
-        let samples = |selector: String| {
-            [LONG, SHORT].map(|over| Form::Samples {
+        // Of gauges alone the long time is enough: nothing is counted, and there are many queries.
+        let over: &[Duration] = if counted(policy).is_some() {
+            &[LONG, SHORT]
+        } else {
+            &[LONG]
+        };
+        let samples = move |selector: String| {
+            over.iter().map(move |over| Form::Samples {
                 selector: selector.clone(),
-                over,
+                over: *over,
             })
         };
         let intervals = heartbeat(policy).filter(|_| due.intervals).map(samples);

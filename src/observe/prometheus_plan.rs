@@ -23,6 +23,8 @@ pub struct Plan {
     pub values: Values,
     /// The query for the newest sample's time; `None` where all signals are the owner's own queries.
     pub newest: Option<Form>,
+    /// That query is for a counter: without a row there is nothing new. A gauge may be made of other series as well.
+    pub counts: bool,
     signals: Vec<Ask>,
     /// Of each latency that is weighed, where a change is watched; and what makes its unit of the bounds.
     buckets: Vec<(usize, Form, f64)>,
@@ -142,6 +144,7 @@ impl Plan {
             names,
             values,
             newest,
+            counts: counted(policy).is_some(),
             signals: policy.signals.iter().map(|signal| ask(&signal.source)).collect(),
             buckets: Vec::new(),
         }
