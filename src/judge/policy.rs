@@ -19,6 +19,8 @@ mod signals;
 #[cfg(test)]
 mod tests;
 
+pub use selector::matched_selector;
+
 /// A valid guard, ready for turns. Everything in it was checked; nothing in it changes between turns.
 #[derive(Clone, Debug)]
 pub struct Policy {

@@ -248,7 +248,7 @@ impl<K: Ord + Clone> Poller<K> {
         if age > interval.saturating_mul(2) + SLACK {
             found.signals.fill(Measured::Unknown(Because::Stale { age, interval }));
         }
-        let newest = if plan.newest.is_some() { found.newest } else { Some(at) };
+        let newest = found.newest.or((!plan.counts).then_some(at));
         let ours = |moment: Moment| moment.on_clock(self.ahead);
         Reading {
             at: ours(at).unwrap_or(now),

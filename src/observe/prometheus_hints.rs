@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     answer::{Answer, Row},
-    prometheus_plan::heartbeat,
+    prometheus_plan::counted,
     query::{Moment, Names, Values, selected, shared},
 };
 use crate::judge::policy::{MATCH, Policy, Source};
@@ -130,7 +130,7 @@ fn probe(policy: &Policy) -> Option<(String, impl Fn(&Names, &Values) -> String)
             | Source::Quantile { .. } => None,
         })
     };
-    let counter = heartbeat(policy);
+    let counter = counted(policy);
     let (what, query) = match &counter {
         Some(selector) => (selector.clone(), selector.clone()),
         None => gauge().map(|(name, query)| (format!("series for `{name}`"), query))?,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    prometheus_plan::{Answers, heartbeat},
+    prometheus_plan::{Answers, counted, heartbeat},
     query::{Form, Moment, Names, Values},
 };
 use crate::judge::policy::Policy;
@@ -55,17 +55,23 @@ pub struct Due {
 impl<K> Learned<K> {
     /// The queries that a guard's part comes from.
     pub fn queries(&self, due: Due, policy: &Policy) -> impl Iterator<Item = Form> + use<K> {
-        let samples = |selector: String| {
-            [LONG, SHORT].map(|over| Form::Samples {
+        // Of gauges alone the long time is enough: nothing is counted, and there are many queries.
+        let over: &[Duration] = if counted(policy).is_some() {
+            &[LONG, SHORT]
+        } else {
+            &[LONG]
+        };
+        let samples = move |selector: String| {
+            over.iter().map(move |over| Form::Samples {
                 selector: selector.clone(),
-                over,
+                over: *over,
             })
         };
         let intervals = heartbeat(policy).filter(|_| due.intervals).map(samples);
         let on_targets = self.on_targets(policy);
         // Whether targets have the labels by now is asked in turns that have not much else to ask.
         let targets = (due.lengths && (on_targets || !due.intervals)).then_some(Form::ScrapeDuration);
-        let series = heartbeat(policy)
+        let series = counted(policy)
             .filter(|_| due.lengths && !on_targets)
             .map(|selector| Form::ScrapeDurationOf { selector });
         intervals.into_iter().flatten().chain(targets).chain(series)
@@ -119,10 +125,15 @@ impl<K: Ord + Clone> Learned<K> {
         let passed = |asked: Option<Moment>, pause| asked.is_none_or(|asked| asked > at || at.since(asked) >= pause);
         let young = |known: &Known| known.since.is_some_and(|since| at.since(since) < LONG + SHORT);
         let pause = if self.known.values().any(young) { SOON } else { AGAIN };
-        let intervals = passed(self.at, pause) || guards.any(|guard| !self.known.contains_key(guard));
+        let new = guards.any(|guard| !self.known.contains_key(guard));
+        let intervals = passed(self.at, pause) || new;
+        let lengths = passed(self.lengths_at, DURATIONS);
+        // A turn has enough to ask: one after the other, the one that waits longer first.
+        let both = intervals && lengths && self.lengths_at.is_some();
+        let intervals_first = new || self.at <= self.lengths_at;
         Due {
-            intervals,
-            lengths: intervals || passed(self.lengths_at, DURATIONS),
+            intervals: intervals && (!both || intervals_first),
+            lengths: lengths && (!both || !intervals_first),
         }
     }
 
@@ -146,12 +157,12 @@ impl<K: Ord + Clone> Learned<K> {
             known.since = known.since.or(self.at);
         }
         let known_interval = known.interval;
-        let series = || heartbeat(policy).and_then(|selector| number(Form::ScrapeDurationOf { selector }));
+        let series = || counted(policy).and_then(|selector| number(Form::ScrapeDurationOf { selector }));
         let scrape = number(Form::ScrapeDuration)
             .or_else(series)
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         // What is pushed comes when it comes, but hardly later than what is pushed next.
-        let pushed = (!self.on_targets(policy)).then_some(known_interval).flatten();
+        let pushed = counted(policy).filter(|_| !self.on_targets(policy)).and(known_interval);
         let slowest = scrape
             .or(pushed)
             .unwrap_or_default()

@@ -9,7 +9,7 @@ use super::{
     query::{Births, Form, Moment, Names, Values, quoted, suffixed},
 };
 use crate::{
-    judge::policy::{BY, MATCH, Policy, Source},
+    judge::policy::{BY, MATCH, Policy, Source, matched_selector},
     model::reading::{Because, Bucket, Measured},
 };
 
@@ -23,6 +23,8 @@ pub struct Plan {
     pub values: Values,
     /// The query for the newest sample's time; `None` where all signals are the owner's own queries.
     pub newest: Option<Form>,
+    /// That query is for a counter: without a row there is nothing new. A gauge may be made of other series as well.
+    pub counts: bool,
     signals: Vec<Ask>,
     /// Of each latency that is weighed, where a change is watched; and what makes its unit of the bounds.
     buckets: Vec<(usize, Form, f64)>,
@@ -142,6 +144,7 @@ impl Plan {
             names,
             values,
             newest,
+            counts: counted(policy).is_some(),
             signals: policy.signals.iter().map(|signal| ask(&signal.source)).collect(),
             buckets: Vec::new(),
         }
@@ -298,8 +301,24 @@ fn finite(answer: Option<Option<Result<f64, Failure>>>) -> Result<Option<f64>, B
     }
 }
 
-/// The selector whose newest sample tells how old a guard's numbers are: the first that counts all requests.
+/// The selector whose newest sample tells how old a guard's numbers are: the first that counts all requests, otherwise the
+/// first of a gauge.
 pub fn heartbeat(policy: &Policy) -> Option<String> {
+    let gauge = |source: &Source| match source {
+        Source::Gauge { query } => matched_selector(query),
+        Source::Bad { .. }
+        | Source::Good { .. }
+        | Source::Rate { .. }
+        | Source::Quantile { .. }
+        | Source::Complement { .. }
+        | Source::Alerts { .. } => None,
+    };
+    let gauges = || policy.signals.iter().find_map(|signal| gauge(&signal.source));
+    counted(policy).or_else(gauges)
+}
+
+/// The first selector that counts all requests.
+pub fn counted(policy: &Policy) -> Option<String> {
     policy.signals.iter().find_map(|signal| match &signal.source {
         Source::Bad { total, .. } | Source::Good { total, .. } => Some(total.clone()),
         Source::Rate { counter } => Some(counter.clone()),

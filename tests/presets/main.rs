@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use modosu::{model::reading::Measured, observe::prometheus::Prometheus};
+use modosu_cluster::Version;
 use modosu_world::{World, WorldOptions};
 use serde_json::json;
 use std::sync::{Arc, Mutex};
@@ -195,9 +196,10 @@ fn missing(watch: &Watch, which: impl Fn(&str) -> bool) -> Vec<String> {
         .collect()
 }
 
-#[tokio::test]
-async fn every_preset_reads_exactly_what_its_exporter_counts() {
-    let real = Real::start(&FIXTURES, json!([])).await;
+modosu_cluster::on_both!(every_preset_reads_exactly_what_its_exporter_counts);
+
+async fn every_preset_reads_exactly_what_its_exporter_counts(version: Version) {
+    let real = Real::start(version, &FIXTURES, json!([])).await;
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(12) {
         real.push().await;

@@ -11,6 +11,7 @@ use modosu::{
     model::units::Length,
     observe::prometheus::{Prometheus, Settings},
 };
+use modosu_cluster::Version;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, process::Child, time::sleep};
@@ -32,7 +33,7 @@ pub struct Real {
 
 impl Real {
     /// With these fixtures, and with alerting rules in the form of a rule file's groups.
-    pub async fn start(fixtures: &[&str], groups: Value) -> Self {
+    pub async fn start(version: Version, fixtures: &[&str], groups: Value) -> Self {
         let known = fixtures.iter().map(|name| ((*name).to_owned(), Fixture::read(name)));
         let exporters: Exporters = Arc::new(Mutex::new(known.collect()));
         let metrics = serve(exporters.clone()).await;
@@ -54,7 +55,7 @@ impl Real {
         write("prometheus.yaml", config);
         write("rules.yaml", json!({"groups": groups}));
         let listen = free.to_string();
-        let process = launch(&folder, &listen);
+        let process = launch(version, &folder, &listen);
         let real = Self {
             exporters,
             folder,
@@ -133,11 +134,11 @@ async fn serve(exporters: Exporters) -> String {
     address
 }
 
-fn launch(folder: &TempDir, listen: &str) -> Child {
+fn launch(version: Version, folder: &TempDir, listen: &str) -> Child {
     let flags = [
         "--web.enable-remote-write-receiver",
         "--enable-feature",
         "native-histograms",
     ];
-    modosu_cluster::bare_prometheus(folder.path(), listen, &flags).unwrap()
+    modosu_cluster::bare_prometheus(version, folder.path(), listen, &flags).unwrap()
 }

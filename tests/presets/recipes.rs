@@ -8,6 +8,7 @@ use modosu::{
     judge::policy::Policy,
     model::{guard::Guard, preset::Preset},
 };
+use modosu_cluster::Version;
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -107,9 +108,10 @@ fn series(exporter: &str, policy: &Policy) -> Vec<(Labels, String, bool)> {
     found
 }
 
-#[tokio::test]
-async fn every_recipe_knows_its_fault_from_a_service_that_is_well() {
-    let real = Real::start(&[], json!([])).await;
+modosu_cluster::on_both!(every_recipe_knows_its_fault_from_a_service_that_is_well);
+
+async fn every_recipe_knows_its_fault_from_a_service_that_is_well(version: Version) {
+    let real = Real::start(version, &[], json!([])).await;
     let mut guards = Vec::new();
     let mut all = Vec::new();
     for (file, exporter, _) in RECIPES {

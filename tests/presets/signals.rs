@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use modosu::model::reading::{Because, Measured};
+use modosu_cluster::Version;
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -45,9 +46,13 @@ fn page(answers: u32) -> Vec<(Vec<(String, String)>, Worth)> {
     page
 }
 
-#[tokio::test]
-async fn a_quantile_is_read_from_native_and_from_classic_histograms() {
-    let real = Real::start(&[], json!([])).await;
+modosu_cluster::on_both!(
+    a_quantile_is_read_from_native_and_from_classic_histograms,
+    firing_alerts_are_counted_and_a_quiet_one_is_zero_only_where_its_rule_is_evaluated
+);
+
+async fn a_quantile_is_read_from_native_and_from_classic_histograms(version: Version) {
+    let real = Real::start(version, &[], json!([])).await;
     let guard = |job: &str| {
         let yaml = format!(
             "targets: [{{kind: Deployment, name: orders}}]\ntriggers: []\nmetrics:\n  match: {{namespace: shop, job: {job}}}\n  \
@@ -64,8 +69,12 @@ async fn a_quantile_is_read_from_native_and_from_classic_histograms() {
         sleep(Duration::from_secs(1)).await;
         watch.turn(Timestamp::now()).await;
     }
-    // A native bucket is as wide as its bounds' ratio, and interpolated alike.
-    let native = (-2.125 + 0.125 * 0.95_f64).exp2();
+    // A native bucket is as wide as its bounds' ratio, and interpolated alike; before 3.0 like a classic one.
+    let (low, high) = ((-2.125_f64).exp2(), 0.25);
+    let native = match version {
+        Version::Newest => (-2.125 + 0.125 * 0.95_f64).exp2(),
+        Version::Debian => low + (high - low) * 0.95,
+    };
     let classic = 0.1 + 0.15 * 0.95;
     for (job, expected) in [("native", native), ("classic", classic), ("both", classic)] {
         for (signal, scale) in [("time", 1.0), ("in_ms", 1000.0)] {
@@ -88,13 +97,12 @@ metrics:
 triggers: [{name: alert, condition: failing >= 1, for: 2s, action: alert_and_manual_review}]
 ";
 
-#[tokio::test]
-async fn firing_alerts_are_counted_and_a_quiet_one_is_zero_only_where_its_rule_is_evaluated() {
+async fn firing_alerts_are_counted_and_a_quiet_one_is_zero_only_where_its_rule_is_evaluated(version: Version) {
     let rules = json!([{"name": "orders", "rules": [
         {"alert": "OrdersFail", "labels": {"severity": "page"},
          "expr": "sum by (namespace, job) (rate(http_requests_total{code=~\"5..\"}[10s])) > 0.1"},
         {"alert": "Broken", "expr": "http_requests_total * on (namespace) http_requests_total > 0"}]}]);
-    let real = Real::start(&["prometheus-http"], rules).await;
+    let real = Real::start(version, &["prometheus-http"], rules).await;
     let guard = |job: &str| (job.to_owned(), policy(&ALERTS.replace("JOB", job)));
     let mut watch = Watch::new(real.prometheus(), Timestamp::now(), ["orders", "payments"].map(guard));
     let number = |value| Measured::Value {

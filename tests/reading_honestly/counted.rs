@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use modosu::{
     judge::policy::{Policy, Signal, Source},
     model::{
@@ -10,7 +10,11 @@ use modosu::{
         guard::{Mode, Unit},
         reading::{Measured, Reading},
     },
-    observe::{poll::Poller, prometheus::Prometheus},
+    observe::{
+        past::{Stretch, Wanted},
+        poll::Poller,
+        prometheus::Prometheus,
+    },
 };
 use tokio::time::sleep;
 
@@ -42,12 +46,49 @@ impl Counted {
         self.turns += 1;
         let polled = self.poller.turn(&self.guards, now).await;
         for (job, reading) in &polled.readings {
-            if let Measured::Counts { bad, total } = reading.signals[0] {
-                let sum = self.sums.entry(job.clone()).or_default();
-                *sum = (sum.0 + bad, sum.1 + total);
-            }
+            self.add(job, reading);
         }
         self.last.extend(polled.readings);
+    }
+
+    fn add(&mut self, job: &str, reading: &Reading) {
+        if let Measured::Counts { bad, total } = reading.signals[0] {
+            let sum = self.sums.entry(job.to_owned()).or_default();
+            *sum = (sum.0 + bad, sum.1 + total);
+        }
+    }
+
+    /// The readings since then, in steps of two seconds; live readings go on from there.
+    pub async fn past(&mut self, from: Timestamp, now: Timestamp) -> Option<BTreeMap<String, Vec<Reading>>> {
+        let stretches = vec![Stretch {
+            from,
+            to: None,
+            step: Duration::from_secs(2),
+        }];
+        let wanted = |policy: &Arc<Policy>| Wanted {
+            policy: policy.clone(),
+            stretches: stretches.clone(),
+        };
+        let wanted = self.guards.iter().map(|(job, policy)| (job.clone(), wanted(policy)));
+        self.poller.past(&wanted.collect(), now).await
+    }
+
+    /// A new daemon: it knows nothing, and reads again what happened since then.
+    pub async fn restart(&mut self, prometheus: Prometheus, since: Timestamp) {
+        self.poller = Poller::new(prometheus);
+        self.sums.clear();
+        self.last.clear();
+        let now = Timestamp::now();
+        for (job, readings) in self.past(since, now).await.unwrap() {
+            assert!(readings.len() > 5, "{job}: {} readings", readings.len());
+            let gaps = readings
+                .windows(2)
+                .filter(|pair| pair[1].at - pair[1].span != pair[0].at);
+            assert_eq!(gaps.count(), 0, "{job}: windows touch and do not overlap");
+            let behind = now.duration_since(readings[readings.len() - 1].at);
+            assert!(behind < SignedDuration::from_secs(7), "{job}: {behind:#} are left out");
+            readings.iter().for_each(|reading| self.add(&job, reading));
+        }
     }
 
     /// The sums, which must be whole numbers.
@@ -67,7 +108,7 @@ impl Counted {
     }
 }
 
-fn policy(job: &str, metric: &str) -> Policy {
+pub fn policy(job: &str, metric: &str) -> Policy {
     let hour = Duration::from_secs(3600);
     let bad = format!(r#"{metric}{{code=~"5.."}}"#);
     let ratio = Source::Bad {

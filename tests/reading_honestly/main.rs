@@ -8,6 +8,8 @@
 )]
 
 mod counted;
+mod gauges;
+mod pair;
 mod past;
 mod real;
 
@@ -18,6 +20,7 @@ use modosu::{
     model::reading::{Because, Measured},
     observe::prometheus::Prometheus,
 };
+use modosu_cluster::{Version, on_both};
 use modosu_world::{World, WorldOptions};
 use serde_json::json;
 use tokio::time::sleep;
@@ -104,9 +107,28 @@ async fn power_cut(real: &mut Real, counted: &mut Counted, truth: &mut Truth) {
     counted.turns_for(16).await;
 }
 
-#[tokio::test]
-async fn every_request_is_counted_exactly_once() {
-    let mut real = Real::start().await;
+on_both!(
+    every_request_is_counted_exactly_once,
+    a_prometheus_that_lost_its_data_counts_nobodys_history
+);
+
+/// The daemon is killed, requests go on, and a new one reads what happened since then.
+async fn another_daemon(real: &Real, counted: &mut Counted, truth: &mut Truth, since: Timestamp) {
+    for (job, _) in JOBS {
+        real.set(&format!("{job}-4"), |e| *e.counters.entry("500").or_default() += 13);
+        happened(truth, job, 13, 13);
+    }
+    sleep(Duration::from_secs(5)).await;
+    counted.restart(real.prometheus(), since).await;
+    for (job, _) in JOBS {
+        real.set(&format!("{job}-5"), |e| *e.counters.entry("200").or_default() += 17);
+        happened(truth, job, 0, 17);
+    }
+    counted.turns_for(6).await;
+}
+
+async fn every_request_is_counted_exactly_once(version: Version) {
+    let mut real = Real::start(version).await;
     for (job, delay_ms) in JOBS {
         for place in 0..TARGETS {
             let counters = [("200", 1000)].into();
@@ -124,20 +146,25 @@ async fn every_request_is_counted_exactly_once() {
     sleep(Duration::from_secs(12)).await;
     let mut counted = Counted::new(real.prometheus(), &JOBS.map(|(job, _)| job), "requests_total");
     counted.turns_for(5).await;
+    let since = Timestamp::now();
+    counted.turns_for(3).await;
     let mut truth = Truth::new();
     busy(&real, &mut counted, &mut truth).await;
     assert_eq!(counted.whole(), truth, "requests, in {} turns", counted.turns);
     births(&real, &mut counted, &mut truth).await;
     assert_eq!(counted.whole(), truth, "births and a restart");
+    another_daemon(&real, &mut counted, &mut truth, since).await;
+    assert_eq!(counted.whole(), truth, "another daemon");
     failures(&real, &mut counted, &mut truth).await;
     assert_eq!(counted.whole(), truth, "failed scrapes");
     power_cut(&mut real, &mut counted, &mut truth).await;
     assert_eq!(counted.whole(), truth, "a power cut");
+    another_daemon(&real, &mut counted, &mut truth, since).await;
+    assert_eq!(counted.whole(), truth, "another daemon, which reads of all of it");
 }
 
-#[tokio::test]
-async fn a_prometheus_that_lost_its_data_counts_nobodys_history() {
-    let mut real = Real::start().await;
+async fn a_prometheus_that_lost_its_data_counts_nobodys_history(version: Version) {
+    let mut real = Real::start(version).await;
     for n in 0..8 {
         let counters = [("200", 100_000), ("500", 9_000)].into();
         real.set(&format!("old-{n}"), |e| {
@@ -167,9 +194,10 @@ async fn a_prometheus_that_lost_its_data_counts_nobodys_history() {
     assert!(matches!(known, Measured::Counts { .. }), "{known:?}");
 }
 
+/// Older versions pass over such buckets without a warning.
 #[tokio::test]
 async fn one_services_malformed_buckets_blind_that_service_alone() {
-    let real = Real::start().await;
+    let real = Real::start(Version::Newest).await;
     let sound = "# TYPE duration_seconds histogram\nduration_seconds_bucket{le=\"0.1\"} 5\nduration_seconds_bucket{le=\"+Inf\"} 5\nduration_seconds_sum 0.2\nduration_seconds_count 5\n";
     let malformed = "duration_seconds_bucket{le=\"fast\"} 5\nduration_seconds_bucket{le=\"+Inf\"} 5\n";
     for (job, extra) in [("a", sound), ("b", sound), ("c", malformed), ("d", sound), ("e", sound)] {

@@ -1,14 +1,11 @@
 //! The past, read by range queries: as exact as having been there.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use modosu::{
     model::reading::{Because, Measured, Reading},
-    observe::{
-        past::{Stretch, Wanted},
-        prometheus::Prometheus,
-    },
+    observe::prometheus::Prometheus,
 };
 use modosu_world::{Reply, World, WorldOptions};
 use serde_json::json;
@@ -70,10 +67,8 @@ async fn past_and_live_readings_of_a_new_daemon_come_to_what_the_counters_grew()
         // A new daemon, after ten minutes of which nobody read anything.
         sleep(Duration::from_secs(600)).await;
         let mut second = counted(&world);
-        let past = second
-            .past(world.now() - SignedDuration::from_mins(10), world.now())
-            .await
-            .unwrap();
+        let from = world.now() - SignedDuration::from_mins(10);
+        let past = past(&mut second, from, world.now()).await.unwrap();
         for turn in 0..10_u64 {
             second.turn(world.now()).await;
             sleep(Duration::from_millis(900 + turn * 217)).await;
@@ -110,7 +105,7 @@ async fn what_was_read_live_is_read_again_from_the_past() {
         sleep(Duration::from_secs(2)).await;
     }
     let begin = readings[0].at;
-    let past = counted(&world).past(begin, world.now()).await.unwrap();
+    let past = past(&mut counted(&world), begin, world.now()).await.unwrap();
     let lived = &readings[1..];
     // Both saw the same samples, at most one scrape apart.
     let (live, past) = (sum(lived), sum(&past));
@@ -127,7 +122,7 @@ async fn a_piece_of_the_past_without_a_whole_answer_is_unknown_and_nothing_of_it
     let world = world(50, "20").await;
     sleep(Duration::from_secs(120)).await;
     let from = world.now() - SignedDuration::from_secs(60);
-    let whole = counted(&world).past(from, world.now()).await.unwrap();
+    let whole = past(&mut counted(&world), from, world.now()).await.unwrap();
     assert!(
         whole
             .iter()
@@ -141,7 +136,7 @@ async fn a_piece_of_the_past_without_a_whole_answer_is_unknown_and_nothing_of_it
             Reply::GoOn
         }
     });
-    let partial = counted(&world).past(from, world.now()).await.unwrap();
+    let partial = past(&mut counted(&world), from, world.now()).await.unwrap();
     assert_eq!(partial.len(), whole.len());
     for (reading, before) in partial.iter().zip(&whole) {
         let because = Because::Partial("a store is missing".into());
@@ -151,25 +146,13 @@ async fn a_piece_of_the_past_without_a_whole_answer_is_unknown_and_nothing_of_it
 
     world.on_query(|_| Reply::Fail(503, "unavailable".into(), "starting up".into()));
     assert_eq!(
-        counted(&world).past(from, world.now()).await,
+        past(&mut counted(&world), from, world.now()).await,
         None,
         "it can be asked again"
     );
 }
 
-impl Counted {
-    /// The past of the one job until now, in steps of two seconds; live readings go on from there.
-    pub async fn past(&mut self, from: Timestamp, now: Timestamp) -> Option<Vec<Reading>> {
-        let stretches = vec![Stretch {
-            from,
-            to: None,
-            step: Duration::from_secs(2),
-        }];
-        let wanted = |policy: &Arc<modosu::judge::policy::Policy>| Wanted {
-            policy: policy.clone(),
-            stretches: stretches.clone(),
-        };
-        let wanted = self.guards.iter().map(|(job, policy)| (job.clone(), wanted(policy)));
-        self.poller.past(&wanted.collect(), now).await?.into_values().next()
-    }
+/// The readings of the one job.
+async fn past(counted: &mut Counted, from: Timestamp, now: Timestamp) -> Option<Vec<Reading>> {
+    counted.past(from, now).await?.into_values().next()
 }

@@ -12,6 +12,7 @@ use modosu::{
     model::units::Length,
     observe::prometheus::{Prometheus, Settings},
 };
+use modosu_cluster::Version;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, process::Child, time::sleep};
@@ -38,6 +39,7 @@ impl Exporter {
 
 /// A real Prometheus and the exporters that it scrapes every two seconds.
 pub struct Real {
+    version: Version,
     exporters: Arc<Mutex<BTreeMap<String, Exporter>>>,
     folder: TempDir,
     listen: String,
@@ -46,34 +48,35 @@ pub struct Real {
 }
 
 impl Real {
-    pub async fn start() -> Self {
+    pub async fn start(version: Version) -> Self {
         let exporters: Arc<Mutex<BTreeMap<String, Exporter>>> = Arc::default();
-        let known = exporters.clone();
-        let page = move |Path(name): Path<String>| {
-            let exporter = known.lock().unwrap().get(&name).cloned().unwrap_or_default();
-            async move {
-                sleep(Duration::from_millis(exporter.delay_ms)).await;
-                let status = if exporter.broken {
-                    StatusCode::INTERNAL_SERVER_ERROR
-                } else {
-                    StatusCode::OK
-                };
-                (status, exporter.page())
-            }
-        };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let metrics = listener.local_addr().unwrap().to_string();
-        tokio::spawn(async move { axum::serve(listener, Router::new().route("/metrics/{name}", get(page))).await });
+        let metrics = serve(exporters.clone()).await;
+        Self::scraping(version, exporters, metrics, "one").await
+    }
+
+    /// Another one of the same kind, as in a pair for high availability: the same exporters, scraped at other moments.
+    pub async fn replica(&self) -> Self {
+        Self::scraping(self.version, self.exporters.clone(), self.metrics.clone(), "other").await
+    }
+
+    async fn scraping(
+        version: Version,
+        exporters: Arc<Mutex<BTreeMap<String, Exporter>>>,
+        metrics: String,
+        replica: &str,
+    ) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let mut real = Self {
+            version,
             exporters,
             folder: TempDir::new().unwrap(),
             listen: free.to_string(),
             metrics,
             process: None,
         };
+        // When each target is scraped follows from its labels and from these.
         let config = json!({
-            "global": {"scrape_interval": "2s", "scrape_timeout": "2s"},
+            "global": {"scrape_interval": "2s", "scrape_timeout": "2s", "external_labels": {"replica": replica}},
             "scrape_configs": [{"job_name": "any", "file_sd_configs": [
                 {"files": [real.folder.path().join("targets.json")], "refresh_interval": "1s"}]}],
         });
@@ -84,7 +87,7 @@ impl Real {
     }
 
     pub async fn launch(&mut self) {
-        let child = modosu_cluster::bare_prometheus(self.folder.path(), &self.listen, &[]).unwrap();
+        let child = modosu_cluster::bare_prometheus(self.version, self.folder.path(), &self.listen, &[]).unwrap();
         self.process = Some(child);
         while self.prometheus().query("time()", None).await.is_err() {
             sleep(Duration::from_millis(100)).await;
@@ -101,18 +104,21 @@ impl Real {
         std::fs::remove_dir_all(self.folder.path().join("data")).unwrap();
     }
 
+    pub fn url(&self) -> String {
+        format!("http://{}", self.listen)
+    }
+
     pub fn prometheus(&self) -> Prometheus {
-        let url = format!("http://{}", self.listen);
-        Prometheus::http(&Settings {
-            url,
-            timeout: Length::seconds(5),
-            ..Settings::default()
-        })
-        .unwrap()
+        prometheus(self.url())
     }
 
     pub fn set(&self, name: &str, change: impl FnOnce(&mut Exporter)) {
         change(self.exporters.lock().unwrap().entry(name.to_owned()).or_default());
+    }
+
+    /// Tells Prometheus of no exporter at all.
+    pub fn untargeted(&self) {
+        std::fs::write(self.folder.path().join("targets.json"), "[]").unwrap();
     }
 
     /// Tells Prometheus of all exporters.
@@ -127,4 +133,34 @@ impl Real {
         std::fs::write(&draft, serde_json::to_vec(&groups).unwrap()).unwrap();
         std::fs::rename(draft, file).unwrap();
     }
+}
+
+/// The client of the Prometheus there.
+pub fn prometheus(url: String) -> Prometheus {
+    Prometheus::http(&Settings {
+        url,
+        timeout: Length::seconds(5),
+        ..Settings::default()
+    })
+    .unwrap()
+}
+
+/// Serves the exporters' pages; gives the address.
+async fn serve(exporters: Arc<Mutex<BTreeMap<String, Exporter>>>) -> String {
+    let page = move |Path(name): Path<String>| {
+        let exporter = exporters.lock().unwrap().get(&name).cloned().unwrap_or_default();
+        async move {
+            sleep(Duration::from_millis(exporter.delay_ms)).await;
+            let status = if exporter.broken {
+                StatusCode::INTERNAL_SERVER_ERROR
+            } else {
+                StatusCode::OK
+            };
+            (status, exporter.page())
+        }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/metrics/{name}", get(page))).await });
+    address
 }

@@ -25,6 +25,7 @@ mod stuck;
 mod together;
 mod triggers;
 mod trust;
+mod unknown;
 mod worse;
 
 /// One story, two tests: `embedded::name` and `real::name`.

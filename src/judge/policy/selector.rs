@@ -2,6 +2,8 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use super::MATCH;
+
 /// What is wrong with a counter's selector: a metric's name, label matchers, or both; no functions and no ranges.
 pub fn selector_mistake(text: &str) -> Option<String> {
     let text = text.trim();
@@ -53,6 +55,29 @@ pub fn balance_mistake(text: &str) -> Option<String> {
     }
 }
 
+/// The first selector of a shared query in which `$match` stands, without it: `max by ($by) (a{$match, b="c"})` has `a{b="c"}`.
+pub fn matched_selector(query: &str) -> Option<String> {
+    let (before, after) = query.split_once(MATCH)?;
+    let begin = before.rfind('{')?;
+    let end = after.char_indices().find(|(at, c)| {
+        let inside = after.get(..*at).unwrap_or_default();
+        *c == '}' && balance_mistake(inside).is_none()
+    });
+    let (end, _) = end?;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let outside = before.get(..begin)?;
+    let name = outside.get(outside.trim_end_matches(is_name).len()..)?;
+    let others = [before.get(begin + 1..)?, after.get(..end)?];
+    let others = others.map(|part| part.trim().trim_matches(',').trim());
+    let others: Vec<_> = others.into_iter().filter(|part| !part.is_empty()).collect();
+    let selector = if others.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{name}{{{}}}", others.join(", "))
+    };
+    (!selector.is_empty() && selector_mistake(&selector).is_none()).then_some(selector)
+}
+
 /// Whether the first brace is closed by the last character; the text is balanced.
 fn closes_last(text: &str) -> bool {
     let inner = text.strip_prefix('{').and_then(|t| t.strip_suffix('}'));
@@ -62,6 +87,21 @@ fn closes_last(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_selector_of_a_gauge() {
+        let of = |query| matched_selector(query).unwrap_or_default();
+        assert_eq!(of("max by ($by) (queue{$match})"), "queue");
+        assert_eq!(
+            of("sum by ($by) (rate(a{$match, x=\"}\"}[5m])) / b{$match}"),
+            "a{x=\"}\"}"
+        );
+        assert_eq!(of("a{x=\"1\", $match}"), "a{x=\"1\"}");
+        assert_eq!(of("{__name__=~\"a|b\", $match, y!~'z'}"), "{__name__=~\"a|b\", y!~'z'}");
+        for none in ["a", "vector(1)", "{$match}", "$match", "a{$match"] {
+            assert_eq!(matched_selector(none), None, "{none}");
+        }
+    }
 
     #[test]
     fn selectors() {

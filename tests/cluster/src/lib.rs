@@ -72,8 +72,26 @@ pub use behaviour::Behaviour;
 pub use cluster::Cluster;
 pub use eventually::eventually;
 pub use node::NODE_NAME;
-pub use part::{Part, bare_prometheus, programs};
+pub use part::{Part, Version, bare_prometheus, programs};
 pub use port::free_port;
 pub use process::{Process, Program};
 pub use prometheus::{Prometheus, Sample};
 pub use tap::{Point, Seen, Tap, Verdict};
+
+/// One list of tests for both versions of Prometheus: `name::newest` and `name::debian`.
+#[macro_export]
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {
+        $(mod $name {
+            #[tokio::test]
+            async fn newest() {
+                super::$name($crate::Version::Newest).await;
+            }
+
+            #[tokio::test]
+            async fn debian() {
+                super::$name($crate::Version::Debian).await;
+            }
+        })+
+    };
+}

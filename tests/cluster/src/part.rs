@@ -29,9 +29,9 @@ pub fn programs() -> anyhow::Result<PathBuf> {
     Ok(PathBuf::from(String::from_utf8(built.stdout)?.trim_end()))
 }
 
-/// Starts Prometheus by itself on `folder/prometheus.yaml`, its data in `folder/data`, with more flags; it ends when dropped.
-pub fn bare_prometheus(folder: &Path, listen: &str, flags: &[&str]) -> anyhow::Result<Child> {
-    let child = tokio::process::Command::new(program("prometheus")?)
+/// Starts that Prometheus by itself on `folder/prometheus.yaml`, its data in `folder/data`, with more flags; it ends when dropped.
+pub fn bare_prometheus(version: Version, folder: &Path, listen: &str, flags: &[&str]) -> anyhow::Result<Child> {
+    let child = tokio::process::Command::new(program(version.program())?)
         .arg("--config.file")
         .arg(folder.join("prometheus.yaml"))
         .arg("--storage.tsdb.path")
@@ -42,6 +42,24 @@ pub fn bare_prometheus(folder: &Path, listen: &str, flags: &[&str]) -> anyhow::R
         .kill_on_drop(true)
         .spawn()?;
     Ok(child)
+}
+
+/// The versions of Prometheus that are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// 3.5, the one of the cluster.
+    Newest,
+    /// 2.42, as Debian 12 packages it: closed windows instead of left-open ones, and older forms of everything.
+    Debian,
+}
+
+impl Version {
+    const fn program(self) -> &'static str {
+        match self {
+            Self::Newest => "prometheus",
+            Self::Debian => "prometheus-2.42",
+        }
+    }
 }
 
 /// The file of a program of the cluster.

@@ -105,6 +105,8 @@ pub enum Reply {
     Delay(Duration),
     /// It is never answered.
     Hang,
+    /// This is answered instead: HTTP code, content type (`Location` where it is a redirect), body.
+    Instead(u16, String, String),
 }
 
 type Hook = Arc<dyn Fn(&Call) -> Answer + Send + Sync>;

@@ -71,6 +71,7 @@ impl Prometheus {
             Reply::Warn(text) => warning = Some(text),
             Reply::Delay(time) => tokio::time::sleep(time).await,
             Reply::Hang => std::future::pending().await,
+            Reply::Instead(code, header, body) => return Ok(instead(code, &header, body)),
         }
         let answered = self.world.with(|state| {
             state.scrape();
@@ -254,4 +255,15 @@ fn response(answered: Result<Value, Rejection>) -> Response<Bytes> {
         .headers_mut()
         .insert("content-type", http::HeaderValue::from_static("application/json"));
     response
+}
+
+/// What something else than Prometheus answers.
+fn instead(code: u16, header: &str, body: String) -> Response<Bytes> {
+    let name = if (300..400).contains(&code) {
+        "location"
+    } else {
+        "content-type"
+    };
+    let response = Response::builder().status(code).header(name, header);
+    response.body(Bytes::from(body)).unwrap_or_default()
 }
