@@ -7,6 +7,8 @@
 pub mod beside;
 /// How much may be put back without people.
 pub mod budget;
+/// What people write on a guard by hand.
+pub mod by_hand;
 /// Acts of a decision, carried out in the order in which they must be written.
 pub mod carry_out;
 /// The open incident of a guard.

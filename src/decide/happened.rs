@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use jiff::Timestamp;
+
 use super::deadlines::Late;
 use crate::model::{
     freeze::Freeze,
@@ -66,6 +68,16 @@ pub enum Happened {
     Frozen(Freeze),
     /// People end it as it is.
     Abandoned,
+    /// What was put back may not return.
+    Locked {
+        hash: String,
+        until: Timestamp,
+        lifted_by: String,
+    },
+    /// A person lifted the lock.
+    Allowed {
+        hash: String,
+    },
     /// It may write again; what was seen meanwhile does not count.
     Thawed,
     /// The plan begins to run.
@@ -171,6 +183,8 @@ impl Happened {
             Self::Decided(_) => "Decided",
             Self::Frozen(_) => "Frozen",
             Self::Thawed => "Thawed",
+            Self::Locked { .. } => "Locked",
+            Self::Allowed { .. } => "Allowed",
             Self::Abandoned => "Abandoned",
             Self::Acting { .. } => "RollingBack",
             Self::RolledOut => "RolledOut",
@@ -209,6 +223,8 @@ impl Happened {
             | Self::BaselineGiven { .. }
             | Self::Decided(_)
             | Self::Thawed
+            | Self::Locked { .. }
+            | Self::Allowed { .. }
             | Self::Abandoned
             | Self::RolledOut
             | Self::Recovered { .. }
@@ -261,6 +277,12 @@ impl fmt::Display for Happened {
             }
             Self::Frozen(freeze) => write!(f, "{freeze}: nothing is written"),
             Self::Abandoned => f.write_str("people abandon it: everything stays as it is"),
+            Self::Locked { hash, until, lifted_by } => write!(
+                f,
+                "{hash} may not return until {}; {lifted_by}",
+                until.strftime("%Y-%m-%d %H:%M UTC")
+            ),
+            Self::Allowed { hash } => write!(f, "{hash} may return: it is judged like any change"),
             Self::Thawed => f.write_str("frozen no more; what was seen meanwhile does not count"),
             Self::Acting { to } => write!(f, "putting back {to}"),
             Self::RolledOut => f.write_str("rolled out; from now on readings count as proof"),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{
     Act, Case, Happened, Input, Step, WhyNot, between, deadlines, decided, decided::follow_decision, enter,
-    enter::close, happened::named, open, open::automatic, waiting::waits,
+    enter::close, happened::named, lock, open, open::automatic, waiting::waits,
 };
 use crate::{
     model::{
@@ -197,6 +197,8 @@ pub fn mark_rolled_back(input: &Input, case: Case, step: &mut Step) {
     for bad in step.record.bad.iter_mut().filter(|bad| bad.hash == *hash) {
         bad.rolled_back = true;
         bad.at = input.now;
+        bad.until = input.now.checked_add(input.policy.retry_lock).ok();
+        bad.returned |= lock::is_of_lock(case.spec);
     }
 }
 
@@ -305,6 +307,9 @@ fn recover(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut St
             .bad
             .retain(|bad| bad.hash != case.spec.bad.hash || !own(&bad.incident));
     }
+    let mut bad = step.record.bad.iter();
+    let locked = bad.find(|bad| bad.hash == case.spec.bad.hash && bad.rolled_back);
+    let locked = locked.and_then(|bad| lock::told(input, bad));
     let after = whole_seconds(between(case.spec.first_bad_at, input.now));
     status.recovered_at = Some(input.now);
     status.timings = Some(timings(input, case, status));
@@ -315,6 +320,7 @@ fn recover(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut St
         Happened::Recovered { after },
         step,
     );
+    step.happened.extend(locked);
 }
 
 fn timings(input: &Input, case: Case, status: &IncidentStatus) -> Timings {
@@ -347,6 +353,14 @@ pub fn escalate(status: &mut IncidentStatus, input: &Input, because: String, ste
 /// Ends the incident and lets the guard go on without it.
 pub fn end(status: &mut IncidentStatus, state: IncidentState, input: &Input, happened: Happened, step: &mut Step) {
     close(status, state, input, &happened);
+    let lets_run = matches!(
+        state,
+        IncidentState::Passed | IncidentState::Kept | IncidentState::Abandoned
+    );
+    if let Some(current) = step.record.current.as_mut().filter(|_| lets_run) {
+        // What people let run breaks no lock any more.
+        current.allowed |= input.case.is_some_and(|case| lock::is_of_lock(case.spec));
+    }
     step.record.incident = None;
     step.happened.push(happened);
 }

@@ -43,6 +43,8 @@ pub struct Policy {
     pub automatic_for: Duration,
     pub known_good_after: Duration,
     pub cooldown: Duration,
+    /// What was put back may not return for so long.
+    pub retry_lock: Duration,
     pub within: Duration,
     pub steps: Vec<Step>,
     pub verify: Vec<Condition>,
