@@ -177,6 +177,10 @@ impl Guarded {
                 "OtherController",
                 format!("{target} belongs to {by}: guard that instead"),
             )),
+            (Ok(_), Err(Blind::NotSeen(NotSeen::Shared { target, by }))) => Some((
+                "TargetShared",
+                format!("{target} is a target of guard {by} too, which is older: one object has one guard"),
+            )),
             (Ok(_), Err(Blind::Unreadable(why))) => {
                 tracing::debug!(guard = self.name(), "cannot read its ConfigMaps: {why}");
                 return;
