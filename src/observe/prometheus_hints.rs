@@ -1,6 +1,7 @@
 //! Pure. Why a guard has no rows: which values its labels do have, so that a person sees what `match` should say.
 //!
-//! One more query, for one guard a turn, and for each guard again only after five minutes.
+//! One more query, for one guard a turn, and for each guard again only after five minutes; a few times sooner at first,
+//! when its pods may not have been scraped yet.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,13 +17,23 @@ use crate::judge::policy::{MATCH, Policy, Source};
 
 /// After how long a guard without rows is looked at again.
 const AGAIN: Duration = Duration::from_secs(5 * 60);
+/// So often, and so soon, at first.
+const FIRST: u32 = 3;
+const SOON: Duration = Duration::from_secs(20);
 /// So many values of a label are named.
 const NAMED: usize = 10;
 
 /// What is known of guards without rows.
 #[derive(Debug)]
 pub struct Hints<K> {
-    known: BTreeMap<K, (Moment, Option<String>)>,
+    known: BTreeMap<K, Hint>,
+}
+
+#[derive(Debug)]
+struct Hint {
+    asked: Moment,
+    times: u32,
+    words: Option<String>,
 }
 
 impl<K> Default for Hints<K> {
@@ -35,21 +46,30 @@ impl<K: Ord + Clone> Hints<K> {
     /// Of these guards, which are all that have no rows, the one to ask for now.
     pub fn next(&mut self, lost: &BTreeSet<K>, at: Moment) -> Option<K> {
         self.known.retain(|guard, _| lost.contains(guard));
-        let asked = |guard: &K| self.known.get(guard).map(|(asked, _)| *asked);
+        let asked = |guard: &K| self.known.get(guard).map(|hint| hint.asked);
         let guard = lost.iter().min_by_key(|guard| asked(guard))?;
-        let due = asked(guard).is_none_or(|asked| asked > at || at.since(asked) >= AGAIN);
+        let due = self.known.get(guard).is_none_or(|hint| {
+            let pause = if hint.times < FIRST { SOON } else { AGAIN };
+            hint.asked > at || at.since(hint.asked) >= pause
+        });
         due.then(|| guard.clone())
     }
 
     /// What was found out about a guard; without an answer what was known stays.
     pub fn learn(&mut self, guard: K, at: Moment, words: Option<String>) {
-        let known = self.known.entry(guard).or_insert((at, None));
-        *known = (at, words.or_else(|| known.1.take()));
+        let hint = self.known.entry(guard).or_insert(Hint {
+            asked: at,
+            times: 0,
+            words: None,
+        });
+        hint.asked = at;
+        hint.times = hint.times.saturating_add(1);
+        hint.words = words.or_else(|| hint.words.take());
     }
 
     /// In words, what there is in place of a guard's rows.
     pub fn words(&self, guard: &K) -> Option<&str> {
-        self.known.get(guard)?.1.as_deref()
+        self.known.get(guard)?.words.as_deref()
     }
 }
 
