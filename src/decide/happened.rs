@@ -106,6 +106,15 @@ pub enum Happened {
     CannotFollow {
         because: String,
     },
+    /// The API server would refuse a rollback, or there is none to ask it for.
+    NotReady {
+        reason: String,
+        why: String,
+    },
+    /// That is over.
+    ReadyAgain {
+        how: String,
+    },
 }
 
 /// Why modosu does not act by itself on what it sees.
@@ -185,6 +194,8 @@ impl Happened {
             Self::RecoveredWith { .. } => "RecoveredWith",
             Self::FixExpected { .. } => "FixExpected",
             Self::CannotFollow { .. } => "CannotFollow",
+            Self::NotReady { .. } => "RollbackNotReady",
+            Self::ReadyAgain { .. } => "RollbackReady",
         }
     }
 
@@ -200,6 +211,7 @@ impl Happened {
             | Self::Escalated { .. }
             | Self::Together { .. }
             | Self::Frozen(_)
+            | Self::NotReady { .. }
             | Self::CannotFollow { .. } => true,
             Self::FirstSeen { .. }
             | Self::Changed { .. }
@@ -218,6 +230,7 @@ impl Happened {
             | Self::Passed
             | Self::RecoveredWith { .. }
             | Self::FixExpected { .. }
+            | Self::ReadyAgain { .. }
             | Self::ObservedEnds => false,
         }
     }
@@ -297,6 +310,8 @@ impl fmt::Display for Happened {
                 )
             }
             Self::CannotFollow { because } => write!(f, "the decision cannot be followed: {because}"),
+            Self::NotReady { reason, why } => write!(f, "a rollback would fail now ({reason}): {why}"),
+            Self::ReadyAgain { how } => write!(f, "a rollback would work again: {how}"),
         }
     }
 }

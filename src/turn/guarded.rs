@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use tracing::{Instrument, Span};
 
-use super::{Shared, budget::Budget, case::OpenCase};
+use super::{Shared, budget::Budget, case::OpenCase, rehearsals::Rehearsed};
 use crate::{
     decide::{Around, Input, Record, Step, deadlines, decide, progress, standing},
     judge::{Memory, Verdict, policy::Policy},
@@ -70,6 +70,8 @@ pub struct Guarded {
     pub(super) not_this_change: BTreeMap<String, String>,
     /// By trigger: since when it is not known how old and new pods compare.
     pub(super) uncompared: BTreeMap<String, Timestamp>,
+    /// Whether a rollback would be accepted.
+    pub(super) rehearsed: Rehearsed,
 }
 
 /// A valid guard's policy and the judge's memory for it.
@@ -108,6 +110,7 @@ impl Guarded {
             .as_ref()
             .and_then(|at| OpenCase::find(&namespace, at, incidents));
         let mut met = Self {
+            rehearsed: Rehearsed::remembered(&record.conditions),
             rules: compile(&guard, presets, schemes),
             written: record.clone(),
             record,
@@ -189,7 +192,8 @@ impl Guarded {
             self.record.state = Some(State::NotReady);
             self.record.observed_generation = generation;
             self.watch_deadline(shared, &message, now).await;
-            let news = standing::not_ready(reason, message);
+            let rollback = self.no_rollback(shared, reason, &message);
+            let news = standing::not_ready(reason, message, rollback);
             self.record.conditions = standing::conditions(&self.written.conditions, generation, now, news);
             self.write_record(shared).await;
             return;
@@ -264,7 +268,7 @@ impl Guarded {
             };
             let carried = self.carry_out(shared, &policy, seen, &proven, step, now);
             let again = carried.instrument(span).await;
-            self.stand(&policy, clocks.blind, now);
+            self.stand(shared, &policy, clocks.blind, now);
             self.write_record(shared).await;
             if !again {
                 return;
@@ -310,7 +314,8 @@ impl Guarded {
     }
 
     /// State and conditions after a decision.
-    fn stand(&mut self, policy: &Policy, blind: Duration, now: Timestamp) {
+    fn stand(&mut self, shared: &Shared<'_>, policy: &Policy, blind: Duration, now: Timestamp) {
+        let rollback = self.rollback_ready(shared, policy);
         let Some(verdict) = &self.shown.verdict else { return };
         let case = self.case.as_ref().map(|case| &case.status);
         let state = standing::state(&self.record, case, verdict, policy, now);
@@ -318,7 +323,7 @@ impl Guarded {
         self.record.state = Some(standing::written(state, &self.record, policy, now));
         let generation = self.guard.metadata.generation;
         self.record.observed_generation = generation;
-        let news = standing::watching(verdict, blind, case);
+        let news = standing::watching(verdict, blind, case, rollback);
         self.record.conditions = standing::conditions(&self.written.conditions, generation, now, news);
     }
 

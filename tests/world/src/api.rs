@@ -276,6 +276,7 @@ fn called(user: &str, route: &Route, body: &Value, number: u64) -> Call {
         subresource: route.subresource.clone(),
         namespace: route.namespace.clone(),
         name: name.into(),
+        dry_run: route.dry_run(body),
         body: body.clone(),
     }
 }
@@ -295,7 +296,7 @@ fn record(world: &Inner, route: &Route, call: &Call, code: u16) {
             name: call.name.clone(),
             code,
             at: state.cluster.clock.now(),
-            dry_run: route.dry_run(&call.body),
+            dry_run: call.dry_run,
             body: call.body.clone(),
         });
     });
