@@ -292,15 +292,7 @@ impl fmt::Display for Happened {
                 write!(f, "modosu has stopped; nothing more happens until you act: {because}")
             }
             Self::ObservedEnds => f.write_str("what was observed has passed"),
-            Self::Together { count, guards, acts_on } if acts_on.is_empty() => write!(
-                f,
-                "{count} guards breach together ({guards}) and no one group of changes came before: people decide"
-            ),
-            Self::Together { count, guards, acts_on } => write!(
-                f,
-                "{count} guards breach together ({guards}); {acts_on} changed just before: that is acted on, the others \
-                 wait for its proof"
-            ),
+            Self::Together { count, guards, acts_on } => together(f, *count, guards, acts_on),
             Self::RecoveredWith { guards } => write!(f, "healthy again since {guards} was put back, untouched itself"),
             Self::FixExpected { by, eta } => {
                 write!(
@@ -313,6 +305,18 @@ impl fmt::Display for Happened {
             Self::NotReady { reason, why } => write!(f, "a rollback would fail now ({reason}): {why}"),
             Self::ReadyAgain { how } => write!(f, "a rollback would work again: {how}"),
         }
+    }
+}
+
+fn together(f: &mut fmt::Formatter<'_>, count: usize, guards: &str, acts_on: &str) -> fmt::Result {
+    write!(f, "{count} guards breach together ({guards})")?;
+    if acts_on.is_empty() {
+        f.write_str(" and no one group of changes came before: people decide")
+    } else {
+        write!(
+            f,
+            "; {acts_on} changed just before: that is acted on, the others wait for its proof"
+        )
     }
 }
 
