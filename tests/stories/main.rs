@@ -18,6 +18,7 @@ mod kinds;
 mod limits;
 mod outages;
 mod races;
+mod ready;
 mod releases;
 mod stage;
 mod starts;
