@@ -7,6 +7,8 @@
 pub mod frozen;
 /// Statuses of guards and incidents, and new incidents.
 pub mod record;
+/// A plan that the server is only asked about: `dryRun=All`.
+pub mod rehearse;
 /// The plan, step by step: intent, write, receipt.
 pub mod run;
 /// Known-good states: kept as ControllerRevisions, read back and checked.

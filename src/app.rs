@@ -97,6 +97,7 @@ pub fn start(parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
         guards: BTreeMap::new(),
         health: None,
         quota: crate::turn::quota::Quota::default(),
+        rehearsals: crate::turn::rehearsals::Rehearsals::default(),
         orphans_closed: None,
         settings: Arc::new(settings),
     };

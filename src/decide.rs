@@ -26,6 +26,8 @@ pub mod open;
 pub mod plan;
 /// An open incident's next state.
 pub mod progress;
+/// Whether tonight's rollback would be accepted.
+pub mod ready;
 /// What is shown of a guard: its state and conditions.
 pub mod standing;
 #[cfg(test)]

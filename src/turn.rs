@@ -27,8 +27,12 @@ pub mod orphans;
 pub mod publish;
 /// How fast statuses are written.
 pub mod quota;
+/// Freezes, severity and budget in one guard's turn.
+mod rails;
 /// What the judge would remember had the daemon never stopped.
 mod recall;
+/// Whether tonight's rollback would be accepted, tried while nothing is wrong.
+pub mod rehearsals;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -57,6 +61,7 @@ use crate::{
 use budget::Budget;
 use guarded::Guarded;
 use quota::Quota;
+use rehearsals::Rehearsals;
 
 /// So many guards are carried out at the same time.
 const AT_ONCE: usize = 32;
@@ -77,6 +82,8 @@ pub struct Daemon {
     pub health: Option<Health>,
     /// How fast conditions may be written.
     pub quota: Quota,
+    /// Plans that are tried while nothing is wrong.
+    pub rehearsals: Rehearsals,
     /// When incidents without a guard were last closed.
     pub orphans_closed: Option<tokio::time::Instant>,
 }
@@ -181,6 +188,7 @@ impl Daemon {
 
     async fn guards_in(&mut self, namespaces: Option<&BTreeSet<String>>, readings: &BTreeMap<ObjectKey, Reading>) {
         let now = self.clock.now();
+        self.hear_rehearsals();
         let seen = self.see(namespaces).await;
         // All are judged before one is decided on: who breaches together is known first.
         for (key, guarded) in &mut self.guards {
@@ -220,6 +228,7 @@ impl Daemon {
         }
         stream::iter(turns).for_each_concurrent(AT_ONCE, |turn| turn).await;
         self.publish();
+        self.rehearse(&seen, namespaces.is_none());
     }
 
     /// The targets of the guards in these namespaces, as they are now.

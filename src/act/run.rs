@@ -20,14 +20,14 @@ use crate::{
     model::{
         content::{Content, Contents},
         freeze::Freeze,
-        guard::{IncidentRef, OnFailure, TargetKind, TargetRef},
+        guard::{IncidentRef, OnFailure, TargetRef},
         incident::{IncidentSpec, IncidentStatus, JournalEntry, PlannedStep},
     },
     observe::seen::{Seen, Writable},
 };
 
 /// A real refusal shows in so many attempts, each on what was just read.
-const ATTEMPTS: u32 = 3;
+pub(super) const ATTEMPTS: u32 = 3;
 
 /// What is needed to run a plan.
 pub struct Run<'a> {
@@ -181,17 +181,16 @@ impl Run<'_> {
                 Err(ApiError::Unsure(why)) => return Ok(StepEnd::Waiting(why)),
                 Err(why) => return Ok(StepEnd::Failed(format!("cannot see whether it is frozen: {why}"))),
             }
-            let cause = format!(
-                "modosu: {} after {}, incident {}",
-                planned.step, self.spec.bad.hash, self.at.name
-            );
-            let written = match &read {
-                Some(read) => target::replace(self.api, self.namespace, target, read, &goal, &cause).await,
-                None if target.kind == TargetKind::ConfigMap => {
-                    target::create_config(self.api, self.namespace, &target.name, &goal).await
-                }
-                None => return Ok(StepEnd::Failed(format!("{target} was deleted"))),
+            let cause = self.cause(planned);
+            if read.is_none() && target.kind.is_workload() {
+                return Ok(StepEnd::Failed(format!("{target} was deleted")));
+            }
+            let goal = target::Goal {
+                content: &goal,
+                cause: &cause,
+                dry_run: false,
             };
+            let written = target::put(self.api, self.namespace, target, read.as_ref(), goal).await;
             match written {
                 Ok(version) => {
                     self.receipt(seq, planned, "done", None, Some(version), status).await?;
@@ -298,7 +297,13 @@ impl Run<'_> {
         frozen(self.api, self.clock, &places).await
     }
 
-    async fn snapshot(&self) -> Result<Option<Contents>, ApiError> {
+    /// What is written beside a template, for people.
+    pub(super) fn cause(&self, planned: &PlannedStep) -> String {
+        let (step, bad, incident) = (&planned.step, &self.spec.bad.hash, &self.at.name);
+        format!("modosu: {step} after {bad}, incident {incident}")
+    }
+
+    pub(super) async fn snapshot(&self) -> Result<Option<Contents>, ApiError> {
         let restores = self.policy.steps.iter().any(|step| step.restore.is_some());
         match self.spec.restore_to.as_ref().filter(|_| restores) {
             Some(to) => {
@@ -316,7 +321,7 @@ impl Run<'_> {
             .map_or(Duration::from_secs(300), |step| step.timeout().0)
     }
 
-    fn on_failure(&self, planned: &PlannedStep) -> OnFailure {
+    pub(super) fn on_failure(&self, planned: &PlannedStep) -> OnFailure {
         self.step_of(planned)
             .map_or(OnFailure::Escalate, |step| step.on_failure)
     }
@@ -336,7 +341,7 @@ fn failed(planned: &PlannedStep, why: &str) -> Progress {
 }
 
 /// What stands there, if it is neither what was judged nor what the step makes of it.
-fn foreign(planned: &PlannedStep, target: &TargetRef, read: Option<&target::Read>) -> Option<String> {
+pub(super) fn foreign(planned: &PlannedStep, target: &TargetRef, read: Option<&target::Read>) -> Option<String> {
     let uid = read.and_then(|read| read.object.metadata.uid.clone());
     let now = read.map_or_else(|| plan::ABSENT.to_owned(), |read| read.content.hash());
     let judged = planned.from.as_deref() == Some(now.as_str()) || planned.to.as_deref() == Some(now.as_str());

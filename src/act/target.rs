@@ -8,7 +8,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api as KubeApi, ResourceExt,
-    api::{DynamicObject, Patch, PostParams},
+    api::{DynamicObject, Patch, PatchParams, PostParams},
 };
 use serde_json::{Map, Value, json};
 
@@ -66,45 +66,78 @@ pub async fn rolled_out(api: &Api, namespace: &str, target: &TargetRef) -> Resul
         .map_err(|why| format!("{target}: {why}")))
 }
 
-/// Puts `goal` in the place of what was read, if it is still the same. Gives the new resourceVersion.
-pub async fn replace(
+/// What is to stand in a target's place.
+#[derive(Clone, Copy)]
+pub struct Goal<'a> {
+    pub content: &'a Content,
+    /// For people, in the workload's `kubernetes.io/change-cause`.
+    pub cause: &'a str,
+    /// The server is only asked what it would say (`dryRun=All`).
+    pub dry_run: bool,
+}
+
+/// Puts the goal in the place of what was read, if it is still the same; a ConfigMap that is gone is created. Gives the new
+/// resourceVersion.
+pub async fn put(
+    api: &Api,
+    namespace: &str,
+    target: &TargetRef,
+    read: Option<&Read>,
+    goal: Goal<'_>,
+) -> Result<String, ApiError> {
+    match read {
+        Some(read) => replace(api, namespace, target, read, goal).await,
+        None if target.kind == TargetKind::ConfigMap => create_config(api, namespace, &target.name, goal).await,
+        None => Err(ApiError::Refused(format!("{target} was deleted"))),
+    }
+}
+
+async fn replace(
     api: &Api,
     namespace: &str,
     target: &TargetRef,
     read: &Read,
-    goal: &Content,
-    cause: &str,
+    goal: Goal<'_>,
 ) -> Result<String, ApiError> {
     let patch = match target.kind {
-        TargetKind::Deployment | TargetKind::StatefulSet | TargetKind::DaemonSet => template_patch(read, goal, cause),
-        TargetKind::ConfigMap => data_patch(read, goal),
+        TargetKind::Deployment | TargetKind::StatefulSet | TargetKind::DaemonSet => {
+            template_patch(read, goal.content, goal.cause)
+        }
+        TargetKind::ConfigMap => data_patch(read, goal.content),
     };
     let patch: json_patch::Patch =
         serde_json::from_value(patch).map_err(|why| ApiError::Refused(format!("not a JSON Patch: {why}")))?;
     let objects = objects(api, namespace, target.kind);
-    let params = patch_params();
+    let params = PatchParams {
+        dry_run: goal.dry_run,
+        ..patch_params()
+    };
     let patch = Patch::Json::<()>(patch);
     let written = api
-        .ask(Some("target"), objects.patch(&target.name, &params, &patch))
+        .ask(counted(goal), objects.patch(&target.name, &params, &patch))
         .await?;
     Ok(written.resource_version().unwrap_or_default())
 }
 
-/// Creates a ConfigMap that the change deleted.
-pub async fn create_config(api: &Api, namespace: &str, name: &str, goal: &Content) -> Result<String, ApiError> {
-    let mut object = goal.0.as_object().cloned().unwrap_or_default();
+async fn create_config(api: &Api, namespace: &str, name: &str, goal: Goal<'_>) -> Result<String, ApiError> {
+    let mut object = goal.content.0.as_object().cloned().unwrap_or_default();
     object.insert("apiVersion".into(), json!("v1"));
     object.insert("kind".into(), json!("ConfigMap"));
     object.insert("metadata".into(), json!({"name": name, "namespace": namespace}));
     let object: DynamicObject =
         serde_json::from_value(Value::Object(object)).map_err(|why| ApiError::Refused(why.to_string()))?;
     let params = PostParams {
+        dry_run: goal.dry_run,
         field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
     };
     let objects = objects(api, namespace, TargetKind::ConfigMap);
-    let written = api.ask(Some("target"), objects.create(&params, &object)).await?;
+    let written = api.ask(counted(goal), objects.create(&params, &object)).await?;
     Ok(written.resource_version().unwrap_or_default())
+}
+
+/// A dry run is no write.
+const fn counted(goal: Goal<'_>) -> Option<&'static str> {
+    if goal.dry_run { None } else { Some("target") }
 }
 
 fn objects(api: &Api, namespace: &str, kind: TargetKind) -> KubeApi<DynamicObject> {

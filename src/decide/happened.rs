@@ -118,6 +118,15 @@ pub enum Happened {
     CannotFollow {
         because: String,
     },
+    /// The API server would refuse a rollback, or there is none to ask it for.
+    NotReady {
+        reason: String,
+        why: String,
+    },
+    /// That is over.
+    ReadyAgain {
+        how: String,
+    },
 }
 
 /// Why modosu does not act by itself on what it sees.
@@ -199,6 +208,8 @@ impl Happened {
             Self::RecoveredWith { .. } => "RecoveredWith",
             Self::FixExpected { .. } => "FixExpected",
             Self::CannotFollow { .. } => "CannotFollow",
+            Self::NotReady { .. } => "RollbackNotReady",
+            Self::ReadyAgain { .. } => "RollbackReady",
         }
     }
 
@@ -214,6 +225,7 @@ impl Happened {
             | Self::Escalated { .. }
             | Self::Together { .. }
             | Self::Frozen(_)
+            | Self::NotReady { .. }
             | Self::CannotFollow { .. } => true,
             Self::FirstSeen { .. }
             | Self::Changed { .. }
@@ -234,6 +246,7 @@ impl Happened {
             | Self::Passed
             | Self::RecoveredWith { .. }
             | Self::FixExpected { .. }
+            | Self::ReadyAgain { .. }
             | Self::ObservedEnds => false,
         }
     }
@@ -301,15 +314,7 @@ impl fmt::Display for Happened {
                 write!(f, "modosu has stopped; nothing more happens until you act: {because}")
             }
             Self::ObservedEnds => f.write_str("what was observed has passed"),
-            Self::Together { count, guards, acts_on } if acts_on.is_empty() => write!(
-                f,
-                "{count} guards breach together ({guards}) and no one group of changes came before: people decide"
-            ),
-            Self::Together { count, guards, acts_on } => write!(
-                f,
-                "{count} guards breach together ({guards}); {acts_on} changed just before: that is acted on, the others \
-                 wait for its proof"
-            ),
+            Self::Together { count, guards, acts_on } => together(f, *count, guards, acts_on),
             Self::RecoveredWith { guards } => write!(f, "healthy again since {guards} was put back, untouched itself"),
             Self::FixExpected { by, eta } => {
                 write!(
@@ -319,7 +324,21 @@ impl fmt::Display for Happened {
                 )
             }
             Self::CannotFollow { because } => write!(f, "the decision cannot be followed: {because}"),
+            Self::NotReady { reason, why } => write!(f, "a rollback would fail now ({reason}): {why}"),
+            Self::ReadyAgain { how } => write!(f, "a rollback would work again: {how}"),
         }
+    }
+}
+
+fn together(f: &mut fmt::Formatter<'_>, count: usize, guards: &str, acts_on: &str) -> fmt::Result {
+    write!(f, "{count} guards breach together ({guards})")?;
+    if acts_on.is_empty() {
+        f.write_str(" and no one group of changes came before: people decide")
+    } else {
+        write!(
+            f,
+            "; {acts_on} changed just before: that is acted on, the others wait for its proof"
+        )
     }
 }
 

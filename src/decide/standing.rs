@@ -68,7 +68,12 @@ fn at_rest(record: &GuardStatus, policy: &Policy, now: Timestamp) -> State {
 /// The guard's conditions, transition times kept where the status did not change.
 pub fn conditions(before: &[Condition], generation: Option<i64>, now: Timestamp, news: Vec<News>) -> Vec<Condition> {
     let build = |news: News| {
-        let status = if news.holds { "True" } else { "False" }.to_owned();
+        let status = match news.holds {
+            Some(true) => "True",
+            Some(false) => "False",
+            None => "Unknown",
+        }
+        .to_owned();
         let old = before.iter().find(|old| old.type_ == news.kind && old.status == status);
         Condition {
             type_: news.kind.to_owned(),
@@ -86,16 +91,17 @@ pub fn conditions(before: &[Condition], generation: Option<i64>, now: Timestamp,
 #[derive(Clone, Debug, PartialEq)]
 pub struct News {
     pub kind: &'static str,
-    pub holds: bool,
+    /// `None`: Unknown.
+    pub holds: Option<bool>,
     pub reason: String,
     pub message: String,
 }
 
-/// Ready and watching: the conditions of a guard in order.
-pub fn watching(verdict: &Verdict, blind: Duration, case: Option<&IncidentStatus>) -> Vec<News> {
+/// Ready and watching: the conditions of a guard in order. `rollback`: whether one would be accepted.
+pub fn watching(verdict: &Verdict, blind: Duration, case: Option<&IncidentStatus>, rollback: News) -> Vec<News> {
     let ready = News {
         kind: "Ready",
-        holds: true,
+        holds: Some(true),
         reason: "Watching".into(),
         message: String::new(),
     };
@@ -104,14 +110,14 @@ pub fn watching(verdict: &Verdict, blind: Duration, case: Option<&IncidentStatus
             let (reason, message) = because.lasting();
             News {
                 kind: "MetricsAvailable",
-                holds: false,
+                holds: Some(false),
                 reason: reason.into(),
                 message: message.into_owned(),
             }
         }
         Overall::Unknown { .. } | Overall::Healthy | Overall::Breached => News {
             kind: "MetricsAvailable",
-            holds: true,
+            holds: Some(true),
             reason: "Answered".into(),
             message: String::new(),
         },
@@ -121,18 +127,18 @@ pub fn watching(verdict: &Verdict, blind: Duration, case: Option<&IncidentStatus
     let degraded = open.map_or_else(
         || News {
             kind: "Degraded",
-            holds: false,
+            holds: Some(false),
             reason: "NoIncident".into(),
             message: String::new(),
         },
         |case| News {
             kind: "Degraded",
-            holds: true,
+            holds: Some(true),
             reason: "IncidentOpen".into(),
             message: case.reason.clone(),
         },
     );
-    vec![ready, metrics, usable, degraded]
+    vec![ready, metrics, usable, rollback, degraded]
 }
 
 /// Whether a trigger can never fire because its limit lies at or below what is usual here: its owner should change it.
@@ -146,7 +152,7 @@ fn usable(verdict: &Verdict) -> News {
     let told: Vec<_> = told.collect();
     News {
         kind: "TriggersUsable",
-        holds: told.is_empty(),
+        holds: Some(told.is_empty()),
         reason: if told.is_empty() {
             "LimitsBeyondBaseline"
         } else {
@@ -158,11 +164,12 @@ fn usable(verdict: &Verdict) -> News {
 }
 
 /// Not ready, and why.
-pub fn not_ready(reason: &str, message: String) -> Vec<News> {
-    vec![News {
+pub fn not_ready(reason: &str, message: String, rollback: News) -> Vec<News> {
+    let ready = News {
         kind: "Ready",
-        holds: false,
+        holds: Some(false),
         reason: reason.to_owned(),
         message,
-    }]
+    };
+    vec![ready, rollback]
 }

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use super::{Shared, case::OpenCase, guarded::Guarded};
 use crate::{
     act::{ApiError, record, run, snapshot},
-    decide::{Act, Happened, Step, WhyNot, deadlines, open, plan, together},
+    decide::{Act, Happened, Step, WhyNot, deadlines, open, plan, ready::Answer, together},
     judge::policy::Policy,
     model::{
         guard::{GuardStatus, IncidentRef},
@@ -17,6 +17,8 @@ use crate::{
         seen::{Seen, Writable},
     },
 };
+
+const NOT_AS_JUDGED: &str = "what runs is not what was judged";
 
 impl Guarded {
     /// Carries one decision out. Gives whether another one should follow at once.
@@ -172,7 +174,7 @@ impl Guarded {
             writable: &writable,
             windows: &shared.settings.freeze,
         };
-        let progress = match begin(&runner, &mut case.status, seen).await {
+        let progress = match begin(&runner, &mut case.status, seen, shared.clock.now()).await {
             Ok(None) => runner.advance(&mut case.status).await,
             Ok(Some(end)) => Ok(end),
             Err(why) => Err(why),
@@ -287,11 +289,12 @@ impl Guarded {
     }
 }
 
-/// Before its first action a plan is made again, and must be the recorded one. `Some`: it ends here.
+/// Before its first action a plan is made again, must be the recorded one, and is dry-run as a whole. `Some`: it ends here.
 async fn begin(
     runner: &run::Run<'_>,
     status: &mut IncidentStatus,
     seen: &Seen,
+    now: Timestamp,
 ) -> Result<Option<run::Progress>, ApiError> {
     if status.journal.iter().any(|entry| entry.seq > status.plan_from) {
         return Ok(None);
@@ -301,10 +304,7 @@ async fn begin(
     let steps = match runner.resolve(seen, again.unwrap_or(runner.spec.opened_at)).await? {
         run::Resolved::Plan(steps, _) => steps,
         run::Resolved::Impossible(why) => return Ok(Some(run::Progress::Failed(why))),
-        run::Resolved::Changed => {
-            let why = "what runs is not what was judged".to_owned();
-            return Ok(Some(run::Progress::Waiting(why)));
-        }
+        run::Resolved::Changed => return Ok(Some(run::Progress::Waiting(NOT_AS_JUDGED.to_owned()))),
     };
     if steps.is_empty() {
         return Ok(Some(run::Progress::Failed(WhyNot::NothingToPutBack.to_string())));
@@ -315,5 +315,14 @@ async fn begin(
     }
     status.plan = steps;
     status.plan_hash = Some(hash);
-    Ok(None)
+    Ok(match runner.rehearse(&status.plan).await? {
+        Answer::Accepted | Answer::Unsupported(_) => None,
+        Answer::Changed => Some(run::Progress::Waiting(NOT_AS_JUDGED.to_owned())),
+        Answer::Unanswered(why) => Some(run::Progress::Waiting(why)),
+        Answer::Refused { words, .. } => {
+            deadlines::note(status, now, format!("dry run: {words}"));
+            let why = format!("the API server would refuse it, nothing was written: {words}");
+            Some(run::Progress::Failed(why))
+        }
+    })
 }

@@ -13,12 +13,11 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use tracing::{Instrument, Span};
 
-use super::{Shared, budget::Budget, case::OpenCase};
+use super::{Shared, case::OpenCase, rails::within_budget, rehearsals::Rehearsed};
 use crate::{
-    decide::{Around, Input, Record, Step, deadlines, decide, progress, standing},
+    decide::{Around, Input, Record, deadlines, progress, standing},
     judge::{Memory, Verdict, policy::Policy},
     model::{
-        freeze::Freeze,
         grade::Schemes,
         guard::{Guard, State},
         incident::{Incident, IncidentState},
@@ -72,6 +71,8 @@ pub struct Guarded {
     pub(super) not_this_change: BTreeMap<String, String>,
     /// By trigger: since when it is not known how old and new pods compare.
     pub(super) uncompared: BTreeMap<String, Timestamp>,
+    /// Whether a rollback would be accepted.
+    pub(super) rehearsed: Rehearsed,
 }
 
 /// A valid guard's policy and the judge's memory for it.
@@ -110,6 +111,7 @@ impl Guarded {
             .as_ref()
             .and_then(|at| OpenCase::find(&namespace, at, incidents));
         let mut met = Self {
+            rehearsed: Rehearsed::remembered(&record.conditions),
             rules: compile(&guard, presets, schemes),
             written: record.clone(),
             record,
@@ -196,7 +198,8 @@ impl Guarded {
             self.record.state = Some(State::NotReady);
             self.record.observed_generation = generation;
             self.watch_deadline(shared, &message, now).await;
-            let news = standing::not_ready(reason, message);
+            let rollback = self.no_rollback(shared, reason, &message);
+            let news = standing::not_ready(reason, message, rollback);
             self.record.conditions = standing::conditions(&self.written.conditions, generation, now, news);
             self.write_record(shared).await;
             return;
@@ -274,7 +277,7 @@ impl Guarded {
             };
             let carried = self.carry_out(shared, &policy, seen, &proven, step, now);
             let again = carried.instrument(span).await;
-            self.stand(&policy, clocks.blind, now);
+            self.stand(shared, &policy, clocks.blind, now);
             if self.write_record(shared).await {
                 self.take_down(shared).await;
             }
@@ -282,33 +285,6 @@ impl Guarded {
                 return;
             }
         }
-    }
-
-    /// What somebody froze, as the watches show it.
-    fn freeze(&self, shared: &Shared<'_>, now: Timestamp) -> Option<Freeze> {
-        let namespace = self.guard.namespace().unwrap_or_default();
-        let own = Freeze::of_annotations(
-            &format!("Guard/{}", self.guard.name_any()),
-            self.guard.metadata.annotations.as_ref(),
-        );
-        let targets = self.guard.spec.targets.iter();
-        let workloads = targets.filter_map(|target| shared.cluster.workload(&namespace, target)?.freeze.clone());
-        let decided = self.case.as_ref().and_then(|case| case.status.freeze.clone());
-        let windows = shared.settings.freeze.iter().filter_map(|window| window.freeze(now));
-        let around = shared.cluster.freezes(&namespace);
-        let all = own
-            .into_iter()
-            .chain(workloads)
-            .chain(decided)
-            .chain(windows)
-            .chain(around);
-        Freeze::longest(all, now)
-    }
-
-    /// How bad it is, for who comes first.
-    pub(super) fn severity(&self) -> u8 {
-        let firing = self.judged.iter().flat_map(|(verdict, _)| &verdict.firing);
-        firing.map(|finding| finding.rank).max().unwrap_or_default()
     }
 
     fn proven(&self, shared: &Shared<'_>) -> Vec<Proven> {
@@ -322,7 +298,8 @@ impl Guarded {
     }
 
     /// State and conditions after a decision.
-    fn stand(&mut self, policy: &Policy, blind: Duration, now: Timestamp) {
+    fn stand(&mut self, shared: &Shared<'_>, policy: &Policy, blind: Duration, now: Timestamp) {
+        let rollback = self.rollback_ready(shared, policy);
         let Some(verdict) = &self.shown.verdict else { return };
         let case = self.case.as_ref().map(|case| &case.status);
         let state = standing::state(&self.record, case, verdict, policy, now);
@@ -330,7 +307,7 @@ impl Guarded {
         self.record.state = Some(standing::written(state, &self.record, policy, now));
         let generation = self.guard.metadata.generation;
         self.record.observed_generation = generation;
-        let news = standing::watching(verdict, blind, case);
+        let news = standing::watching(verdict, blind, case, rollback);
         self.record.conditions = standing::conditions(&self.written.conditions, generation, now, news);
     }
 
@@ -355,21 +332,6 @@ impl Guarded {
             self.guard.namespace().unwrap_or_default(),
             self.guard.name_any()
         )
-    }
-}
-
-/// The decision; where it would begin one rollback too many, the decision that leaves it to people.
-fn within_budget(input: &Input<'_>, budget: &Budget) -> Step {
-    let step = decide(input);
-    if !step.begins(input.case.map(|case| case.status)) {
-        return step;
-    }
-    match budget.take() {
-        Ok(()) => step,
-        Err(why) => decide(&Input {
-            over_budget: Some(&why),
-            ..*input
-        }),
     }
 }
 

@@ -98,13 +98,20 @@ async fn deployments_are_completed_patched_and_counted_alike() {
         {"op": "replace", "path": "/spec/template", "value": deployment(&env)["spec"]["template"]},
         {"op": "add", "path": "/metadata/annotations/kubernetes.io~1change-cause", "value": "put back"},
     ]);
-    both.call("PATCH", &format!("{one}&dryRun=All"), JSON_PATCH, judged.clone())
-        .await;
+    let dry = &format!("{one}&dryRun=All");
+    both.call("PATCH", dry, JSON_PATCH, judged.clone()).await;
+    both.call("GET", one, JSON, Value::Null).await;
     both.call("PATCH", one, JSON_PATCH, judged.clone()).await;
     both.call("PATCH", one, JSON_PATCH, judged).await;
     both.call("GET", one, JSON, Value::Null).await;
 
-    // Refusals.
+    // Refusals, and the same where it would only be tried.
+    let empty = json!({"spec": {"template": {"spec": {"containers": []}}}});
+    both.call("PATCH", dry, MERGE, empty).await;
+    let stale = json!([{"op": "test", "path": "/metadata/uid", "value": "another"}]);
+    both.call("PATCH", dry, JSON_PATCH, stale).await;
+    let gone = dry.replace("orders?", "nobody?");
+    both.call("PATCH", &gone, JSON_PATCH, json!([])).await;
     both.call(
         "PATCH",
         one,

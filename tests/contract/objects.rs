@@ -27,6 +27,8 @@ async fn objects_are_refused_and_written_alike() {
     )
     .await;
     both.call("POST", &format!("{maps}?{by}"), JSON, map("one", "1")).await;
+    both.call("POST", &format!("{maps}?{by}&dryRun=All"), JSON, map("one", "1"))
+        .await;
     both.call("POST", &format!("{maps}?{by}"), JSON, json!({"metadata": {}}))
         .await;
     both.call(

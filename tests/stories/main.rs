@@ -19,6 +19,7 @@ mod limits;
 mod locked;
 mod outages;
 mod races;
+mod ready;
 mod releases;
 mod stage;
 mod starts;

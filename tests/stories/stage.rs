@@ -81,6 +81,7 @@ pub struct Written {
     pub subresource: String,
     pub name: String,
     pub code: u16,
+    pub dry_run: bool,
     pub body: Value,
 }
 
@@ -120,6 +121,16 @@ impl Stage {
     pub async fn real_alone(story: &str) -> Self {
         Self::with(story, |namespace| async move {
             real::Real::start_alone(&namespace)
+                .await
+                .map(|real| Place::Real(Box::new(real)))
+        })
+        .await
+    }
+
+    /// On real servers, with a daemon that may do only what the story lets it do.
+    pub async fn real_limited(story: &str) -> Self {
+        Self::with(story, |namespace| async move {
+            real::Real::start_limited(&namespace)
                 .await
                 .map(|real| Place::Real(Box::new(real)))
         })
@@ -267,6 +278,30 @@ impl Stage {
         }
     }
 
+    /// A policy of the cluster's owners from now on: no template of this namespace has this variable.
+    pub async fn forbid(&self, variable: &str, value: &str) {
+        match &self.place {
+            Place::Embedded(embedded) => embedded.forbid(&self.namespace, variable, value),
+            Place::Real(real) => real.forbid(&self.namespace, variable, value).await,
+        }
+    }
+
+    /// Takes that policy away.
+    pub async fn allow(&self, variable: &str, value: &str) {
+        match &self.place {
+            Place::Embedded(embedded) => embedded.allow(),
+            Place::Real(real) => real.allow(&self.namespace, variable, value).await,
+        }
+    }
+
+    /// What a daemon of [`Stage::real_limited`] may do.
+    pub async fn rights(&self, rules: &Value) {
+        match &self.place {
+            Place::Embedded(_) => panic!("the embedded world asks nobody for rights"),
+            Place::Real(real) => real.rights(&self.namespace, rules).await,
+        }
+    }
+
     // ---- the daemon -------------------------------------------------------------------------------------------
 
     /// Starts the daemon. It watches this namespace alone.
@@ -318,6 +353,14 @@ impl Stage {
         match &self.place {
             Place::Embedded(embedded) => embedded.status(),
             Place::Real(real) => real.status().await,
+        }
+    }
+
+    /// A page as a browser gets it.
+    pub async fn page(&self, path: &str) -> String {
+        match &self.place {
+            Place::Embedded(embedded) => embedded.page(path).await,
+            Place::Real(real) => real.page(path).await,
         }
     }
 
@@ -412,7 +455,17 @@ impl Stage {
             Place::Embedded(embedded) => embedded.writes(),
             Place::Real(real) => real.writes(&self.namespace),
         };
-        all.retain(|write| (200..300).contains(&write.code));
+        all.retain(|write| (200..300).contains(&write.code) && !write.dry_run);
+        all
+    }
+
+    /// Everything that modosu asked to have done to the guarded objects, refused or not, dry-runs too.
+    pub fn asked(&self) -> Vec<Written> {
+        let mut all = match &self.place {
+            Place::Embedded(embedded) => embedded.writes(),
+            Place::Real(real) => real.writes(&self.namespace),
+        };
+        all.retain(|write| TARGETS.contains(&write.resource.as_str()));
         all
     }
 

@@ -100,10 +100,8 @@ fn only_asks(before: &IncidentStatus, after: &IncidentStatus, step: &Step) {
 /// Nothing is written while it is frozen; what an incident froze, its own decision thaws.
 fn assert_may_write(input: &Input, step: &Step) {
     let Some(freeze) = input.freeze else { return };
-    let thaws = |one: &Happened| match one {
-        Happened::Decided(decision) => matches!(decision.verb, Some(Verb::Rollback | Verb::Resume)),
-        _ => false,
-    };
+    let resumes = |verb| matches!(verb, Some(Verb::Rollback | Verb::Resume));
+    let thaws = |one: &Happened| matches!(one, Happened::Decided(decision) if resumes(decision.verb));
     let own = freeze.of == format!("Incident/{}", input.case.unwrap().name);
     assert!(own && step.happened.iter().any(thaws), "written while frozen");
     assert_eq!(

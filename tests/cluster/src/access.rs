@@ -9,8 +9,10 @@ use serde_json::json;
 
 use crate::scratch::{Scratch, write_atomically};
 
-/// `admin` is the test, `modosu` the daemon, `node` the node agent. All may do everything; the audit log tells them apart.
-pub const USERS: [&str; 3] = ["admin", "modosu", "node"];
+/// `admin` is the test, `modosu` the daemon, `node` the node agent: they may do everything; the audit log tells them apart. `limited` may
+/// do what a story lets it do.
+pub const USERS: [&str; 4] = ["admin", "modosu", "node", LIMITED];
+const LIMITED: &str = "limited";
 
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
@@ -24,7 +26,10 @@ impl Access {
             scratch: scratch.clone(),
             server,
         };
-        let line = |user: &str| format!("{},{user},{user},\"system:masters\"\n", token(user));
+        let line = |user: &str| match user {
+            LIMITED => format!("{},{user},{user}\n", token(user)),
+            _ => format!("{},{user},{user},\"system:masters\"\n", token(user)),
+        };
         std::fs::write(access.token_file(), USERS.map(line).concat())?;
         for user in USERS {
             access.write_kubeconfig(user, &access.server, true)?;

@@ -103,7 +103,7 @@ impl Cluster {
         &self.access.server
     }
 
-    /// Of `admin`, `modosu` or `node`.
+    /// Of one of [`crate::USERS`].
     pub fn kubeconfig(&self, user: &str) -> anyhow::Result<PathBuf> {
         self.access.kubeconfig(user)
     }

@@ -16,9 +16,10 @@ use modosu::{
     model::{guard::Guard, incident::Incident, units::Length},
     observe::prometheus::Prometheus,
 };
-use modosu_world::{Answer, Behaviour, Call, Stage as Moment, Verb, World, WorldOptions};
-use serde_json::Value;
+use modosu_world::{Answer, Behaviour, Call, Failure, Stage as Moment, Verb, World, WorldOptions};
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 use super::{Bad, Kill, RELATED, TICK, Written};
 
@@ -26,6 +27,8 @@ pub struct Embedded {
     pub world: World,
     daemons: AtomicUsize,
     daemon: Mutex<Option<Daemon>>,
+    /// A policy is in force.
+    forbids: Arc<AtomicBool>,
 }
 
 /// One start of the daemon. A killed one lives on in this process, but nothing of it reaches the world any more.
@@ -61,6 +64,7 @@ impl Embedded {
             world,
             daemons: AtomicUsize::new(0),
             daemon: Mutex::new(None),
+            forbids: Arc::new(AtomicBool::new(false)),
         })
     }
 
@@ -134,18 +138,59 @@ impl Embedded {
             .then(|| serde_json::to_value(&board.shown().status).unwrap())
     }
 
+    /// Refuses in the words of a real ValidatingAdmissionPolicy.
+    pub fn forbid(&self, policy: &str, variable: &str, value: &str) {
+        let words = format!(
+            "deployments.apps \"orders\" is forbidden: ValidatingAdmissionPolicy '{policy}' with binding '{policy}' denied \
+             request: {variable}={value} is retired"
+        );
+        let (in_force, entry) = (
+            self.forbids.clone(),
+            json!({"name": variable, "value": value}).to_string(),
+        );
+        in_force.store(true, Ordering::Relaxed);
+        self.world.on_request(move |call| {
+            // A JSON Patch names the old template in a test, and the new one in what it writes.
+            let operations = call.body.as_array().cloned().unwrap_or_default();
+            let writes = |op: &Value| op["op"] != "test" && op.to_string().contains(&entry);
+            let refused = call.resource == "deployments" && operations.iter().any(writes);
+            if in_force.load(Ordering::Relaxed) && refused && call.stage == Moment::Before {
+                Answer::Fail(Failure::new(422, "Invalid", words.clone()))
+            } else {
+                Answer::GoOn
+            }
+        });
+    }
+
+    pub fn allow(&self) {
+        self.forbids.store(false, Ordering::Relaxed);
+    }
+
+    pub async fn page(&self, path: &str) -> String {
+        let router = {
+            let daemon = self.daemon.lock().unwrap();
+            let running = &daemon.as_ref().unwrap().running;
+            modosu::report::http::router(running.board.clone(), running.metrics.clone())
+        };
+        let request = http::Request::get(path).body(axum::body::Body::empty()).unwrap();
+        let answer = router.oneshot(request).await.unwrap();
+        let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
     pub fn writes(&self) -> Vec<Written> {
         let all = self
             .world
             .writes()
             .into_iter()
-            .filter(|write| write.user.starts_with("modosu") && !write.dry_run);
+            .filter(|write| write.user.starts_with("modosu"));
         all.map(|write| Written {
             verb: format!("{:?}", write.verb).to_lowercase(),
             resource: write.resource,
             subresource: write.subresource,
             name: write.name,
             code: write.code,
+            dry_run: write.dry_run,
             body: write.body,
         })
         .collect()
@@ -170,7 +215,7 @@ impl Life {
         let here = match *self.ends_at.lock().unwrap() {
             Some(Kill::Opened) => call.resource == "incidents" && call.verb == Verb::Create,
             Some(Kill::Intended) => call.resource == "incidents" && body.contains("\"intent\""),
-            Some(Kill::Patched) => call.resource == "deployments" && body.contains("/spec/template"),
+            Some(Kill::Patched) => call.resource == "deployments" && !call.dry_run && body.contains("/spec/template"),
             None => false,
         };
         if here && matches!(call.stage, Moment::After(200 | 201)) {

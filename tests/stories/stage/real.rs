@@ -3,9 +3,10 @@
 
 use std::{ops::Deref, sync::Mutex};
 
-use kube::Client;
-use modosu_cluster::{Behaviour, Cluster, Filter, Point, Process, Program, Tap, free_port};
-use serde_json::Value;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::{Api, Client, api::PostParams};
+use modosu_cluster::{Behaviour, Cluster, Filter, Point, Process, Program, Tap, eventually, free_port};
+use serde_json::{Value, json};
 
 use super::{Bad, Kill, RELATED, Written};
 
@@ -28,6 +29,8 @@ impl Deref for Servers {
 pub struct Real {
     cluster: Servers,
     pub client: Client,
+    /// Who the daemon is.
+    user: &'static str,
     tap: Tap,
     prometheus: Tap,
     daemon: Mutex<Option<(Process, u16)>>,
@@ -35,15 +38,20 @@ pub struct Real {
 
 impl Real {
     pub async fn start(namespace: &str) -> anyhow::Result<Self> {
-        Self::on(Servers::Shared(Cluster::shared().await?), namespace).await
+        Self::on(Servers::Shared(Cluster::shared().await?), namespace, "modosu").await
+    }
+
+    /// As a user who may do only what the story lets it do.
+    pub async fn start_limited(namespace: &str) -> anyhow::Result<Self> {
+        Self::on(Servers::Shared(Cluster::shared().await?), namespace, "limited").await
     }
 
     /// On a cluster of its own.
     pub async fn start_alone(namespace: &str) -> anyhow::Result<Self> {
-        Self::on(Servers::Own(Box::new(Cluster::start().await?)), namespace).await
+        Self::on(Servers::Own(Box::new(Cluster::start().await?)), namespace, "modosu").await
     }
 
-    async fn on(cluster: Servers, namespace: &str) -> anyhow::Result<Self> {
+    async fn on(cluster: Servers, namespace: &str, user: &'static str) -> anyhow::Result<Self> {
         let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/crds");
         cluster.kubectl(&["apply", "--server-side", "-k", crds]).await?;
         cluster
@@ -57,7 +65,8 @@ impl Real {
         cluster.namespace(namespace).await?;
         Ok(Self {
             client: cluster.client("admin").await?,
-            tap: cluster.tap(namespace, "modosu")?,
+            tap: cluster.tap(namespace, user)?,
+            user,
             prometheus: cluster.prometheus_tap()?,
             cluster,
             daemon: Mutex::new(None),
@@ -169,25 +178,89 @@ impl Real {
 
     pub fn writes(&self, namespace: &str) -> Vec<Written> {
         let filter = Filter {
-            user: Some("modosu"),
+            user: Some(self.user),
             namespace: Some(namespace),
             ..Filter::default()
         };
-        let all = self
-            .cluster
-            .writes(filter)
-            .unwrap()
-            .into_iter()
-            .filter(|write| !write.dry_run);
+        let all = self.cluster.writes(filter).unwrap().into_iter();
         all.map(|write| Written {
             verb: write.verb,
             resource: write.resource,
             subresource: write.subresource,
             name: write.name,
             code: write.code,
+            dry_run: write.dry_run,
             body: write.request_body,
         })
         .collect()
+    }
+
+    /// A ValidatingAdmissionPolicy for this namespace, once it is in force.
+    pub async fn forbid(&self, policy: &str, variable: &str, value: &str) {
+        let has = format!("e.name == '{variable}' && has(e.value) && e.value == '{value}'");
+        let expression =
+            format!("!object.spec.template.spec.containers.exists(c, has(c.env) && c.env.exists(e, {has}))");
+        let rule = json!({"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["deployments"]});
+        let here = json!({"matchLabels": {"kubernetes.io/metadata.name": policy}});
+        let objects = [
+            json!({"kind": "ValidatingAdmissionPolicy", "spec": {
+                "failurePolicy": "Fail",
+                "matchConstraints": {"resourceRules": [rule]},
+                "validations": [{"expression": expression, "message": format!("{variable}={value} is retired")}],
+            }}),
+            json!({"kind": "ValidatingAdmissionPolicyBinding", "spec": {
+                "policyName": policy, "validationActions": ["Deny"], "matchResources": {"namespaceSelector": here},
+            }}),
+        ];
+        for mut object in objects {
+            object["apiVersion"] = json!("admissionregistration.k8s.io/v1");
+            object["metadata"] = json!({"name": policy});
+            self.cluster.apply(&object).await.unwrap();
+        }
+        self.until_refused(policy, variable, value, true).await;
+    }
+
+    pub async fn allow(&self, policy: &str, variable: &str, value: &str) {
+        for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
+            self.cluster.kubectl(&["delete", kind, policy]).await.unwrap();
+        }
+        self.until_refused(policy, variable, value, false).await;
+    }
+
+    /// The API server learns of policies by a watch of its own.
+    async fn until_refused(&self, namespace: &str, variable: &str, value: &str, refused: bool) {
+        let mut tried = super::deployment(namespace, "tried", json!([{"name": variable, "value": value}]));
+        tried["apiVersion"] = json!("apps/v1");
+        tried["kind"] = json!("Deployment");
+        let tried: Deployment = serde_json::from_value(tried).unwrap();
+        let deployments = Api::<Deployment>::namespaced(self.client.clone(), namespace);
+        let dry = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        let look = async || anyhow::Ok((deployments.create(&dry, &tried).await.is_err() == refused).then_some(()));
+        let within = std::time::Duration::from_secs(60);
+        eventually("the policy is in force or gone", within, look)
+            .await
+            .unwrap();
+    }
+
+    /// What `limited` may do, in all namespaces.
+    pub async fn rights(&self, namespace: &str, rules: &Value) {
+        let api = "rbac.authorization.k8s.io";
+        let name = json!({"name": namespace});
+        let role = json!({"apiVersion": format!("{api}/v1"), "kind": "ClusterRole", "metadata": name, "rules": rules});
+        let binding = json!({"apiVersion": format!("{api}/v1"), "kind": "ClusterRoleBinding", "metadata": name,
+            "roleRef": {"apiGroup": api, "kind": "ClusterRole", "name": namespace},
+            "subjects": [{"apiGroup": api, "kind": "User", "name": self.user}]});
+        self.cluster.apply(&role).await.unwrap();
+        self.cluster.apply(&binding).await.unwrap();
+    }
+
+    pub async fn page(&self, path: &str) -> String {
+        let port = self.daemon.lock().unwrap().as_ref().unwrap().1;
+        let answer = reqwest::get(format!("http://127.0.0.1:{port}{path}")).await.unwrap();
+        answer.text().await.unwrap()
     }
 
     pub fn log(&self) -> String {

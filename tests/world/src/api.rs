@@ -76,7 +76,7 @@ pub(crate) async fn serve(
     let mut lost = false;
     match audit::asked(&hooks, &call) {
         Answer::GoOn => {}
-        Answer::Fail(failure) => return Ok(refused(&world, &route, call, &failure)),
+        Answer::Fail(failure) => return Ok(refused(&world, &call, &failure)),
         Answer::Delay(time) => tokio::time::sleep(time).await,
         Answer::Cut => return Err(cut()),
         Answer::LoseAnswer => lost = true,
@@ -88,7 +88,7 @@ pub(crate) async fn serve(
         Ok(Outcome::Events(_)) => 200,
         Err(failure) => failure.code,
     };
-    record(&world, &route, &call, code);
+    record(&world, &call, code);
     world.wake();
     call.stage = Stage::After(code);
     match audit::asked(&hooks, &call) {
@@ -276,11 +276,12 @@ fn called(user: &str, route: &Route, body: &Value, number: u64) -> Call {
         subresource: route.subresource.clone(),
         namespace: route.namespace.clone(),
         name: name.into(),
+        dry_run: route.dry_run(body),
         body: body.clone(),
     }
 }
 
-fn record(world: &Inner, route: &Route, call: &Call, code: u16) {
+fn record(world: &Inner, call: &Call, code: u16) {
     if !call.verb.writes() {
         return;
     }
@@ -295,14 +296,14 @@ fn record(world: &Inner, route: &Route, call: &Call, code: u16) {
             name: call.name.clone(),
             code,
             at: state.cluster.clock.now(),
-            dry_run: route.dry_run(&call.body),
+            dry_run: call.dry_run,
             body: call.body.clone(),
         });
     });
 }
 
-fn refused(world: &Inner, route: &Route, call: Call, failure: &Failure) -> Response<AnswerBody> {
-    record(world, route, &call, failure.code);
+fn refused(world: &Inner, call: &Call, failure: &Failure) -> Response<AnswerBody> {
+    record(world, call, failure.code);
     refusal(failure)
 }
 

@@ -71,6 +71,8 @@ pub struct Call {
     pub namespace: String,
     /// The object's name, or "".
     pub name: String,
+    /// Nothing is stored.
+    pub dry_run: bool,
     /// The body, `Null` where there is none.
     pub body: Value,
 }

@@ -1,0 +1,238 @@
+//! IO. A plan that the server is only asked about (`dryRun=All`): right before its first real write, and while nothing is
+//! wrong, so that a refusal is known before the night it hurts. Nothing is written.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+use super::{
+    Api, ApiError,
+    run::{ATTEMPTS, Run, foreign},
+    snapshot, target,
+};
+use crate::{
+    decide::{
+        happened::named,
+        plan,
+        ready::{Answer, Way, is_unsupported},
+    },
+    judge::policy::Policy,
+    model::{
+        content::{Content, Contents},
+        guard::{OnFailure, RestoreTo, Step, TargetRef},
+        incident::PlannedStep,
+    },
+    observe::seen::Writable,
+};
+
+/// A rehearsal takes no longer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Writes that are only tried.
+struct Trial<'a> {
+    api: &'a Api,
+    namespace: &'a str,
+    steps: &'a [Step],
+    snapshot: Option<&'a Contents>,
+}
+
+impl Trial<'_> {
+    /// Tries one write, on what stands there now. `tried`: what earlier writes of the plan would have put there.
+    async fn ask(&self, planned: &PlannedStep, cause: &str, tried: &mut Contents) -> Answer {
+        let object = planned.target.clone().unwrap_or_default();
+        let Ok(target) = object.parse::<TargetRef>() else {
+            return Answer::impossible("NoWayToPlan", &format!("{object} is no target"));
+        };
+        let mut refusal = String::new();
+        for _ in 0..ATTEMPTS {
+            let read = match target::read(self.api, self.namespace, &target).await {
+                Ok(read) => read,
+                Err(why) => return final_answer(&object, why),
+            };
+            let earlier = tried.get(&target);
+            if earlier.is_none() && foreign(planned, &target, read.as_ref()).is_some() {
+                return Answer::Changed;
+            }
+            if read.is_none() && target.kind.is_workload() {
+                return Answer::impossible("TargetMissing", &format!("{target} was deleted"));
+            }
+            let base = earlier.or(read.as_ref().map(|read| &read.content));
+            let content = match plan::goal(planned, self.steps, &target, base, self.snapshot) {
+                Ok(content) => content,
+                Err(why) => return Answer::impossible("NoWayToPlan", &why),
+            };
+            let goal = target::Goal {
+                content: &content,
+                cause,
+                dry_run: true,
+            };
+            match target::put(self.api, self.namespace, &target, read.as_ref(), goal).await {
+                Ok(_) => {
+                    tried.insert(target, content);
+                    return Answer::Accepted;
+                }
+                Err(ApiError::Invalid(why) | ApiError::Exists(why) | ApiError::NotFound(why)) => refusal = why,
+                Err(ApiError::Refused(why)) if is_unsupported(&why) => {
+                    tried.insert(target, content);
+                    return Answer::Unsupported(why);
+                }
+                Err(why) => return final_answer(&object, why),
+            }
+        }
+        Answer::refused(&object, &refusal)
+    }
+}
+
+fn final_answer(object: &str, why: ApiError) -> Answer {
+    match why {
+        ApiError::Unsure(why) => Answer::Unanswered(format!("{object}: {why}")),
+        ApiError::Refused(why) | ApiError::Invalid(why) | ApiError::NotFound(why) | ApiError::Exists(why) => {
+            Answer::refused(object, &why)
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Asks the server about every write of a plan of which nothing is written yet, in order. What may fail without
+    /// stopping the plan does not stop it here either.
+    pub async fn rehearse(&self, plan: &[PlannedStep]) -> Result<Answer, ApiError> {
+        let snapshot = self.snapshot().await?;
+        let trial = Trial {
+            api: self.api,
+            namespace: self.namespace,
+            steps: &self.policy.steps,
+            snapshot: snapshot.as_ref(),
+        };
+        let mut tried = Contents::new();
+        for planned in plan.iter().filter(|step| step.target.is_some()) {
+            match trial.ask(planned, &self.cause(planned), &mut tried).await {
+                Answer::Accepted | Answer::Unsupported(_) => {}
+                Answer::Refused { .. } if self.on_failure(planned) == OnFailure::Continue => {}
+                end @ (Answer::Refused { .. } | Answer::Unanswered(_) | Answer::Changed) => return Ok(end),
+            }
+        }
+        Ok(Answer::Accepted)
+    }
+}
+
+/// Tonight's rollback of one guard, tried while nothing is wrong.
+pub struct Rehearsal {
+    pub api: Api,
+    pub namespace: String,
+    pub policy: Arc<Policy>,
+    /// The content hash of each target, as judged.
+    pub parts: BTreeMap<TargetRef, String>,
+    pub writable: Writable,
+    /// What runs now is proven, or something else is.
+    pub proven: bool,
+    /// Where a rollback goes; nothing where no change is in place.
+    pub back_to: Option<RestoreTo>,
+    pub now: Timestamp,
+}
+
+impl Rehearsal {
+    /// What was tried, and what the server said.
+    pub async fn run(self) -> (Way, Answer) {
+        let way = self.way();
+        let answer = match tokio::time::timeout(PATIENCE, self.ask(&way)).await {
+            Ok(Ok(answer) | Err(answer)) => answer,
+            Err(_) => Answer::Unanswered(format!("nothing within {} s", PATIENCE.as_secs())),
+        };
+        (way, answer)
+    }
+
+    fn restores(&self) -> bool {
+        self.policy.steps.iter().any(|step| step.restore.is_some())
+    }
+
+    fn way(&self) -> Way {
+        match &self.back_to {
+            _ if !self.restores() => Way::Steps,
+            Some(to) => Way::Back(named(&to.hash, &to.images)),
+            None if self.proven => Way::Present,
+            None => Way::NothingProven,
+        }
+    }
+
+    async fn ask(&self, way: &Way) -> Result<Answer, Answer> {
+        let kept = match (&self.back_to, way) {
+            (Some(to), Way::Back(_)) => Some(self.load(to).await?),
+            (Some(_) | None, _) => None,
+        };
+        let mut wanted: Vec<&TargetRef> = self.parts.keys().chain(kept.iter().flat_map(Contents::keys)).collect();
+        wanted.sort();
+        wanted.dedup();
+        let read = target::read_all(&self.api, &self.namespace, wanted).await;
+        let (current, uids) = read.map_err(|why| final_answer("its targets", why))?;
+        let as_judged =
+            |(part, hash): (&TargetRef, &String)| current.get(part).map(Content::hash).as_ref() == Some(hash);
+        if !self.parts.iter().all(as_judged) {
+            return Ok(Answer::Changed);
+        }
+        let snapshot = kept.unwrap_or_else(|| self.mine(current.clone()));
+        let plan = plan::resolve(&plan::Sources {
+            steps: &self.policy.steps,
+            current: &current,
+            uids: &uids,
+            snapshot: Some(&snapshot),
+            restored_at: &self.now.to_string(),
+        });
+        let mut plan = plan.map_err(|why| Answer::impossible("NoWayToPlan", &why))?;
+        let mut goals = snapshot;
+        if plan.is_empty() {
+            goals = self.mine(current);
+            plan = self.over_itself(&goals);
+        }
+        Ok(self.each(&plan, &goals).await)
+    }
+
+    /// Only what a plan of this guard may write.
+    fn mine(&self, mut contents: Contents) -> Contents {
+        contents.retain(|target, _| self.writable.holds(target));
+        contents
+    }
+
+    async fn load(&self, to: &RestoreTo) -> Result<Contents, Answer> {
+        match snapshot::load(&self.api, &self.namespace, &to.name, &to.hash).await {
+            Ok(contents) => Ok(self.mine(contents)),
+            Err(ApiError::Unsure(why)) => Err(Answer::Unanswered(why)),
+            Err(ApiError::NotFound(why)) => Err(Answer::impossible("SnapshotMissing", &why)),
+            Err(why) => Err(Answer::impossible("SnapshotUnusable", &why.to_string())),
+        }
+    }
+
+    /// Where nothing is to be put back: what the plan could write, as it is.
+    fn over_itself(&self, present: &Contents) -> Vec<PlannedStep> {
+        let sets = self.policy.steps.iter().filter_map(|step| step.set_env.as_ref());
+        let set: Vec<&str> = sets.map(|set| set.target.as_str()).collect();
+        let written = |target: &TargetRef| self.restores() || set.contains(&target.to_string().as_str());
+        let step = |(target, content): (&TargetRef, &Content)| PlannedStep {
+            step: "restore".to_owned(),
+            target: Some(target.to_string()),
+            from: Some(content.hash()),
+            to: Some(content.hash()),
+            ..PlannedStep::default()
+        };
+        present.iter().filter(|(target, _)| written(target)).map(step).collect()
+    }
+
+    async fn each(&self, plan: &[PlannedStep], goals: &Contents) -> Answer {
+        let trial = Trial {
+            api: &self.api,
+            namespace: &self.namespace,
+            steps: &self.policy.steps,
+            snapshot: Some(goals),
+        };
+        let (mut tried, mut unsupported) = (Contents::new(), None);
+        for planned in plan.iter().filter(|step| step.target.is_some()) {
+            match trial.ask(planned, "modosu: a dry run", &mut tried).await {
+                Answer::Accepted => {}
+                Answer::Unsupported(why) => {
+                    unsupported.get_or_insert(why);
+                }
+                end @ (Answer::Refused { .. } | Answer::Unanswered(_) | Answer::Changed) => return end,
+            }
+        }
+        unsupported.map_or(Answer::Accepted, Answer::Unsupported)
+    }
+}
