@@ -140,7 +140,7 @@ http:
 telemetry:
   log: loud
   format: jsn
-budgett: {}
+paging: {}
 "#;
 
 #[test]
@@ -190,7 +190,7 @@ fn every_mistake_is_told_at_once_with_its_place_and_what_would_be_right() {
     modosu.yaml:20  telemetry.format: jsn
         `jsn` is not one of the words for it
         right: text or json
-    modosu.yaml:21  budgett: {}
+    modosu.yaml:21  paging: {}
         there is no such setting
         right: one of prometheus, poll, mode, namespaces, guard, http, budget, commonCause, freeze, presets, schemes, telemetry
     MODOSU__HTTP__: x

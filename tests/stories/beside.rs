@@ -13,8 +13,6 @@ use crate::{
 story!(what_old_pods_do_as_well_is_not_the_release);
 async fn what_old_pods_do_as_well_is_not_the_release(stage: &Stage) {
     half_rolled_out(stage, json!([{"name": "VERSION", "value": "b"}])).await;
-    // Until new ones have been there for as long as is counted where it is not known yet how often they are asked.
-    stage.wait(20).await;
     // What both need is down.
     let failing = Bad {
         error_share: Some(0.3),
