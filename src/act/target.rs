@@ -79,6 +79,10 @@ pub async fn replace(
         TargetKind::Deployment | TargetKind::StatefulSet | TargetKind::DaemonSet => template_patch(read, goal, cause),
         TargetKind::ConfigMap => data_patch(read, goal),
     };
+    patch_target(api, namespace, target, patch).await
+}
+
+async fn patch_target(api: &Api, namespace: &str, target: &TargetRef, patch: Value) -> Result<String, ApiError> {
     let patch: json_patch::Patch =
         serde_json::from_value(patch).map_err(|why| ApiError::Refused(format!("not a JSON Patch: {why}")))?;
     let objects = objects(api, namespace, target.kind);
@@ -88,6 +92,22 @@ pub async fn replace(
         .ask(Some("target"), objects.patch(&target.name, &params, &patch))
         .await?;
     Ok(written.resource_version().unwrap_or_default())
+}
+
+/// Asks for another number of replicas, if it is still the one that was read. Gives the new resourceVersion.
+pub async fn scale(
+    api: &Api,
+    namespace: &str,
+    target: &TargetRef,
+    read: &Read,
+    replicas: i64,
+) -> Result<String, ApiError> {
+    let patch = json!([
+        {"op": "test", "path": "/metadata/uid", "value": read.object.metadata.uid},
+        {"op": "test", "path": "/spec/replicas", "value": read.object.data.pointer("/spec/replicas")},
+        {"op": "replace", "path": "/spec/replicas", "value": replicas},
+    ]);
+    patch_target(api, namespace, target, patch).await
 }
 
 /// Creates a ConfigMap that the change deleted.

@@ -16,6 +16,7 @@ mod compile;
 mod reference;
 mod selector;
 mod signals;
+mod steps;
 #[cfg(test)]
 mod tests;
 

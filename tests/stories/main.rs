@@ -21,6 +21,7 @@ mod races;
 mod releases;
 mod stage;
 mod starts;
+mod steps;
 mod stuck;
 mod together;
 mod triggers;

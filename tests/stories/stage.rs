@@ -69,7 +69,7 @@ pub enum Kill {
     Opened,
     /// The intent is written; nothing was done.
     Intended,
-    /// The template is patched; the daemon does not know.
+    /// A template or a number of pods is patched; the daemon does not know.
     Patched,
 }
 

@@ -133,6 +133,8 @@ rollback:
   steps:
     - setEnv: {target: orders, env: {A: b}, remove: [A]}
     - {}
+    - setConfig: {target: Deployment/orders}
+    - scale: {target: DaemonSet/agent, replicas: 0}
 triggers:
   - {name: a, condition: success_rate < 70ms, action: automatic_rollback}
   - {name: a, condition: "latency > 1s", action: monitor, grade: Critical}
@@ -157,7 +159,10 @@ spec.evidence.alpha: 0.6 is not a small chance of being wrong; the default is `'
 spec.evidence.floor: 0 is not between 0 and 50 %; it is the smallest share that may be called worse, such as `'0.1%'`
 spec.rollback.steps[0].setEnv.target: `orders` is not of the form `Deployment/name`
 spec.rollback.steps[0].setEnv.remove: `A` is both set and removed; leave one out
-spec.rollback.steps[1]: a step is exactly one of restore, setEnv, waitReady
+spec.rollback.steps[1]: a step is exactly one of restore, setEnv, setConfig, scale, waitReady
+spec.rollback.steps[2].setConfig.target: `Deployment/orders` is not of the form `ConfigMap/name`
+spec.rollback.steps[2].setConfig: sets nothing and removes nothing; name keys in `data` or `remove`
+spec.rollback.steps[3].scale.target: `DaemonSet/agent` is not of the form `Deployment/name`
 spec.triggers[0].condition: column 16: `success_rate` is a share, `70ms` is a time; a share is compared with one such as `5%` or `0.05`
 success_rate < 70ms
                ^

@@ -170,7 +170,9 @@ impl Life {
         let here = match *self.ends_at.lock().unwrap() {
             Some(Kill::Opened) => call.resource == "incidents" && call.verb == Verb::Create,
             Some(Kill::Intended) => call.resource == "incidents" && body.contains("\"intent\""),
-            Some(Kill::Patched) => call.resource == "deployments" && body.contains("/spec/template"),
+            Some(Kill::Patched) => {
+                call.resource == "deployments" && (body.contains("/spec/template") || body.contains("/spec/replicas"))
+            }
             None => false,
         };
         if here && matches!(call.stage, Moment::After(200 | 201)) {
