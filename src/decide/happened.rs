@@ -76,6 +76,8 @@ pub enum Happened {
     RolledOut,
     Recovered {
         after: Duration,
+        /// Steps that failed while the plan went on.
+        failed: Vec<String>,
     },
     RecoveredByHand,
     Superseded {
@@ -201,6 +203,7 @@ impl Happened {
             | Self::Together { .. }
             | Self::Frozen(_)
             | Self::CannotFollow { .. } => true,
+            Self::Recovered { failed, .. } => !failed.is_empty(),
             Self::FirstSeen { .. }
             | Self::Changed { .. }
             | Self::WentBack { .. }
@@ -211,7 +214,6 @@ impl Happened {
             | Self::Thawed
             | Self::Abandoned
             | Self::RolledOut
-            | Self::Recovered { .. }
             | Self::RecoveredByHand
             | Self::Superseded { .. }
             | Self::Kept
@@ -264,11 +266,13 @@ impl fmt::Display for Happened {
             Self::Thawed => f.write_str("frozen no more; what was seen meanwhile does not count"),
             Self::Acting { to } => write!(f, "putting back {to}"),
             Self::RolledOut => f.write_str("rolled out; from now on readings count as proof"),
-            Self::Recovered { after } => {
+            Self::Recovered { after, failed } => {
+                let after = humantime::format_duration(*after);
+                let but = if failed.is_empty() { "" } else { ", but " };
                 write!(
                     f,
-                    "recovered {} after the first bad reading",
-                    humantime::format_duration(*after)
+                    "recovered {after} after the first bad reading{but}{}",
+                    failed.join("; ")
                 )
             }
             Self::RecoveredByHand => f.write_str("somebody went back to the proven state by hand"),

@@ -308,11 +308,12 @@ fn recover(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut St
     let after = whole_seconds(between(case.spec.first_bad_at, input.now));
     status.recovered_at = Some(input.now);
     status.timings = Some(timings(input, case, status));
+    let failed = status.failed_steps();
     end(
         status,
         IncidentState::Recovered,
         input,
-        Happened::Recovered { after },
+        Happened::Recovered { after, failed },
         step,
     );
 }

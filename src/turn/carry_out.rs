@@ -187,7 +187,11 @@ impl Guarded {
             }
             Ok(run::Progress::Done) => {
                 case.status.state = Some(IncidentState::Verifying);
-                case.status.reason = "everything is put back, waiting for the roll-out and for proof".into();
+                let done = match case.status.failed_steps() {
+                    failed if failed.is_empty() => "everything is put back".to_owned(),
+                    failed => format!("the plan went on, but {}", failed.join("; ")),
+                };
+                case.status.reason = format!("{done}, waiting for the roll-out and for proof");
                 return self.write_case(shared).await;
             }
             Ok(run::Progress::Failed(why) | run::Progress::Frozen(why)) => why,
