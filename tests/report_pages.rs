@@ -335,6 +335,7 @@ async fn the_json_is_the_promised_form_and_missing_numbers_are_null() {
             "proven": false,
             "since": "2026-11-22T03:00:00Z"
           },
+          "freeze": null,
           "harm": null,
           "impactPerMinute": null,
           "incident": null,

@@ -191,8 +191,7 @@ fn every_mistake_is_told_at_once_with_its_place_and_what_would_be_right() {
         `jsn` is not one of the words for it
         right: text or json
     modosu.yaml:21  budgett: {}
-        there is no such setting
-        right: one of prometheus, poll, mode, namespaces, guard, http, budget, commonCause, freeze, presets, schemes, telemetry
+        there is no such setting; did you mean `budget`?
     MODOSU__HTTP__: x
         this is not the name of a setting
         right: MODOSU__SECTION__KEY, such as MODOSU__PROMETHEUS__URL

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+/// Requests.
+mod http;
 /// Numbers of pods.
 mod scale;
 
@@ -20,7 +22,7 @@ use crate::{
     config::FreezeWindow,
     decide::{
         between,
-        plan::{self, scale::SCALE},
+        plan::{self, http::HTTP, scale::SCALE},
     },
     judge::policy::Policy,
     model::{
@@ -130,6 +132,7 @@ impl Run<'_> {
                 }
             }
             let end = match planned.target.as_deref().map(str::parse::<TargetRef>) {
+                None if planned.step == HTTP => self.http(seq, planned, status).await?,
                 None => self.wait_ready(seq, planned, status).await?,
                 Some(Ok(target)) if planned.step == SCALE => self.scale(seq, planned, &target, status).await?,
                 Some(Ok(target)) => self.write(seq, planned, &target, snapshot.as_ref(), status).await?,

@@ -136,6 +136,8 @@ pub enum WhyNot {
     NothingToPutBack,
     /// The plan cannot be made.
     NoPlan(String),
+    /// What must hold before anything is written does not.
+    CheckFailed(String),
     /// A restored template would not replace the pods that hurt.
     PodsNotReplaced(String),
     /// Old and new pods are equally bad, or could not be compared.
@@ -328,6 +330,11 @@ impl fmt::Display for WhyNot {
                 f.write_str("there is nothing to put back: what runs is what the plan would put there")
             }
             Self::NoPlan(why) => write!(f, "no plan can be made: {why}"),
+            Self::CheckFailed(why) => write!(
+                f,
+                "nothing was written, a check before it failed: {why}; to roll back all the same decide `rollback`, \
+                 with a reason of its own where that was decided before"
+            ),
             Self::PodsNotReplaced(why) => write!(f, "a restored template would not replace the pods that hurt: {why}"),
             Self::OldPodsToo(sentence) => f.write_str(sentence),
             Self::WaitsFor { guards } => write!(f, "it waits for the proof of {guards}, whose change came just before"),

@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 
 /// Keys of ConfigMaps.
 mod config;
+/// Requests.
+pub mod http;
 /// Numbers of pods.
 pub mod scale;
 
@@ -56,6 +58,8 @@ pub fn resolve(sources: &Sources) -> Result<Vec<PlannedStep>, String> {
             plan.extend(config::set_config(sources, set, &mark, &mut goal)?);
         } else if let Some(wanted) = &step.scale {
             plan.push(scale::scale(sources, wanted, &mut replicas)?);
+        } else if let Some(asked) = &step.http {
+            plan.push(http::http(asked));
         } else if step.wait_ready.is_some() {
             plan.push(PlannedStep {
                 step: "waitReady".into(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    Act, Case, Happened, Input, Step, WhyNot, between, deadlines, decided, decided::follow_decision, enter,
+    Act, Case, Happened, Input, Step, WhyNot, before, between, deadlines, decided, decided::follow_decision, enter,
     enter::close, happened::named, open, open::automatic, waiting::waits,
 };
 use crate::{
@@ -168,6 +168,10 @@ pub fn raise(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
 
 /// The plan may run from the next write on. The state that hurts is marked bad first.
 pub fn act(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
+    before::anew(status);
+    if before::holds_back(input, status, step) {
+        return;
+    }
     mark_rolled_back(input, case, step);
     status.state = Some(IncidentState::RollingBack);
     status.acting_since = Some(input.now);
@@ -197,6 +201,16 @@ pub fn mark_rolled_back(input: &Input, case: Case, step: &mut Step) {
     for bad in step.record.bad.iter_mut().filter(|bad| bad.hash == *hash) {
         bad.rolled_back = true;
         bad.at = input.now;
+    }
+}
+
+/// It is marked before the first write: where nothing was written after all it is not bad.
+pub fn unmark(case: Case, status: &IncidentStatus, step: &mut Step) {
+    if !verify::may_have_written(status) {
+        let own = |incident: &Option<String>| incident.as_deref() == Some(case.name);
+        step.record
+            .bad
+            .retain(|bad| bad.hash != case.spec.bad.hash || !own(&bad.incident));
     }
 }
 
@@ -235,6 +249,9 @@ fn rolling_back(input: &Input, case: Case, status: &mut IncidentStatus, step: &m
     }
     if let Some(because) = cannot_roll_back(input, case) {
         escalate(status, input, because, step);
+        return;
+    }
+    if !before::begun(status) && before::holds_back(input, status, step) {
         return;
     }
     if !step
@@ -298,13 +315,7 @@ fn settle_down(input: &Input, case: Case, status: &mut IncidentStatus, step: &mu
 }
 
 fn recover(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
-    if !verify::may_have_written(status) {
-        // Well again with nothing put back: it was marked before what could not be written.
-        let own = |incident: &Option<String>| incident.as_deref() == Some(case.name);
-        step.record
-            .bad
-            .retain(|bad| bad.hash != case.spec.bad.hash || !own(&bad.incident));
-    }
+    unmark(case, status, step);
     let after = whole_seconds(between(case.spec.first_bad_at, input.now));
     status.recovered_at = Some(input.now);
     status.timings = Some(timings(input, case, status));
@@ -356,7 +367,8 @@ pub fn end(status: &mut IncidentStatus, state: IncidentState, input: &Input, hap
 fn tried(status: &IncidentStatus) -> String {
     let receipts = status.journal.iter().filter_map(|entry| {
         let receipt = entry.receipt.as_deref()?;
-        Some(format!("{} {receipt}", entry.target.as_deref().unwrap_or("waitReady")))
+        let step = entry.target.clone().unwrap_or_else(|| status.step_named(entry.seq));
+        Some(format!("{step} {receipt}"))
     });
     let done: Vec<String> = receipts.collect();
     if done.is_empty() {

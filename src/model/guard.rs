@@ -13,6 +13,8 @@ use super::units::{Amount, Certainty, Length, Share};
 
 /// What need not be written.
 mod defaults;
+/// Requests of steps and checks.
+mod http;
 /// What modosu says of a guard.
 mod status;
 /// How a state is put back.
@@ -24,11 +26,12 @@ use defaults::{
     a_day, a_minute, one_in_a_thousand, one_in_ten_thousand, severities, ten_minutes, ten_seconds, twenty, two_hours,
     yes,
 };
+pub use http::{HttpCheck, Method};
 pub use status::{
     BadState, Baseline, BaselineCounts, Current, EffectiveMode, GuardStatus, IncidentRef, KeptState, RestoreTo,
     RolledOut, State,
 };
-pub use step::{Empty, OnFailure, Rollback, Scale, SetConfig, SetEnv, Step};
+pub use step::{Check, Empty, OnFailure, Rollback, Scale, SetConfig, SetEnv, Step};
 pub use target::{TargetKind, TargetRef};
 
 /// What is watched, and how it is put back when it hurts.

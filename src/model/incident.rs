@@ -13,7 +13,7 @@ use super::{freeze::Freeze, guard::Action, units::Length};
 /// What is going to be done, and what was.
 mod plan;
 
-pub use plan::{JournalEntry, PlannedStep};
+pub use plan::{Before, Checked, JournalEntry, PlannedStep};
 
 /// One opened case.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -225,6 +225,9 @@ pub struct IncidentStatus {
     /// Append-only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub journal: Vec<JournalEntry>,
+    /// What the checks before the first write came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Before>,
     /// The decision that the present state follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided: Option<Decision>,

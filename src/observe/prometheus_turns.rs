@@ -158,6 +158,7 @@ fn policy(job: &str) -> Policy {
         cooldown: hour,
         within: hour,
         steps: vec![],
+        before: vec![],
         verify: vec![],
         hold: hour,
     }

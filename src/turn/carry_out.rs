@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::{Shared, case::OpenCase, guarded::Guarded};
+use super::{Shared, before, case::OpenCase, guarded::Guarded};
 use crate::{
     act::{ApiError, record, run, snapshot},
     decide::{Act, Happened, Step, WhyNot, deadlines, open, plan, together},
@@ -161,6 +161,9 @@ impl Guarded {
         let namespace = self.guard.namespace().unwrap_or_default();
         let writable = Writable::of(&namespace, &self.guard.spec, shared.cluster);
         let Some(case) = &mut self.case else { return false };
+        if !before::lets_go_on(shared, policy, &mut case.status).await {
+            return self.write_case(shared).await;
+        }
         let runner = run::Run {
             api: shared.api,
             clock: shared.clock,

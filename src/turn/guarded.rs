@@ -15,8 +15,12 @@ use tracing::{Instrument, Span};
 
 use super::{Shared, budget::Budget, case::OpenCase};
 use crate::{
+    config::StepSettings,
     decide::{Around, Input, Record, Step, deadlines, decide, progress, standing},
-    judge::{Memory, Verdict, policy::Policy},
+    judge::{
+        Memory, Verdict,
+        policy::{Policy, forbidden},
+    },
     model::{
         freeze::Freeze,
         grade::Schemes,
@@ -100,6 +104,7 @@ impl Guarded {
         presets: &BTreeMap<String, Preset>,
         schemes: &Schemes,
         incidents: &Cache<Incident>,
+        steps: &StepSettings,
     ) -> Self {
         let record = Record::from(guard.status.clone().unwrap_or_default());
         let namespace = guard.namespace().unwrap_or_default();
@@ -108,7 +113,7 @@ impl Guarded {
             .as_ref()
             .and_then(|at| OpenCase::find(&namespace, at, incidents));
         let mut met = Self {
-            rules: compile(&guard, presets, schemes),
+            rules: compile(&guard, presets, schemes, steps),
             written: record.clone(),
             record,
             case,
@@ -133,10 +138,16 @@ impl Guarded {
     }
 
     /// Takes an edit in: a new generation means new rules and a new memory.
-    pub fn edited(&mut self, guard: Arc<Guard>, presets: &BTreeMap<String, Preset>, schemes: &Schemes) {
+    pub fn edited(
+        &mut self,
+        guard: Arc<Guard>,
+        presets: &BTreeMap<String, Preset>,
+        schemes: &Schemes,
+        steps: &StepSettings,
+    ) {
         if self.guard.metadata.generation != guard.metadata.generation {
             let before = self.policy();
-            self.rules = compile(&guard, presets, schemes);
+            self.rules = compile(&guard, presets, schemes, steps);
             self.compares_anew(before.as_deref());
         }
         self.guard = guard;
@@ -361,9 +372,16 @@ fn within_budget(input: &Input<'_>, budget: &Budget) -> Step {
     }
 }
 
-fn compile(guard: &Guard, presets: &BTreeMap<String, Preset>, schemes: &Schemes) -> Result<Rules, String> {
+fn compile(
+    guard: &Guard,
+    presets: &BTreeMap<String, Preset>,
+    schemes: &Schemes,
+    steps: &StepSettings,
+) -> Result<Rules, String> {
     let namespace = guard.namespace().unwrap_or_default();
-    match Policy::compile_with(&namespace, &guard.spec, presets, schemes) {
+    let forbidden = forbidden(&guard.spec.rollback, steps.http);
+    let compiled = Policy::compile_with(&namespace, &guard.spec, presets, schemes);
+    match compiled.and_then(|policy| forbidden.is_empty().then_some(policy).ok_or(forbidden)) {
         Ok(policy) => Ok(Rules {
             memory: Memory::new(&policy),
             policy: Arc::new(policy),

@@ -150,6 +150,7 @@ pub fn policy(job: &str, metric: &str) -> Policy {
         cooldown: hour,
         within: hour,
         steps: vec![],
+        before: vec![],
         verify: vec![],
         hold: hour,
     }

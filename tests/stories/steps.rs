@@ -1,6 +1,8 @@
-//! Plans of an owner's own steps: keys of a ConfigMap, numbers of pods, and what follows where one fails.
+//! Plans of an owner's own steps: keys of a ConfigMap, numbers of pods, requests; checks before them; and what follows where
+//! one fails.
 
 use kube::api::{DynamicObject, ListParams};
+use modosu::model::incident::IncidentStatus;
 use serde_json::{Value, json};
 
 use crate::{
@@ -115,6 +117,114 @@ async fn an_autoscaler_keeps_its_number(stage: &Stage) {
     assert!(event.data["note"].as_str().unwrap().contains(but), "{:?}", event.data);
 }
 
+story!(a_failed_request_after_the_rollback_is_told);
+async fn a_failed_request_after_the_rollback_is_told(stage: &Stage) {
+    stage.asked.answer(503, "token: abc123, the queue is stuck");
+    let url = format!("{}/health", stage.asked.url);
+    let http = json!({"get": url, "headers": {"Authorization": "Bearer hunter2"}, "retries": 1});
+    let steps = json!([legacy(), {"waitReady": {}}, {"http": http, "onFailure": "continue"}]);
+    orders(stage, json!({"knownGoodAfter": "1h", "rollback": {"steps": steps}})).await;
+
+    stage.set_env("orders", "WORKER_MODE", "celery").await;
+    let incident = stage.incident_in("Recovered", 90).await;
+    assert_eq!(
+        stage.asked.requests(),
+        ["GET /health", "GET /health"],
+        "once more, and no more"
+    );
+    let told = serde_json::to_string(&incident).unwrap();
+    let reason = incident.status.unwrap().reason;
+    let but = format!(", but http failed: GET {url}: answered 503, expected 200; it said: token:");
+    assert!(reason.contains(&but), "{reason}");
+    for secret in ["abc123", "hunter2"] {
+        assert!(!told.contains(secret), "{told}");
+    }
+}
+
+story!(a_check_that_fails_leaves_it_to_people);
+async fn a_check_that_fails_leaves_it_to_people(stage: &Stage) {
+    stage.asked.answer(404, "no backup since yesterday");
+    let url = format!("{}/backup", stage.asked.url);
+    let before = json!([
+        {"condition": "request_rate > 0/s"},
+        {"http": {"get": url, "retries": 0, "body": "backup"}, "name": "backup is present"},
+    ]);
+    let rollback = json!({"before": before, "steps": [legacy(), {"waitReady": {}}]});
+    orders(stage, json!({"knownGoodAfter": "1h", "rollback": rollback})).await;
+
+    stage.set_env("orders", "WORKER_MODE", "celery").await;
+    let incident = stage.incident_in("AwaitingDecision", 60).await;
+    let status = incident.status.clone().unwrap();
+    let said = "`backup is present` failed: GET ";
+    assert!(status.reason.contains(said), "{}", status.reason);
+    assert!(status.reason.contains("no backup since yesterday"), "{}", status.reason);
+    assert!(
+        notes(&status).iter().any(|note| note.contains(said)),
+        "{:?}",
+        status.journal
+    );
+    assert!(
+        !stage.is_bad("orders", &incident.spec.bad.hash).await,
+        "what was not put back is not marked"
+    );
+    stage.kill().await;
+    stage.daemon().await;
+    stage
+        .always("nothing is written, nothing is asked again", 10, async || {
+            stage.target_writes() == 0 && stage.asked.requests().len() == 1
+        })
+        .await;
+
+    let name = incident.metadata.name.unwrap();
+    stage.decide(&name, "rollback").await;
+    let status = stage.incident_in("Recovered", 90).await.status.unwrap();
+    assert_eq!(stage.env("orders", "WORKER_MODE").await, "legacy");
+    let notes = notes(&status);
+    assert!(
+        notes
+            .iter()
+            .any(|note| note.starts_with("sam rolls back although a check failed")),
+        "{notes:?}"
+    );
+}
+
+story!(a_condition_that_does_not_hold_leaves_it_to_people);
+async fn a_condition_that_does_not_hold_leaves_it_to_people(stage: &Stage) {
+    let before = json!([{"condition": "request_rate < 0.1/s", "name": "traffic is drained"}]);
+    let rollback = json!({"before": before, "steps": [legacy(), {"waitReady": {}}]});
+    orders(stage, json!({"knownGoodAfter": "1h", "rollback": rollback})).await;
+    stage.set_env("orders", "WORKER_MODE", "celery").await;
+    let incident = stage.incident_in("AwaitingDecision", 60).await;
+    let reason = incident.status.unwrap().reason;
+    assert!(
+        reason.contains("`traffic is drained` does not hold: not request_rate"),
+        "{reason}"
+    );
+    stage
+        .always("nothing is written", 10, async || stage.target_writes() == 0)
+        .await;
+    let bad = incident.spec.bad.hash;
+    assert!(
+        !stage.is_bad("orders", &bad).await,
+        "what was not put back is not marked"
+    );
+}
+
+fn legacy() -> Value {
+    json!({"setEnv": {"target": "Deployment/orders", "env": {"WORKER_MODE": "legacy"}}})
+}
+
+async fn orders(stage: &Stage, spec: Value) {
+    let env = json!([{"name": "WORKER_MODE", "value": "legacy"}]);
+    stage.deploy("orders", env).await;
+    watched(stage, spec).await;
+}
+
+fn notes(status: &IncidentStatus) -> Vec<&str> {
+    let notes = status.journal.iter().filter(|entry| !entry.is_step());
+    notes.filter_map(|entry| entry.note.as_deref()).collect()
+}
+
 /// The orders service and a worker beside it; the plan scales the worker away and puts orders back to legacy.
 async fn with_worker(stage: &Stage, on_failure: Value) {
     for name in ["orders", "worker"] {
@@ -124,9 +234,8 @@ async fn with_worker(stage: &Stage, on_failure: Value) {
     }
     let mut scale = json!({"scale": {"target": "Deployment/worker", "replicas": 0}});
     json_patch::merge(&mut scale, &on_failure);
-    let legacy = json!({"setEnv": {"target": "Deployment/orders", "env": {"WORKER_MODE": "legacy"}}});
     let targets = json!([{"kind": "Deployment", "name": "orders"}, {"kind": "Deployment", "name": "worker"}]);
-    let steps = json!([scale, legacy, {"waitReady": {}}]);
+    let steps = json!([scale, legacy(), {"waitReady": {}}]);
     let spec = json!({"targets": targets, "knownGoodAfter": "1h", "rollback": {"steps": steps}});
     watched(stage, spec).await;
 }

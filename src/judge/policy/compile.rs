@@ -4,7 +4,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Evidence, Mistake, Policy, Rule, Signal, reference::reference, signals::signals, steps::steps};
+use super::{
+    Evidence, Mistake, Policy, Rule, Signal,
+    reference::reference,
+    signals::signals,
+    steps::{before, steps},
+};
 use crate::{
     judge::{
         condition::{Condition, suggestion},
@@ -40,6 +45,7 @@ pub fn compile(
         return Err(mistakes);
     }
     let triggers = rules(spec, preset, &signals, scheme.as_deref(), &mut mistakes);
+    let before = before(&spec.rollback.before, &signals, &mut mistakes);
     let verify = conditions(&spec.verify.conditions, &signals, &mut mistakes);
     if !mistakes.is_empty() {
         return Err(mistakes);
@@ -68,6 +74,7 @@ pub fn compile(
         known_good_after: spec.known_good_after.0,
         cooldown: spec.cooldown.0,
         within: spec.rollback.within.0,
+        before,
         steps: spec.rollback.steps.clone(),
         verify,
         hold: spec.verify.hold.0,
@@ -291,7 +298,7 @@ fn conditions(texts: &[String], signals: &[Signal], mistakes: &mut Vec<Mistake>)
     compiled
 }
 
-fn condition(path: &str, text: &str, signals: &[Signal], mistakes: &mut Vec<Mistake>) -> Option<Condition> {
+pub fn condition(path: &str, text: &str, signals: &[Signal], mistakes: &mut Vec<Mistake>) -> Option<Condition> {
     match Condition::compile(text, signals) {
         Ok(condition) => Some(condition),
         Err(wrong) => {

@@ -159,7 +159,7 @@ spec.evidence.alpha: 0.6 is not a small chance of being wrong; the default is `'
 spec.evidence.floor: 0 is not between 0 and 50 %; it is the smallest share that may be called worse, such as `'0.1%'`
 spec.rollback.steps[0].setEnv.target: `orders` is not of the form `Deployment/name`
 spec.rollback.steps[0].setEnv.remove: `A` is both set and removed; leave one out
-spec.rollback.steps[1]: a step is exactly one of restore, setEnv, setConfig, scale, waitReady
+spec.rollback.steps[1]: a step is exactly one of restore, setEnv, setConfig, scale, waitReady, http
 spec.rollback.steps[2].setConfig.target: `Deployment/orders` is not of the form `ConfigMap/name`
 spec.rollback.steps[2].setConfig: sets nothing and removes nothing; name keys in `data` or `remove`
 spec.rollback.steps[3].scale.target: `DaemonSet/agent` is not of the form `Deployment/name`

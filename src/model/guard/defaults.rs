@@ -30,6 +30,7 @@ impl Default for Rollback {
     fn default() -> Self {
         Self {
             within: fifteen_minutes(),
+            before: Vec::new(),
             steps: restore_then_wait(),
         }
     }

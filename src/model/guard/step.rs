@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::defaults::{fifteen_minutes, five_minutes_maybe, restore_then_wait};
+use super::http::HttpCheck;
 use crate::model::units::Length;
 
 /// How the last proven state is put back.
@@ -16,17 +17,38 @@ pub struct Rollback {
     /// First bad reading to Recovered; over it: Escalated.
     #[serde(default = "fifteen_minutes")]
     pub within: Length,
+    /// What must hold before anything is written; where one check fails, people decide.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub before: Vec<Check>,
     /// In order; default: restore, waitReady.
     #[serde(default = "restore_then_wait")]
     #[schemars(length(min = 1, max = 20))]
     pub steps: Vec<Step>,
 }
 
-/// One step: exactly one of `restore`, `setEnv`, `setConfig`, `scale`, `waitReady`.
+/// What must hold before anything is written: exactly one of `condition`, `http`.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[x_kube(validation = ("has(self.condition) != has(self.http)", "a check is exactly one of condition, http"))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Check {
+    /// What people call it, such as `backup is present`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 200))]
+    pub name: Option<String>,
+    /// As in a trigger; what is not known fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2000))]
+    pub condition: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpCheck>,
+}
+
+/// One step: exactly one of `restore`, `setEnv`, `setConfig`, `scale`, `waitReady`, `http`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[x_kube(validation = (
-    "[has(self.restore), has(self.setEnv), has(self.setConfig), has(self.scale), has(self.waitReady)].exists_one(given, given)",
-    "a step is exactly one of restore, setEnv, setConfig, scale, waitReady"
+    "[has(self.restore), has(self.setEnv), has(self.setConfig), has(self.scale), has(self.waitReady), has(self.http)].exists_one(given, given)",
+    "a step is exactly one of restore, setEnv, setConfig, scale, waitReady, http"
 ))]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
@@ -42,6 +64,9 @@ pub struct Step {
     /// Wait until every workload of the guard is rolled out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_ready: Option<Empty>,
+    /// A request that must be answered as expected. The daemon's settings may forbid it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpCheck>,
     #[serde(default = "five_minutes_maybe", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Length>,
     #[serde(default)]
@@ -107,6 +132,7 @@ impl Step {
             ("setConfig", self.set_config.is_some()),
             ("scale", self.scale.is_some()),
             ("waitReady", self.wait_ready.is_some()),
+            ("http", self.http.is_some()),
         ];
         given.into_iter().filter(|(_, is)| *is).map(|(kind, _)| kind).collect()
     }

@@ -9,7 +9,7 @@ use super::IncidentStatus;
 /// One step of a plan, resolved: nothing left to choose when it runs.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 pub struct PlannedStep {
-    /// `restore`, `setEnv`, `setConfig`, `restart`, `scale`, `waitReady`.
+    /// `restore`, `setEnv`, `setConfig`, `restart`, `scale`, `waitReady`, `http`.
     pub step: String,
     /// Which of the guard's `rollback.steps` it comes from, counted from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -23,7 +23,7 @@ pub struct PlannedStep {
     /// The hash of the content that was judged; of `scale` the number of replicas, as `3 replicas`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// The hash of the content that the step puts there; of `scale` the number of replicas.
+    /// The hash of the content that the step puts there; of `scale` the number of replicas, of `http` the hash of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
     /// The pods restart for a restored ConfigMap: the mark that the template carries then.
@@ -54,6 +54,26 @@ pub struct JournalEntry {
     pub note: Option<String>,
 }
 
+/// What the checks before the first write came to.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct Before {
+    pub outcome: Checked,
+    /// The check that failed, and what it said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+}
+
+/// How the checks before the first write ended.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Checked {
+    Held,
+    /// Nothing is written until a person says so once more.
+    Failed,
+    /// A person decided to roll back although one failed.
+    Overruled,
+}
+
 impl JournalEntry {
     /// Whether it tells of a step of the plan.
     pub const fn is_step(&self) -> bool {
@@ -65,6 +85,14 @@ impl IncidentStatus {
     /// The journal number of the planned step at that place.
     pub fn seq_of(&self, place: usize) -> u32 {
         self.plan_from + u32::try_from(place).unwrap_or(u32::MAX) + 1
+    }
+
+    /// What the step of that journal number does; of an earlier plan nothing is known.
+    pub fn step_named(&self, seq: u32) -> String {
+        let mut places = 0..self.plan.len();
+        let place = places.find(|place| self.seq_of(*place) == seq);
+        let step = place.and_then(|place| self.plan.get(place));
+        step.map_or_else(|| "a step".to_owned(), |step| step.step.clone())
     }
 
     /// The receipt of the planned step at that place.

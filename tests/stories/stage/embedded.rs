@@ -10,6 +10,7 @@ use std::{
 
 use kube::CustomResourceExt;
 use modosu::{
+    act::http::Http,
     app::{self, Parts, Running},
     clock::Clock,
     config::{CommonCause, Flags, Settings},
@@ -20,10 +21,11 @@ use modosu_world::{Answer, Behaviour, Call, Stage as Moment, Verb, World, WorldO
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Bad, Kill, RELATED, TICK, Written};
+use super::{Bad, Kill, RELATED, TICK, Written, asked::Asked};
 
 pub struct Embedded {
     pub world: World,
+    pub asked: Asked,
     daemons: AtomicUsize,
     daemon: Mutex<Option<Daemon>>,
 }
@@ -59,6 +61,7 @@ impl Embedded {
         tokio::time::sleep(Duration::from_millis(100)).await;
         Ok(Self {
             world,
+            asked: Asked::in_process(),
             daemons: AtomicUsize::new(0),
             daemon: Mutex::new(None),
         })
@@ -77,11 +80,13 @@ impl Embedded {
             ..written.unwrap()
         };
         let clock = Clock::simulated(self.world.now());
+        let asked = self.asked.clone();
         let parts = Parts {
             settings,
             client: self.world.client(&user),
             prometheus: Prometheus::from_service(self.world.prometheus(), Duration::from_secs(5)),
             clock,
+            http: Http::from_service(tower::service_fn(move |request| asked.clone().serve(request))),
         };
         let life = Arc::new(Life::default());
         let lived = life.clone();
