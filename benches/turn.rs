@@ -74,6 +74,7 @@ impl Guard {
                     change: true,
                     images: images.clone(),
                     rolling_since: None,
+                    allowed: false,
                     held_before: Vec::new(),
                 }),
                 baseline: Some(Baseline {
@@ -106,6 +107,8 @@ impl Guard {
         let verdict = judge(&self.policy, &mut self.memory, Some(reading), &context);
         let clocks = Clocks::of(&self.policy, &mut self.memory, &context, &self.record, &self.seen.hash);
         decide(&Input {
+            guard: "shop/orders",
+            allow: None,
             now,
             policy: &self.policy,
             cap: Mode::Enforce,

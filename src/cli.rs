@@ -52,6 +52,8 @@ enum Command {
     Resume(ResumeArguments),
     /// End an incident as it is: modosu writes nothing more for it.
     Abandon(AbandonArguments),
+    /// Let a state return that was put back: lifts its retry lock.
+    Allow(AllowArguments),
 }
 
 /// What `modosu run` takes.
@@ -162,6 +164,26 @@ pub struct AbandonArguments {
     pub cluster: ClusterArguments,
 }
 
+/// What `modosu allow` takes.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  modosu allow shop/orders 8b21c0de --reason 'the database is repaired'
+
+By hand: kubectl annotate -n shop guard/orders modosu.dev/allow=8b21c0de")]
+pub struct AllowArguments {
+    #[arg(value_name = "NAMESPACE/GUARD")]
+    pub guard: GuardName,
+    /// The state's hash, as pages and `kubectl get guard -o yaml` show it under `status.bad`.
+    #[arg(value_name = "HASH")]
+    pub hash: String,
+    /// Why, for everybody who wonders.
+    #[arg(long)]
+    pub reason: Option<String>,
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
+}
+
 /// What `modosu check` takes.
 #[derive(Args, Debug)]
 pub struct CheckArguments {
@@ -205,6 +227,10 @@ impl Cli {
             .and_then(|said| print(&said)),
             Command::Resume(arguments) => run::at(&arguments.cluster, |client| async move {
                 stop::resume(&client, arguments).await
+            })
+            .and_then(|said| print(&said)),
+            Command::Allow(arguments) => run::at(&arguments.cluster, |client| async move {
+                stop::allow(&client, arguments).await
             })
             .and_then(|said| print(&said)),
             Command::Abandon(arguments) => run::at(&arguments.cluster, |client| async move {

@@ -20,12 +20,16 @@ pub mod enter;
 pub mod frozen;
 /// What happened, rendered late.
 pub mod happened;
+/// What was put back may not return at once.
+pub mod lock;
 /// Opening an incident, and whether modosu may act by itself.
 pub mod open;
 /// Resolving the steps of a rollback to exact contents.
 pub mod plan;
 /// An open incident's next state.
 pub mod progress;
+/// What it means that it helped.
+pub mod recovered;
 /// What is shown of a guard: its state and conditions.
 pub mod standing;
 #[cfg(test)]
@@ -61,6 +65,8 @@ pub use together::Around;
 
 /// Everything that a decision may depend on.
 pub struct Input<'a> {
+    /// `namespace/name`, for the commands that people are told.
+    pub guard: &'a str,
     pub now: Timestamp,
     pub policy: &'a Policy,
     /// The daemon's own mode: caps the guard's.
@@ -77,6 +83,8 @@ pub struct Input<'a> {
     pub around: &'a Around,
     /// Somebody said that nothing is to be written.
     pub freeze: Option<&'a Freeze>,
+    /// The hash of a state that a person allows to return.
+    pub allow: Option<&'a str>,
     /// The daemon put back so much by itself that this one is for people: why.
     pub over_budget: Option<&'a str>,
 }
@@ -199,12 +207,18 @@ pub fn decide(input: &Input) -> Step {
         record: &record,
         ..*input
     };
+    let locked = lock::verdict(input);
+    let input = &Input {
+        verdict: locked.as_ref().unwrap_or(input.verdict),
+        ..*input
+    };
     let mut step = Step {
         record: record.clone(),
         case: input.case.map(|case| case.status.clone()),
         actions: Vec::new(),
         happened: Vec::new(),
     };
+    lock::allow(input, &mut step);
     if frozen::follow(input, &mut step) {
         return finish(input, step);
     }

@@ -9,6 +9,8 @@ mod before;
 pub mod beside;
 /// How much may be put back without people.
 pub mod budget;
+/// What people write on a guard by hand.
+pub mod by_hand;
 /// Acts of a decision, carried out in the order in which they must be written.
 pub mod carry_out;
 /// The open incident of a guard.
@@ -37,6 +39,7 @@ use std::{
 
 use futures::{FutureExt, StreamExt, stream};
 use jiff::Timestamp;
+use kube::ResourceExt;
 
 use crate::{
     act::Api,
@@ -49,7 +52,7 @@ use crate::{
         cache::ObjectKey,
         cluster::{Cluster, ReadConfig},
         poll::{Health, Poller, State},
-        seen::{Followed, Seen, Users},
+        seen::{Followed, NotSeen, Seen, Users},
     },
     report::{board::Board, events::Events, metrics::Metrics},
 };
@@ -237,6 +240,10 @@ impl Daemon {
             }
             let spec = &guarded.guard().spec;
             let followed = Followed::find(&key.0, spec, &self.cluster, &users.1);
+            if let Some(shared) = elder(&self.guards, key, guarded) {
+                looks.insert(key.clone(), Err(shared.into()));
+                continue;
+            }
             let look = match configs(&mut self.cluster, &self.api, &key.0, &followed, now).await {
                 Ok(configs) => {
                     Seen::assemble(&key.0, spec, &followed, &configs, &self.cluster, now).map_err(Into::into)
@@ -247,6 +254,22 @@ impl Daemon {
         }
         looks
     }
+}
+
+/// The target that an older guard names as well, if there is one: two that restore the same object would fight.
+fn elder(guards: &BTreeMap<ObjectKey, Guarded>, key: &ObjectKey, guarded: &Guarded) -> Option<NotSeen> {
+    let age = |(name, one): (&ObjectKey, &Guarded)| (one.guard().creation_timestamp().map(|time| time.0), name.clone());
+    let own = age((key, guarded));
+    let from = (key.0.clone(), String::new());
+    let neighbours = guards.range(from..).take_while(|(other, _)| other.0 == key.0);
+    // One that is wrong restores nothing.
+    let older = neighbours.filter(|(other, one)| *other != key && one.policy().is_some() && age((other, one)) < own);
+    let mut named = older.flat_map(|(other, one)| one.guard().spec.targets.iter().map(move |target| (other, target)));
+    let (other, target) = named.find(|(_, target)| guarded.guard().spec.targets.contains(target))?;
+    Some(NotSeen::Shared {
+        target: target.clone(),
+        by: other.1.clone(),
+    })
 }
 
 /// The content of the ConfigMaps that belong to a guard, by name; those that do not exist are left out.

@@ -170,6 +170,8 @@ impl Guard {
         outcome.verdict |= verdict.firing.iter().any(automatic);
         let clocks = self.clocks(now);
         let step = decide(&Input {
+            guard: "shop/orders",
+            allow: None,
             now,
             policy: &policy,
             cap: Mode::Enforce,

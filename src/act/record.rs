@@ -25,6 +25,31 @@ pub async fn guard_status(api: &Api, guard: &Guard, status: &GuardStatus) -> Res
     status_of::<Guard>(api, "guard", metadata, status).await
 }
 
+/// Takes an annotation of a guard down, if it still says that.
+pub async fn take_down(api: &Api, guard: &Guard, key: &str, value: &str) -> Result<(), ApiError> {
+    let metadata = &guard.metadata;
+    let path = format!("/metadata/annotations/{}", key.replace('~', "~0").replace('/', "~1"));
+    let patch = json!([
+        {"op": "test", "path": "/metadata/uid", "value": metadata.uid},
+        {"op": "test", "path": path, "value": value},
+        {"op": "remove", "path": path},
+    ]);
+    let patch = serde_json::from_value(patch).map_err(|why| ApiError::Refused(why.to_string()))?;
+    let namespace = metadata.namespace.clone().unwrap_or_default();
+    let name = metadata.name.clone().unwrap_or_default();
+    let guards: KubeApi<Guard> = KubeApi::namespaced(api.client.clone(), &namespace);
+    let params = patch_params();
+    let patch = Patch::Json::<()>(patch);
+    match api
+        .ask(Some("guard"), guards.patch_metadata(&name, &params, &patch))
+        .await
+    {
+        // Somebody took it down, or wrote another one.
+        Ok(_) | Err(ApiError::Invalid(_) | ApiError::NotFound(_)) => Ok(()),
+        Err(why) => Err(why),
+    }
+}
+
 /// Writes an incident's status.
 pub async fn incident_status(
     api: &Api,

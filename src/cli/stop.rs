@@ -19,7 +19,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{AbandonArguments, FreezeArguments, ResumeArguments, Where};
+use super::{AbandonArguments, AllowArguments, FreezeArguments, ResumeArguments, Where};
 use crate::{
     config::GuardName,
     model::{
@@ -27,6 +27,7 @@ use crate::{
         guard::Guard,
         incident::{Incident, IncidentState},
     },
+    turn::by_hand::ALLOW,
 };
 
 /// Who wrote it, in managedFields.
@@ -81,6 +82,27 @@ pub async fn abandon(client: &Client, arguments: &AbandonArguments) -> anyhow::R
     let at = &arguments.incident;
     decide(client, &at.namespace, &at.name, "abandon", arguments.reason.as_deref()).await?;
     Ok(format!("{at} is abandoned: everything stays as it is\n"))
+}
+
+/// Lifts a retry lock, where the guard has one on that state.
+pub async fn allow(client: &Client, arguments: &AllowArguments) -> anyhow::Result<String> {
+    let (at, hash) = (&arguments.guard, arguments.hash.as_str());
+    let guards: Api<Guard> = Api::namespaced(client.clone(), &at.namespace);
+    let guard = guards.get(&at.name).await.with_context(|| format!("guard {at}"))?;
+    let bad = guard.status.unwrap_or_default().bad;
+    let known: Vec<&str> = bad.iter().map(|bad| bad.hash.as_str()).collect();
+    if !known.contains(&hash) {
+        bail!(
+            "{hash} is no state of {at} that is locked; locked are: {}",
+            known.join(", ")
+        );
+    }
+    let by = caller(client).await?;
+    let notes = json!({"metadata": {"annotations": {ALLOW: hash, BY: by, REASON: arguments.reason}}});
+    annotate(&guards, &at.name, &notes).await?;
+    Ok(format!(
+        "{hash} may return to {at}: it will be judged like any change\n"
+    ))
 }
 
 /// A guard whose plan was stopped halfway goes on with it, once the daemon sees that nothing is frozen any more.

@@ -1,10 +1,7 @@
 //! Pure. What must hold before anything is written. Where it does not, people decide; who then says `rollback` overrules it.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use super::{
-    Input, Step, WhyNot, deadlines,
-    progress::{people_decide, unmark},
-};
+use super::{Input, Step, WhyNot, deadlines, progress::people_decide, recovered::unmark};
 use crate::model::incident::{Before, Checked, Decision, IncidentStatus};
 
 /// Whether the present plan took a step: from there on its checks are past.

@@ -90,6 +90,7 @@ fn arrive(input: &Input, step: &mut Step, held_before: Vec<String>) {
         change: !known,
         images: input.seen.images.clone(),
         rolling_since: None,
+        allowed: false,
         held_before: if known { Vec::new() } else { held_before },
     });
     step.actions.push(Act::Begin { since: input.now });
@@ -171,6 +172,8 @@ pub fn mark_bad(
         at: input.now,
         incident,
         rolled_back: false,
+        until: None,
+        returned: false,
     });
     if record.bad.len() > KEPT_BAD {
         // A mark is needed as long as the state could be restored.

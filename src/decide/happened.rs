@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use jiff::Timestamp;
+
 use super::deadlines::Late;
 use crate::model::{
     freeze::Freeze,
@@ -66,6 +68,16 @@ pub enum Happened {
     Frozen(Freeze),
     /// People end it as it is.
     Abandoned,
+    /// What was put back may not return.
+    Locked {
+        hash: String,
+        until: Timestamp,
+        lifted_by: String,
+    },
+    /// A person lifted the lock.
+    Allowed {
+        hash: String,
+    },
     /// It may write again; what was seen meanwhile does not count.
     Thawed,
     /// The plan begins to run.
@@ -175,6 +187,8 @@ impl Happened {
             Self::Decided(_) => "Decided",
             Self::Frozen(_) => "Frozen",
             Self::Thawed => "Thawed",
+            Self::Locked { .. } => "Locked",
+            Self::Allowed { .. } => "Allowed",
             Self::Abandoned => "Abandoned",
             Self::Acting { .. } => "RollingBack",
             Self::RolledOut => "RolledOut",
@@ -214,6 +228,8 @@ impl Happened {
             | Self::BaselineGiven { .. }
             | Self::Decided(_)
             | Self::Thawed
+            | Self::Locked { .. }
+            | Self::Allowed { .. }
             | Self::Abandoned
             | Self::RolledOut
             | Self::RecoveredByHand
@@ -239,23 +255,8 @@ impl fmt::Display for Happened {
             Self::Proven { hash } => write!(f, "{hash} is proven: a rollback may go back to it"),
             Self::BaselineTaken { of: by } | Self::BaselineGiven { by } => write!(f, "took the baseline from {by}"),
             Self::Opened {
-                action: Action::Monitor,
-                sentence,
-                ..
-            } => write!(f, "keeps an eye on: {sentence}"),
-            Self::Opened {
-                sentence, why: None, ..
-            } => f.write_str(sentence),
-            Self::Opened {
-                sentence,
-                why: Some(why @ WhyNot::WaitsFor { .. }),
-                ..
-            } => write!(f, "{sentence}; {why}"),
-            Self::Opened {
-                sentence,
-                why: Some(why),
-                ..
-            } => write!(f, "{sentence}; people decide: {why}"),
+                action, sentence, why, ..
+            } => f.write_str(&opened(*action, sentence, why.as_ref())),
             Self::PeopleDecide { why } => write!(f, "people decide: {why}"),
             Self::Raised { grade, sentence } => write!(f, "now {grade}: {sentence}"),
             Self::ClockMissed(late) => write!(f, "{late}"),
@@ -265,6 +266,12 @@ impl fmt::Display for Happened {
             }
             Self::Frozen(freeze) => write!(f, "{freeze}: nothing is written"),
             Self::Abandoned => f.write_str("people abandon it: everything stays as it is"),
+            Self::Locked { hash, until, lifted_by } => write!(
+                f,
+                "{hash} may not return until {}; {lifted_by}",
+                until.strftime("%Y-%m-%d %H:%M UTC")
+            ),
+            Self::Allowed { hash } => write!(f, "{hash} may return: it is judged like any change"),
             Self::Thawed => f.write_str("frozen no more; what was seen meanwhile does not count"),
             Self::Acting { to } => write!(f, "putting back {to}"),
             Self::RolledOut => f.write_str("rolled out; from now on readings count as proof"),
@@ -347,6 +354,15 @@ impl fmt::Display for WhyNot {
             }
             Self::DidNotHelp { guards } => write!(f, "it waited for {guards}, and that did not end it"),
         }
+    }
+}
+
+fn opened(action: Action, sentence: &str, why: Option<&WhyNot>) -> String {
+    match (action, why) {
+        (Action::Monitor, _) => format!("keeps an eye on: {sentence}"),
+        (_, None) => sentence.to_owned(),
+        (_, Some(why @ WhyNot::WaitsFor { .. })) => format!("{sentence}; {why}"),
+        (_, Some(why)) => format!("{sentence}; people decide: {why}"),
     }
 }
 

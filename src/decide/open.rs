@@ -3,7 +3,9 @@
 
 use jiff::Timestamp;
 
-use super::{Act, Happened, Input, Step, WhyNot, between, deadlines, enter::on_probation, plan, together::Part};
+use super::{
+    Act, Happened, Input, Step, WhyNot, between, deadlines, enter::on_probation, lock::RETRY_LOCK, plan, together::Part,
+};
 use crate::{
     judge::Finding,
     model::{
@@ -187,7 +189,7 @@ fn allowed(input: &Input, finding: &Finding) -> Result<(), WhyNot> {
         })
     } else if current.held_before.contains(&finding.evidence.name) {
         Err(WhyNot::HeldBefore)
-    } else if rolled_back.is_some_and(|at| between(at, input.now) < policy.cooldown) {
+    } else if finding.name != RETRY_LOCK && rolled_back.is_some_and(|at| between(at, input.now) < policy.cooldown) {
         Err(WhyNot::CoolingDown)
     } else if restores && input.record.restore_to.is_none() {
         Err(WhyNot::NothingProven)

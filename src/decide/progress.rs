@@ -6,13 +6,20 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    Act, Case, Happened, Input, Step, WhyNot, before, between, deadlines, decided, decided::follow_decision, enter,
-    enter::close, happened::named, open, open::automatic, waiting::waits,
+    Act, Case, Happened, Input, Step, WhyNot, before, between, deadlines, decided,
+    decided::follow_decision,
+    enter,
+    enter::close,
+    happened::named,
+    lock, open,
+    open::automatic,
+    recovered::{recover, timings},
+    waiting::waits,
 };
 use crate::{
     model::{
         guard::{Action, Mode},
-        incident::{IncidentState, IncidentStatus, Timings},
+        incident::{IncidentState, IncidentStatus},
     },
     verify::{self, RollOut},
 };
@@ -201,16 +208,8 @@ pub fn mark_rolled_back(input: &Input, case: Case, step: &mut Step) {
     for bad in step.record.bad.iter_mut().filter(|bad| bad.hash == *hash) {
         bad.rolled_back = true;
         bad.at = input.now;
-    }
-}
-
-/// It is marked before the first write: where nothing was written after all it is not bad.
-pub fn unmark(case: Case, status: &IncidentStatus, step: &mut Step) {
-    if !verify::may_have_written(status) {
-        let own = |incident: &Option<String>| incident.as_deref() == Some(case.name);
-        step.record
-            .bad
-            .retain(|bad| bad.hash != case.spec.bad.hash || !own(&bad.incident));
+        bad.until = input.now.checked_add(input.policy.retry_lock).ok();
+        bad.returned |= lock::is_of_lock(case.spec);
     }
 }
 
@@ -314,36 +313,6 @@ fn settle_down(input: &Input, case: Case, status: &mut IncidentStatus, step: &mu
     }
 }
 
-fn recover(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
-    unmark(case, status, step);
-    let after = whole_seconds(between(case.spec.first_bad_at, input.now));
-    status.recovered_at = Some(input.now);
-    status.timings = Some(timings(input, case, status));
-    let failed = status.failed_steps();
-    end(
-        status,
-        IncidentState::Recovered,
-        input,
-        Happened::Recovered { after, failed },
-        step,
-    );
-}
-
-fn timings(input: &Input, case: Case, status: &IncidentStatus) -> Timings {
-    let words =
-        |from: Timestamp, to: Timestamp| Some(humantime::format_duration(whole_seconds(between(from, to))).to_string());
-    let spec = case.spec;
-    Timings {
-        detected: words(spec.first_bad_at, spec.opened_at),
-        waited_for_people: status.acting_since.and_then(|acting| words(spec.opened_at, acting)),
-        restored: status
-            .acting_since
-            .zip(status.rolled_out_at)
-            .and_then(|(acting, out)| words(acting, out)),
-        proven: status.rolled_out_at.and_then(|out| words(out, input.now)),
-    }
-}
-
 /// People take over: modosu does nothing more for this incident by itself.
 pub fn escalate(status: &mut IncidentStatus, input: &Input, because: String, step: &mut Step) {
     let happened = Happened::Escalated { because };
@@ -359,6 +328,14 @@ pub fn escalate(status: &mut IncidentStatus, input: &Input, because: String, ste
 /// Ends the incident and lets the guard go on without it.
 pub fn end(status: &mut IncidentStatus, state: IncidentState, input: &Input, happened: Happened, step: &mut Step) {
     close(status, state, input, &happened);
+    let lets_run = matches!(
+        state,
+        IncidentState::Passed | IncidentState::Kept | IncidentState::Abandoned
+    );
+    if let Some(current) = step.record.current.as_mut().filter(|_| lets_run) {
+        // What people let run breaks no lock any more.
+        current.allowed |= input.case.is_some_and(|case| lock::is_of_lock(case.spec));
+    }
     step.record.incident = None;
     step.happened.push(happened);
 }
@@ -394,8 +371,4 @@ fn present(input: &Input) -> String {
     let mut all: Vec<&str> = facts.chain(sentences).collect();
     all.dedup();
     format!("not recovered in time, seen now: {}", all.join("; "))
-}
-
-fn whole_seconds(duration: Duration) -> Duration {
-    Duration::from_secs(duration.as_secs())
 }

@@ -45,6 +45,8 @@ pub struct Policy {
     pub automatic_for: Duration,
     pub known_good_after: Duration,
     pub cooldown: Duration,
+    /// What was put back may not return for so long.
+    pub retry_lock: Duration,
     pub within: Duration,
     /// What must hold before anything is written.
     pub before: Vec<Before>,

@@ -23,8 +23,8 @@ mod step;
 mod target;
 
 use defaults::{
-    a_day, a_minute, one_in_a_thousand, one_in_ten_thousand, severities, ten_minutes, ten_seconds, twenty, two_hours,
-    yes,
+    a_day, a_minute, a_week, one_in_a_thousand, one_in_ten_thousand, severities, ten_minutes, ten_seconds, twenty,
+    two_hours, yes,
 };
 pub use http::{HttpCheck, Method};
 pub use status::{
@@ -94,6 +94,9 @@ pub struct GuardSpec {
     /// Healthy this long: the state becomes known-good ("proven").
     #[serde(default = "ten_minutes")]
     pub known_good_after: Length,
+    /// What was put back may not return for a while: it is put back once more, then people decide.
+    #[serde(default)]
+    pub retry_lock: RetryLock,
     /// After a rollback; a breach meanwhile opens an incident for people at once.
     #[serde(default = "ten_minutes")]
     pub cooldown: Length,
@@ -284,6 +287,26 @@ pub struct Trigger {
     /// A ratio acts automatically only when it is beyond its limit with this error; `off`: plain comparison.
     #[serde(default)]
     pub certainty: Certainty,
+}
+
+/// How long what was put back may not return.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RetryLock {
+    /// From the moment it is put back; `0s`: not at all.
+    #[serde(default = "a_week", rename = "for")]
+    pub length: Length,
+    /// What is locked: the identical state.
+    #[serde(default, rename = "match")]
+    pub matching: LockMatch,
+}
+
+/// What a retry lock is about.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum LockMatch {
+    #[default]
+    State,
 }
 
 /// What proves that the rollback helped.

@@ -59,7 +59,8 @@ impl<K: Ord + Clone> Poller<K> {
     fn queries_of(&self, one: &ByPod<K>) -> Option<[Query; 2]> {
         let at = self.marks.get(&one.guard).copied()?;
         let names: Names = one.policy.matching.keys().cloned().collect();
-        let over = over(one.since, self.learned.interval(&one.guard));
+        // Over too long a time the healthy time before would count for the old pods.
+        let over = over(one.since, self.learned.own_interval(&one.guard)?);
         let births = self.births(&one.policy, &one.total);
         let query = |selector: &String| (selector.clone(), names.clone(), over, births.clone(), at);
         Some([query(&one.part), query(&one.total)])

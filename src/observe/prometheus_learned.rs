@@ -100,7 +100,7 @@ impl<K> Learned<K> {
 #[derive(Debug, Default)]
 struct Known {
     interval: Option<Duration>,
-    /// Since when there is an interval.
+    /// Since when it is asked for.
     since: Option<Moment>,
 }
 
@@ -154,8 +154,8 @@ impl<K: Ord + Clone> Learned<K> {
         let known = self.known.entry(guard.clone()).or_default();
         if let Some(interval) = [long, short].into_iter().flatten().min() {
             known.interval = Some(rounded(interval));
-            known.since = known.since.or(self.at);
         }
+        known.since = known.since.or(self.at);
         let known_interval = known.interval;
         let series = || counted(policy).and_then(|selector| number(Form::ScrapeDurationOf { selector }));
         let scrape = number(Form::ScrapeDuration)
@@ -190,12 +190,14 @@ impl<K: Ord + Clone> Learned<K> {
         self.lag
     }
 
-    /// A guard's scrape interval.
+    /// A guard's scrape interval; a usual one where its own is not known yet.
     pub fn interval(&self, guard: &K) -> Duration {
-        self.known
-            .get(guard)
-            .and_then(|known| known.interval)
-            .unwrap_or(USUAL_INTERVAL)
+        self.own_interval(guard).unwrap_or(USUAL_INTERVAL)
+    }
+
+    /// A guard's scrape interval, once it is known.
+    pub fn own_interval(&self, guard: &K) -> Option<Duration> {
+        self.known.get(guard).and_then(|known| known.interval)
     }
 
     /// After how long every target of a job was met: two of the longest intervals.

@@ -156,6 +156,7 @@ fn policy(job: &str) -> Policy {
         automatic_for: hour,
         known_good_after: hour,
         cooldown: hour,
+        retry_lock: hour,
         within: hour,
         steps: vec![],
         before: vec![],

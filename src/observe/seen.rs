@@ -45,6 +45,8 @@ pub enum NotSeen {
     Missing(TargetRef),
     /// Another controller owns a target.
     Owned { target: TargetRef, by: String },
+    /// An older guard names it too.
+    Shared { target: TargetRef, by: String },
 }
 
 /// The ConfigMaps that a guard's state consists of; and those shared with others, by whom.

@@ -283,7 +283,7 @@ impl Guarded {
     }
 
     /// One line when something begins to fail, and one when it works again; it is tried again next turn.
-    fn note<T>(&mut self, done: Result<T, ApiError>, what: &'static str) -> Option<T> {
+    pub(super) fn note<T>(&mut self, done: Result<T, ApiError>, what: &'static str) -> Option<T> {
         let name = self.name();
         match &done {
             Ok(_) if self.failing.remove(what) => tracing::info!(guard = name, "{name}: can {what} again"),

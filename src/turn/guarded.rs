@@ -66,6 +66,8 @@ pub struct Guarded {
     /// What cannot be done at present: said once.
     pub(super) failing: BTreeSet<&'static str>,
     pub(super) blind_since: Option<Timestamp>,
+    /// The annotation that was followed and is taken down.
+    pub(super) followed: Option<String>,
     /// A baseline that was asked for elsewhere, until it is taken.
     pub(super) given: BTreeMap<String, f64>,
     /// This turn's verdict and when it was made, until it is decided on.
@@ -120,6 +122,7 @@ impl Guarded {
             shown: Shown::default(),
             failing: BTreeSet::new(),
             blind_since: None,
+            followed: None,
             given: BTreeMap::new(),
             judged: None,
             not_this_change: BTreeMap::new(),
@@ -184,6 +187,10 @@ impl Guarded {
             (Ok(_), Err(Blind::NotSeen(NotSeen::Owned { target, by }))) => Some((
                 "OtherController",
                 format!("{target} belongs to {by}: guard that instead"),
+            )),
+            (Ok(_), Err(Blind::NotSeen(NotSeen::Shared { target, by }))) => Some((
+                "TargetShared",
+                format!("{target} is a target of guard {by} too, which is older: one object has one guard"),
             )),
             (Ok(_), Err(Blind::Unreadable(why))) => {
                 tracing::debug!(guard = self.name(), "cannot read its ConfigMaps: {why}");
@@ -252,7 +259,10 @@ impl Guarded {
             let Ok(rules) = &self.rules else { return };
             let policy = rules.policy.clone();
             let freeze = self.freeze(shared, now);
+            let (guard, allow) = (self.name(), self.allowed());
             let input = Input {
+                guard: &guard,
+                allow: allow.as_deref(),
                 now,
                 policy: &policy,
                 cap: shared.settings.mode,
@@ -276,7 +286,9 @@ impl Guarded {
             let carried = self.carry_out(shared, &policy, seen, &proven, step, now);
             let again = carried.instrument(span).await;
             self.stand(&policy, clocks.blind, now);
-            self.write_record(shared).await;
+            if self.write_record(shared).await {
+                self.take_down(shared).await;
+            }
             if !again {
                 return;
             }

@@ -148,6 +148,7 @@ pub fn policy(job: &str, metric: &str) -> Policy {
         automatic_for: hour,
         known_good_after: hour,
         cooldown: hour,
+        retry_lock: hour,
         within: hour,
         steps: vec![],
         before: vec![],

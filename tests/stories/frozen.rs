@@ -124,3 +124,29 @@ async fn a_plan_frozen_halfway_goes_on_when_a_person_says_so(stage: &Stage) {
     assert_eq!(stage.env("orders", "WORKER_MODE").await, "legacy");
     assert_eq!(stage.template_patches("orders"), 2, "each step once");
 }
+
+/// `modosu …` from a desk, with the stage's cluster.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_the_command_line() {
+    let stage = Stage::real("from_the_command_line").await;
+    guarded(&stage, json!({})).await;
+    let guard = format!("{}/orders", stage.namespace);
+    let said = stage
+        .command(&["freeze", &guard, "--for", "10m", "--reason", "repairs"])
+        .await;
+    assert!(
+        said.contains("frozen by ") && said.contains(": repairs (Guard/orders)"),
+        "{said}"
+    );
+    frozen(&stage).await;
+    let said = stage.command(&["resume", &guard]).await;
+    assert_eq!(said, "Guard/orders: frozen no more\n");
+    thaws(&stage).await;
+
+    let said = stage.command(&["freeze", "--namespace", &stage.namespace]).await;
+    assert!(said.contains("Namespace/"), "{said}");
+    frozen(&stage).await;
+    stage.command(&["resume", "--namespace", &stage.namespace]).await;
+    thaws(&stage).await;
+    stage.end().await;
+}

@@ -41,8 +41,9 @@ async fn wrong_guards(stage: &Stage) {
     stage
         .deploy("orders", json!([{"name": "WORKER_MODE", "value": "legacy"}]))
         .await;
+    stage.deploy("unknown-signal", json!([])).await;
     for (name, condition, _) in WRONG {
-        stage.guard(name, guarding("orders", condition)).await;
+        stage.guard(name, guarding(name, condition)).await;
     }
     stage
         .guard("missing-target", guarding("nobody", "error_rate > 5%"))
@@ -152,4 +153,27 @@ async fn ready(stage: &Stage, guard: &str) -> Option<Condition> {
         .conditions
         .into_iter()
         .find(|condition| condition.type_ == "Ready")
+}
+
+story!(of_two_guards_of_one_object_the_older_works);
+async fn of_two_guards_of_one_object_the_older_works(stage: &Stage) {
+    stage
+        .deploy("orders", json!([{"name": "WORKER_MODE", "value": "legacy"}]))
+        .await;
+    stage.guard("first", guarding("orders", "error_rate > 5%")).await;
+    stage.wait(2).await; // objects are as old as whole seconds tell
+    stage.guard("another", guarding("orders", "error_rate > 5%")).await;
+    stage.daemon().await;
+
+    let words = ["Deployment/orders is a target of guard first too"];
+    says(stage, "another", "TargetShared", &words).await;
+    stage.proven("first").await;
+    assert_eq!(stage.shown("another").await["state"], "NotReady");
+
+    stage
+        .api("modosu.dev/v1alpha1", "Guard")
+        .delete("first", &kube::api::DeleteParams::default())
+        .await
+        .unwrap();
+    stage.proven("another").await;
 }

@@ -16,6 +16,7 @@ mod invalid;
 mod kills;
 mod kinds;
 mod limits;
+mod locked;
 mod outages;
 mod races;
 mod releases;

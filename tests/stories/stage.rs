@@ -243,6 +243,14 @@ impl Stage {
         self.edit("modosu.dev/v1alpha1", "Incident", incident, patch).await;
     }
 
+    /// `modosu …` as a person calls it: what it says. Real servers only.
+    pub async fn command(&self, arguments: &[&str]) -> String {
+        let Place::Real(real) = &self.place else {
+            panic!("the embedded world has no address");
+        };
+        real.command(arguments).await
+    }
+
     /// Makes the service bad from outside, whatever its settings.
     pub fn misbehave(&self, name: &str, bad: Bad) {
         match &self.place {

@@ -32,11 +32,11 @@ fn what_must_be_over_within_the_hour_is_a_clock_of_its_own() {
         10m  A ok                → Probation         A is proven: a rollback may go back to it
         20m  B ok                → Probation         a change came: B in place of A
         21m  B slow              → AwaitingDecision  slow; people decide: the trigger's action is alert_and_manual_review
-        1h20m B slow rollback hangs → RollingBack     sam decided: Rollback | B is marked bad and will never be restored | putting back A
+        1h20m B slow rollback hangs → RollingBack       sam decided: Rollback | B is marked bad and will never be restored | putting back A
         1h21m B slow hangs       → RollingBack       it was not over by 2027-01-15 09:21:00 UTC (tech-lead was asked): project-manager is asked now, the last in the chain
         1h22m B slow             → Verifying         (restore Deployment/orders := A)
         1h23m A ok               → Verifying         rolled out; from now on readings count as proof
-        1h25m A ok               → Steady            recovered 1h 4m after the first bad reading
+        1h25m A ok               → Steady            recovered 1h 4m after the first bad reading | B may not return until 2027-01-22 09:23 UTC; `modosu allow shop/orders B --reason …` lifts the lock
     ",
     );
 }
@@ -139,7 +139,7 @@ fn what_came_in_the_cooldown_acts_after_it_only_when_it_was_gone_and_comes_again
         20m  B ok                → Probation         a change came: B in place of A
         21m  B errors            → Verifying         errors | B is marked bad and will never be restored | (restore Deployment/orders := A)
         22m  A ok                → Verifying         rolled out; from now on readings count as proof
-        23m  A ok                → Steady            recovered 2m after the first bad reading
+        23m  A ok                → Steady            recovered 2m after the first bad reading | B may not return until 2027-01-22 08:22 UTC; `modosu allow shop/orders B --reason …` lifts the lock
         24m  C ok                → Probation         a change came: C in place of A
         25m  C errors            → AwaitingDecision  errors; people decide: the last rollback is younger than cooldown
         29m  C errors            → AwaitingDecision

@@ -8,7 +8,7 @@
 //! has one; `~`: not rolled out); what the judge says: `ok`, `dark` (Unknown), `errors` (automatic), `slow` (for people),
 //! `odd` (monitor), `crash` (a hard fact), several with `+`; with `?` it holds but does not fire, with `~` it did when it was
 //! last known. Then what people and the API server do: `keep`, `rollback`, `eta=2h`, `mode=ask`, `hangs` (no answer to the first
-//! write), `refuses`, `kill` (and start), `freeze`, `resume`, `abandon`, `frozen` (an annotation says so), `spent` (the daemon's
+//! write), `refuses`, `kill` (and start), `freeze`, `resume`, `abandon`, `allow=B`, `frozen` (an annotation says so), `spent` (the daemon's
 //! budget). And what is known beyond the guard: `waits`, `together` (other guards breach too: it
 //! waits for one that changed just before, or people decide for all), `helped`, `failed` (that one's proof), `equal` (old pods are
 //! as bad as new ones).
@@ -391,6 +391,8 @@ impl Play {
         let own = self.case.as_ref().and_then(|open| open.status.freeze.clone());
         let freeze = Freeze::longest(frozen(&turn.words).into_iter().chain(own), turn.now);
         let input = Input {
+            guard: "shop/orders",
+            allow: turn.words.iter().find_map(|word| word.strip_prefix("allow=")),
             now: turn.now,
             policy: &self.policy,
             cap: Mode::Enforce,

@@ -99,3 +99,66 @@ fn beyond_the_budget_people_decide() {
     ",
     );
 }
+
+#[test]
+fn what_was_put_back_is_put_back_once_more_when_it_returns_then_people_decide() {
+    check(
+        "",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        21m  B errors            → Verifying         errors | B is marked bad and will never be restored | (restore Deployment/orders := A)
+        21m5s A ok               → Verifying         rolled out; from now on readings count as proof
+        23m  A ok                → Steady            recovered 2m after the first bad reading | B may not return until 2027-01-22 08:21 UTC; `modosu allow shop/orders B --reason …` lifts the lock
+        24m  B ok                → Probation         a change came: B in place of A
+        24m5s B ok               → Verifying         B is here again, though it was put back (at 2027-01-15 08:21 UTC, incident orders-1); `modosu allow shop/orders B --reason …` lifts the lock | (restore Deployment/orders := A)
+        24m10s A ok              → Verifying         rolled out; from now on readings count as proof
+        26m  A ok                → Steady            recovered 2m after the first bad reading | B may not return until 2027-01-22 08:24 UTC; `modosu allow shop/orders B --reason …` lifts the lock
+        60m  B ok                → Probation         a change came: B in place of A
+        61m  B ok                → AwaitingDecision  B is here again, though it was put back twice (at 2027-01-15 08:24 UTC, incident orders-1); `modosu allow shop/orders B --reason …` lifts the lock; people decide: the trigger's action is alert_and_manual_review
+        95m  B ok                → Probation         healthy again for 30 min while people were awaited
+        2h   B ok                → Probation
+    ",
+    );
+}
+
+#[test]
+fn a_lock_ends_by_itself_and_another_state_breaks_none() {
+    check(
+        "",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        21m  B errors            → Verifying         errors | B is marked bad and will never be restored | (restore Deployment/orders := A)
+        21m5s A ok               → Verifying         rolled out; from now on readings count as proof
+        23m  A ok                → Steady            recovered 2m after the first bad reading | B may not return until 2027-01-22 08:21 UTC; `modosu allow shop/orders B --reason …` lifts the lock
+        1h   C ok                → Probation         a change came: C in place of A
+        1h1m A ok                → Steady            C is marked bad and will never be restored | back on the proven state A, away from C
+        8d   B ok                → Probation         a change came: B in place of A
+        8d1m B ok                → Probation
+    ",
+    );
+}
+
+#[test]
+fn a_person_allows_what_was_put_back_to_return() {
+    check(
+        "",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        21m  B errors            → Verifying         errors | B is marked bad and will never be restored | (restore Deployment/orders := A)
+        21m5s A ok               → Verifying         rolled out; from now on readings count as proof
+        23m  A ok                → Steady            recovered 2m after the first bad reading | B may not return until 2027-01-22 08:21 UTC; `modosu allow shop/orders B --reason …` lifts the lock
+        30m  A ok allow=X        → Steady            the decision cannot be followed: X is not locked (locked: B)
+        31m  A ok allow=B        → Steady            B may return: it is judged like any change
+        40m  B ok                → Probation         a change came: B in place of A
+        41m  B ok                → Probation
+        52m  B ok                → Probation         B is proven: a rollback may go back to it
+        53m  B errors            → Verifying         errors | B is marked bad and will never be restored | (restore Deployment/orders := A)
+    ",
+    );
+}

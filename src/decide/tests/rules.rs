@@ -20,7 +20,7 @@ fn a_bad_change_goes_back_and_is_proven_to_have_helped() {
         21m20s A ok              → Verifying         rolled out; from now on readings count as proof
         21m50s A dark            → Verifying
         22m  A ok                → Verifying
-        23m  A ok                → Steady            recovered 2m after the first bad reading
+        23m  A ok                → Steady            recovered 2m after the first bad reading | B may not return until 2027-01-22 08:21 UTC; `modosu allow shop/orders B --reason …` lifts the lock
     ",
     );
 }
@@ -189,7 +189,7 @@ fn ask_waits_for_a_person_who_may_say_rollback() {
         20m1s B errors           → AwaitingDecision  errors; people decide: the mode is ask
         25m  B errors rollback   → Verifying         sam decided: Rollback | B is marked bad and will never be restored | putting back A | (restore Deployment/orders := A)
         25m5s A ok               → Verifying         rolled out; from now on readings count as proof
-        26m5s A ok               → Steady            recovered 6m 4s after the first bad reading
+        26m5s A ok               → Steady            recovered 6m 4s after the first bad reading | B may not return until 2027-01-22 08:25 UTC; `modosu allow shop/orders B --reason …` lifts the lock
     ",
     );
 }
@@ -268,7 +268,7 @@ fn during_the_cooldown_people_decide() {
         20m  B ok                → Probation         a change came: B in place of A
         20m1s B errors           → Verifying         errors | B is marked bad and will never be restored | (restore Deployment/orders := A)
         20m10s A ok              → Verifying         rolled out; from now on readings count as proof
-        21m10s A ok              → Steady            recovered 1m 9s after the first bad reading
+        21m10s A ok              → Steady            recovered 1m 9s after the first bad reading | B may not return until 2027-01-22 08:20 UTC; `modosu allow shop/orders B --reason …` lifts the lock
         25m  C ok                → Probation         a change came: C in place of A
         29m  C errors            → AwaitingDecision  errors; people decide: the last rollback is younger than cooldown
         31m  C errors            → AwaitingDecision
@@ -286,7 +286,7 @@ fn after_the_cooldown_modosu_acts_again() {
         20m  B ok                → Probation         a change came: B in place of A
         20m1s B errors           → Verifying         errors | B is marked bad and will never be restored | (restore Deployment/orders := A)
         20m10s A ok              → Verifying         rolled out; from now on readings count as proof
-        21m10s A ok              → Steady            recovered 1m 9s after the first bad reading
+        21m10s A ok              → Steady            recovered 1m 9s after the first bad reading | B may not return until 2027-01-22 08:20 UTC; `modosu allow shop/orders B --reason …` lifts the lock
         25m  C ok                → Probation         a change came: C in place of A
         31m  C errors            → Verifying         errors | C is marked bad and will never be restored | (restore Deployment/orders := A)
     ",
@@ -362,7 +362,7 @@ fn what_else_somebody_changes_on_the_way_back_is_a_change_of_its_own() {
         20m  B1 ok               → Probation         a change came: B1 in place of A1
         20m1s B1 errors          → Verifying         errors | B1 is marked bad and will never be restored | (restore Deployment/orders := A)
         20m5s A2 ok              → Verifying         rolled out; from now on readings count as proof
-        21m5s A2 ok              → Probation         recovered 1m 4s after the first bad reading
+        21m5s A2 ok              → Probation         recovered 1m 4s after the first bad reading | B1 may not return until 2027-01-22 08:20 UTC; `modosu allow shop/orders B1 --reason …` lifts the lock
         31m  A2 errors           → Verifying         errors | A2 is marked bad and will never be restored | (restore ConfigMap/settings := 1)
     ",
     );
@@ -380,7 +380,7 @@ fn without_an_answer_the_plan_waits_and_a_restart_carries_it_on() {
         20m5s B errors hangs kill → RollingBack
         20m10s A~ ok kill        → Verifying         (restore Deployment/orders := A)
         20m20s A ok              → Verifying         rolled out; from now on readings count as proof
-        21m20s A ok              → Steady            recovered 1m 19s after the first bad reading
+        21m20s A ok              → Steady            recovered 1m 19s after the first bad reading | B may not return until 2027-01-22 08:20 UTC; `modosu allow shop/orders B --reason …` lifts the lock
     ",
     );
 }
@@ -399,7 +399,7 @@ fn not_recovered_within_its_time_it_escalates_and_may_still_recover_late() {
         35m1s A errors           → Verifying
         35m2s A errors           → Escalated         modosu has stopped; nothing more happens until you act: tried: Deployment/orders done; not recovered in time, seen now: errors
         36m  A ok                → Escalated
-        37m  A ok                → Steady            recovered 16m 59s after the first bad reading
+        37m  A ok                → Steady            recovered 16m 59s after the first bad reading | B may not return until 2027-01-22 08:20 UTC; `modosu allow shop/orders B --reason …` lifts the lock
     ",
     );
 }
@@ -416,7 +416,7 @@ fn refused_it_escalates_and_a_person_may_say_rollback_once_more() {
         21m  B errors            → Escalated
         22m  B errors rollback   → Verifying         sam decided: Rollback | putting back A | (restore Deployment/orders := A)
         22m10s A ok              → Verifying         rolled out; from now on readings count as proof
-        23m10s A ok              → Steady            recovered 3m 9s after the first bad reading
+        23m10s A ok              → Steady            recovered 3m 9s after the first bad reading | B may not return until 2027-01-22 08:22 UTC; `modosu allow shop/orders B --reason …` lifts the lock
     ",
     );
 }
@@ -464,7 +464,7 @@ fn a_roll_out_that_completes_after_the_deadline_is_judged_after_all() {
         20m10s A~ errors         → Verifying
         35m2s A~ errors          → Escalated         modosu has stopped; nothing more happens until you act: tried: Deployment/orders done; not rolled out in time: 1 of 2 pods are updated
         36m  A ok                → Escalated
-        37m  A ok                → Steady            recovered 16m 59s after the first bad reading
+        37m  A ok                → Steady            recovered 16m 59s after the first bad reading | B may not return until 2027-01-22 08:20 UTC; `modosu allow shop/orders B --reason …` lifts the lock
     ",
     );
 }
@@ -506,7 +506,7 @@ fn a_plan_without_restore_needs_no_proven_state() {
         0s   A ok                → Probation         guarding A, not proven yet
         1s   A errors            → Verifying         errors | A is marked bad and will never be restored | (setEnv Deployment/orders := S)
         10s  S ok                → Verifying         rolled out; from now on readings count as proof
-        70s  S ok                → Steady            recovered 1m 9s after the first bad reading
+        70s  S ok                → Steady            recovered 1m 9s after the first bad reading | A may not return until 2027-01-22 08:00 UTC; `modosu allow shop/orders A --reason …` lifts the lock
         12m  S ok                → Steady            S is proven: a rollback may go back to it
         13m  S errors            → AwaitingDecision  errors; people decide: it is not the change: nothing was changed within watchFor
     ",

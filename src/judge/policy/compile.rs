@@ -73,6 +73,7 @@ pub fn compile(
         automatic_for: spec.automatic_for.0,
         known_good_after: spec.known_good_after.0,
         cooldown: spec.cooldown.0,
+        retry_lock: spec.retry_lock.length.0,
         within: spec.rollback.within.0,
         before,
         steps: spec.rollback.steps.clone(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Empty, EvidencePolicy, Metrics, Rollback, Step, Verify};
+use super::{Empty, EvidencePolicy, LockMatch, Metrics, RetryLock, Rollback, Step, Verify};
 use crate::model::units::{Length, Share};
 
 impl Default for EvidencePolicy {
@@ -22,6 +22,15 @@ impl Default for Metrics {
             matching: BTreeMap::new(),
             window: a_minute(),
             signals: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for RetryLock {
+    fn default() -> Self {
+        Self {
+            length: a_week(),
+            matching: LockMatch::State,
         }
     }
 }
@@ -77,6 +86,9 @@ pub(super) fn fifteen_minutes() -> Length {
 }
 pub(super) fn two_hours() -> Length {
     Length::hours(2)
+}
+pub(super) fn a_week() -> Length {
+    Length::hours(7 * 24)
 }
 pub(super) fn a_day() -> Length {
     Length::hours(24)

@@ -84,6 +84,9 @@ pub struct Current {
     /// It is being rolled out since then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolling_since: Option<Timestamp>,
+    /// It was put back once, and people let it run now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allowed: bool,
     /// Triggers that already held when it came: they lead to people, never to automatic action.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held_before: Vec<String>,
@@ -160,6 +163,12 @@ pub struct BadState {
     /// modosu put it back itself (otherwise a person left it).
     #[serde(default)]
     pub rolled_back: bool,
+    /// Before that it may not return.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// It returned and was put back once more: next time people decide.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub returned: bool,
 }
 
 /// A state that people decided to keep running.

@@ -86,7 +86,7 @@ impl Embedded {
             client: self.world.client(&user),
             prometheus: Prometheus::from_service(self.world.prometheus(), Duration::from_secs(5)),
             clock,
-            http: Http::from_service(tower::service_fn(move |request| asked.clone().serve(request))),
+            http: Http::from_service(tower::service_fn(move |request| asked.serve(&request))),
         };
         let life = Arc::new(Life::default());
         let lived = life.clone();

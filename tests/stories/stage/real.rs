@@ -77,6 +77,19 @@ impl Real {
         *self.daemon.lock().unwrap() = Some((process, port));
     }
 
+    pub async fn command(&self, arguments: &[&str]) -> String {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_modosu"));
+        let done = command
+            .args(arguments)
+            .env("KUBECONFIG", self.tap.kubeconfig())
+            .output()
+            .await
+            .unwrap();
+        let error = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "modosu {}: {error}", arguments.join(" "));
+        String::from_utf8(done.stdout).unwrap()
+    }
+
     pub fn kill_at(&self, point: Kill) {
         let daemon = self.daemon.lock().unwrap();
         let (process, _) = daemon.as_ref().unwrap();

@@ -1,0 +1,114 @@
+//! Pure. The retry lock: what was put back once may not return for a while. If it does, it is put back once more, without
+//! waiting until it hurts; after that people decide. Whoever wants it back says so (`modosu allow`).
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use super::{Happened, Input, Step, happened::named};
+use crate::{
+    judge::{Finding, Verdict},
+    model::{
+        guard::{Action, BadState},
+        incident::{Evidence, IncidentSpec},
+    },
+};
+
+/// Its name among the hard facts of an incident.
+pub const RETRY_LOCK: &str = "retry_lock";
+
+/// The verdict with the lock that the present state breaks, if it breaks one.
+pub fn verdict(input: &Input) -> Option<Verdict> {
+    let bad = broken(input)?;
+    let action = if bad.returned {
+        Action::AlertAndManualReview
+    } else {
+        Action::AutomaticRollback
+    };
+    let grade = input
+        .policy
+        .scheme
+        .default_for(action)
+        .map_or("", |grade| grade.name.as_str());
+    let finding = Finding {
+        name: RETRY_LOCK.to_owned(),
+        action,
+        grade: grade.to_owned(),
+        rank: input.policy.scheme.rank(grade),
+        hard_fact: true,
+        evidence: Evidence {
+            name: RETRY_LOCK.to_owned(),
+            condition: RETRY_LOCK.to_owned(),
+            sentence: sentence(input, bad),
+            grade: grade.to_owned(),
+            since: input.record.current.as_ref().map(|current| current.since),
+            ..Evidence::default()
+        },
+    };
+    let mut verdict = input.verdict.clone();
+    verdict.firing.insert(0, finding);
+    Some(verdict)
+}
+
+/// The present state was put back before, is here again, and nobody allowed it.
+fn broken<'a>(input: &Input<'a>) -> Option<&'a BadState> {
+    let current = input.record.current.as_ref()?;
+    let here = current.hash == input.seen.hash && !current.allowed;
+    let mut bad = input.record.bad.iter();
+    let bad = bad.find(|bad| here && bad.hash == current.hash && bad.rolled_back && bad.at < current.since)?;
+    let locked = bad.until.is_some_and(|until| current.since < until);
+    locked.then_some(bad)
+}
+
+fn sentence(input: &Input, bad: &BadState) -> String {
+    let state = named(&input.seen.hash, &input.seen.images);
+    let by = bad
+        .incident
+        .as_deref()
+        .map(|name| format!(", incident {name}"))
+        .unwrap_or_default();
+    let again = if bad.returned { " twice" } else { "" };
+    format!(
+        "{state} is here again, though it was put back{again} (at {}{by}); {}",
+        bad.at.strftime("%Y-%m-%d %H:%M UTC"),
+        lifted_by(input, &bad.hash)
+    )
+}
+
+fn lifted_by(input: &Input, hash: &str) -> String {
+    format!("`modosu allow {} {hash} --reason …` lifts the lock", input.guard)
+}
+
+/// Whether an incident was opened because of the lock.
+pub fn is_of_lock(spec: &IncidentSpec) -> bool {
+    spec.triggers.iter().any(|evidence| evidence.name == RETRY_LOCK)
+}
+
+/// What may not return now, in words.
+pub fn told(input: &Input, bad: &BadState) -> Option<Happened> {
+    let until = bad.until.filter(|until| *until > input.now)?;
+    Some(Happened::Locked {
+        hash: bad.hash.clone(),
+        until,
+        lifted_by: lifted_by(input, &bad.hash),
+    })
+}
+
+/// Follows a person who allows a state to return: it is bad no more, and judged like any change.
+pub fn allow(input: &Input, step: &mut Step) {
+    let Some(hash) = input.allow else { return };
+    let locked = |bad: &&BadState| bad.hash == hash;
+    if input.record.bad.iter().find(locked).is_none() {
+        let locked: Vec<&str> = input.record.bad.iter().map(|bad| bad.hash.as_str()).collect();
+        let known = if locked.is_empty() {
+            "no state is".to_owned()
+        } else {
+            format!("locked: {}", locked.join(", "))
+        };
+        let because = format!("{hash} is not locked ({known})");
+        step.happened.push(Happened::CannotFollow { because });
+        return;
+    }
+    step.record.bad.retain(|bad| bad.hash != hash);
+    if let Some(current) = step.record.current.as_mut().filter(|current| current.hash == hash) {
+        current.allowed = true;
+    }
+    step.happened.push(Happened::Allowed { hash: hash.to_owned() });
+}

@@ -1,0 +1,74 @@
+//! The retry lock: what was put back may not return at once.
+
+use modosu::model::guard::Action;
+use serde_json::json;
+
+use crate::{
+    stage::{Stage, state_of},
+    story,
+};
+
+/// How many incidents ended like that.
+async fn ended(stage: &Stage, state: &str) -> usize {
+    stage
+        .incidents()
+        .await
+        .iter()
+        .filter(|one| state_of(one) == state)
+        .count()
+}
+
+story!(what_returns_is_put_back_once_more_then_people_decide);
+async fn what_returns_is_put_back_once_more_then_people_decide(stage: &Stage) {
+    stage
+        .deploy("orders", json!([{"name": "WORKER_MODE", "value": "legacy"}]))
+        .await;
+    stage.guard("orders", json!({})).await;
+    stage.daemon().await;
+    stage.proven("orders").await;
+    let good = stage.current("orders").await.unwrap().hash;
+
+    stage.set_env("orders", "WORKER_MODE", "celery").await;
+    let bad = stage.incident_in("Recovered", 120).await.spec.bad.hash;
+    assert_eq!(stage.current("orders").await.unwrap().hash, good);
+
+    // Somebody's pipeline tries again. It is put back before it hurts.
+    stage.set_env("orders", "WORKER_MODE", "celery").await;
+    stage
+        .until("it is put back once more", 120, async || {
+            (ended(stage, "Recovered").await == 2).then_some(())
+        })
+        .await;
+    let incidents = stage.incidents().await;
+    let again = incidents
+        .iter()
+        .find(|one| one.spec.triggers[0].name == "retry_lock")
+        .unwrap();
+    assert_eq!(again.spec.action, Action::AutomaticRollback);
+    assert!(again.spec.summary.contains("modosu allow"), "{}", again.spec.summary);
+    assert_eq!(stage.env("orders", "WORKER_MODE").await, "legacy");
+    assert_eq!(stage.template_patches("orders"), 2);
+
+    // The third time people decide; one of them allows it.
+    stage.set_env("orders", "WORKER_MODE", "celery").await;
+    let asked = stage.incident_in("AwaitingDecision", 60).await;
+    assert_eq!(asked.spec.bad.hash, bad);
+    stage
+        .always("it is left to people", 10, async || {
+            stage.template_patches("orders") == 2
+        })
+        .await;
+    let allow = json!({"metadata": {"annotations": {"modosu.dev/allow": bad}}});
+    stage.edit("modosu.dev/v1alpha1", "Guard", "orders", allow).await;
+    stage
+        .until("it is allowed, and the annotation is down", 30, async || {
+            let guard = stage.guard_now("orders").await;
+            let down = !guard
+                .metadata
+                .annotations
+                .unwrap_or_default()
+                .contains_key("modosu.dev/allow");
+            (down && !stage.is_bad("orders", &bad).await).then_some(())
+        })
+        .await;
+}
