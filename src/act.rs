@@ -5,6 +5,8 @@
 
 /// Whether somebody stopped modosu from writing.
 pub mod frozen;
+/// Requests of an owner's checks and steps.
+pub mod http;
 /// Statuses of guards and incidents, and new incidents.
 pub mod record;
 /// A plan that the server is only asked about: `dryRun=All`.
@@ -49,6 +51,7 @@ pub enum ApiError {
 pub struct Api {
     pub client: Client,
     pub metrics: crate::report::metrics::Metrics,
+    pub http: http::Http,
 }
 
 impl Api {

@@ -8,7 +8,7 @@ use tokio::{net::TcpListener, time::MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    act::Api,
+    act::{Api, http::Http},
     clock::Clock,
     config::Settings,
     model::preset::Preset,
@@ -28,6 +28,8 @@ pub struct Parts {
     pub client: Client,
     pub prometheus: Prometheus,
     pub clock: Clock,
+    /// What sends the requests of checks and steps.
+    pub http: Http,
 }
 
 /// The daemon, running.
@@ -53,6 +55,7 @@ pub async fn run(settings: Settings, client: Client, stop: CancellationToken) ->
             client,
             prometheus,
             clock: Clock::Wall,
+            http: Http::network()?,
         },
         stop.clone(),
     )?;
@@ -69,6 +72,7 @@ pub fn start(parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
         client,
         prometheus,
         clock,
+        http: requests,
     } = parts;
     let tasks = TaskTracker::new();
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), env!("MODOSU_REVISION"));
@@ -87,6 +91,7 @@ pub fn start(parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
         api: Api {
             client,
             metrics: metrics.clone(),
+            http: requests,
         },
         poller: Poller::new(prometheus),
         cluster,

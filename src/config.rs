@@ -35,7 +35,7 @@ pub mod source;
 
 pub use load::Flags;
 pub use mistake::{Mistake, Mistakes};
-pub use rails::{BudgetSettings, FreezeWindow};
+pub use rails::{BudgetSettings, FreezeWindow, StepSettings};
 
 /// The file that is read when no other one is named; it may be missing.
 pub const DEFAULT_FILE: &str = "config/modosu.yaml";
@@ -59,6 +59,8 @@ pub struct Settings {
     pub common_cause: CommonCause,
     /// When nothing is written.
     pub freeze: Vec<FreezeWindow>,
+    /// Which steps beyond restoring this daemon may run.
+    pub steps: StepSettings,
     /// Own presets by name, in the form of those in `config/presets/`.
     pub presets: BTreeMap<String, Preset>,
     /// Own ways to grade by name, in the form of those in `config/schemes/`.
@@ -115,6 +117,7 @@ impl Default for Settings {
             budget: BudgetSettings::default(),
             common_cause: CommonCause::default(),
             freeze: Vec::new(),
+            steps: StepSettings::default(),
             presets: BTreeMap::new(),
             schemes: BTreeMap::new(),
             telemetry: TelemetrySettings::default(),

@@ -6,6 +6,8 @@
 
 /// When a baseline is taken, and what of.
 pub mod baseline;
+/// What must hold before anything is written.
+pub mod before;
 /// What the judge remembers, as a decision asks for it.
 pub mod clocks;
 /// The clocks of a grade, and who is asked next.
@@ -28,6 +30,8 @@ pub mod plan;
 pub mod progress;
 /// Whether tonight's rollback would be accepted.
 pub mod ready;
+/// What it means that it helped.
+pub mod recovered;
 /// What is shown of a guard: its state and conditions.
 pub mod standing;
 #[cfg(test)]
@@ -103,6 +107,8 @@ pub struct Clocks {
     pub baseline: Option<BTreeMap<String, f64>>,
     /// What its ratios were counted from.
     pub counts: BTreeMap<String, BaselineCounts>,
+    /// The first condition that must hold before anything is written, and does not.
+    pub unmet: Option<String>,
     /// All of the guard's `verify.conditions` hold.
     pub verified: bool,
     /// What failed since the first bad reading.

@@ -140,8 +140,18 @@ pub fn recall(
     *memory = filled;
 }
 
-/// The guard's own conditions of recovery, each with its text and a sentence.
+/// The guard's own conditions of recovery.
 pub fn verify_conditions(policy: &Policy, memory: &mut Memory, context: &Context<'_>) -> Vec<(String, Truth, String)> {
+    plain_conditions(policy.verify.iter(), policy, memory, context)
+}
+
+/// Conditions without clocks, each with its text and a sentence.
+pub fn plain_conditions<'a>(
+    conditions: impl Iterator<Item = &'a condition::Condition>,
+    policy: &Policy,
+    memory: &mut Memory,
+    context: &Context<'_>,
+) -> Vec<(String, Truth, String)> {
     memory.follow(context.since);
     if policy.verify.is_empty() {
         return Vec::new();
@@ -149,7 +159,6 @@ pub fn verify_conditions(policy: &Policy, memory: &mut Memory, context: &Context
     memory.compare_with(policy, context.baseline);
     let needed = policy.triggers.iter().map(|rule| rule.min_requests).max().unwrap_or(20);
     let view = view(policy, memory, context);
-    let conditions = policy.verify.iter();
     conditions
         .map(|condition| {
             let leaves: Vec<Leaf> = condition

@@ -3,6 +3,8 @@
 //! Only a turn of `poll` asks Prometheus: for readings and, after a start, for past ones. A watched object that changes makes the guards of its namespace decide
 //! again, on the last readings.
 
+/// Checks before the first write that ask somebody.
+mod before;
 /// Old and new pods side by side.
 pub mod beside;
 /// How much may be put back without people.
@@ -171,10 +173,12 @@ impl Daemon {
         self.guards.retain(|key, _| watched.contains_key(key));
         for (key, guard) in watched {
             match self.guards.get_mut(&key) {
-                Some(guarded) if guarded.is(&guard) => guarded.edited(guard, &self.presets, &self.schemes),
+                Some(guarded) if guarded.is(&guard) => {
+                    guarded.edited(guard, &self.presets, &self.schemes, &self.settings.steps);
+                }
                 Some(_) | None => {
                     let incidents = &self.cluster.incidents;
-                    let met = Guarded::meet(guard, &self.presets, &self.schemes, incidents);
+                    let met = Guarded::meet(guard, &self.presets, &self.schemes, incidents, &self.settings.steps);
                     self.guards.insert(key, met);
                 }
             }

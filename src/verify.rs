@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::{
-    decide::{Clocks, between},
+    decide::{Clocks, between, plan::scale::SCALE},
     judge::policy::Policy,
     model::incident::{IncidentStatus, JournalEntry},
     observe::seen::Seen,
@@ -30,7 +30,13 @@ pub enum RollOut {
 
 /// Compares the plan's goals with what the watches show.
 pub fn roll_out(status: &IncidentStatus, bad: &str, seen: &Seen, now: Timestamp) -> RollOut {
-    let writes: Vec<Write> = status.plan.iter().filter_map(Write::of).collect();
+    let failed = |place: usize| {
+        status
+            .receipt_of(place)
+            .is_some_and(|entry| entry.receipt.as_deref() == Some("failed"))
+    };
+    let carried_out = status.plan.iter().enumerate().filter(|(place, _)| !failed(*place));
+    let writes: Vec<Write> = carried_out.filter_map(|(_, step)| Write::of(step)).collect();
     let holds = |target: &str| {
         seen.parts
             .iter()
@@ -90,7 +96,11 @@ struct Write<'a> {
 }
 
 impl<'a> Write<'a> {
+    /// Of a content: how many replicas there are is no part of a state.
     fn of(step: &'a crate::model::incident::PlannedStep) -> Option<Self> {
+        if step.step == SCALE {
+            return None;
+        }
         Some(Self {
             target: step.target.as_deref()?,
             from: step.from.as_deref()?,
@@ -147,6 +157,31 @@ mod tests {
 
     fn after(seconds: i64, seen: &Seen) -> RollOut {
         roll_out(&planned(), "state-bad", seen, Timestamp::from_second(seconds).unwrap())
+    }
+
+    #[test]
+    fn what_a_failed_step_did_not_write_is_not_waited_for() {
+        let mut status = planned();
+        let second = PlannedStep {
+            target: Some("Deployment/worker".into()),
+            ..status.plan[0].clone()
+        };
+        status.plan.push(second);
+        let failed = JournalEntry {
+            seq: 2,
+            receipt: Some("failed".into()),
+            ..status.journal[0].clone()
+        };
+        let seen = seen("good", Ok(()));
+        assert_ne!(
+            roll_out(&status, "state-bad", &seen, Timestamp::UNIX_EPOCH),
+            RollOut::Complete
+        );
+        status.journal.push(failed);
+        assert_eq!(
+            roll_out(&status, "state-bad", &seen, Timestamp::UNIX_EPOCH),
+            RollOut::Complete
+        );
     }
 
     #[test]

@@ -19,6 +19,7 @@ use kube::{
     api::{ListParams, Patch, PatchParams, PostParams},
 };
 use modosu::{
+    act::http::Http,
     app::{self, Parts, Running},
     clock::Clock,
     config::Settings,
@@ -84,6 +85,7 @@ impl Quiet {
                 client: world.client("modosu"),
                 prometheus: Prometheus::from_service(world.prometheus(), Duration::from_secs(5)),
                 clock: Clock::simulated(world.now()),
+                http: Http::network().unwrap(),
             },
             CancellationToken::new(),
         )

@@ -9,6 +9,7 @@ use kube::{
     api::{ListParams, PostParams},
 };
 use modosu::{
+    act::http::Http,
     app::Parts,
     clock::Clock,
     config::Settings,
@@ -79,6 +80,7 @@ impl Place {
             client,
             prometheus,
             clock,
+            http: Http::network()?,
         })
     }
 

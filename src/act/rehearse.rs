@@ -7,13 +7,13 @@ use jiff::Timestamp;
 
 use super::{
     Api, ApiError,
-    run::{ATTEMPTS, Run, foreign},
+    run::{ATTEMPTS, Run, foreign, scale::replicas},
     snapshot, target,
 };
 use crate::{
     decide::{
         happened::named,
-        plan,
+        plan::{self, scale::SCALE},
         ready::{Answer, Way, is_unsupported},
     },
     judge::policy::Policy,
@@ -43,6 +43,9 @@ impl Trial<'_> {
         let Ok(target) = object.parse::<TargetRef>() else {
             return Answer::impossible("NoWayToPlan", &format!("{object} is no target"));
         };
+        if planned.step == SCALE {
+            return self.ask_to_scale(planned, &target).await;
+        }
         let mut refusal = String::new();
         for _ in 0..ATTEMPTS {
             let read = match target::read(self.api, self.namespace, &target).await {
@@ -76,6 +79,34 @@ impl Trial<'_> {
                     tried.insert(target, content);
                     return Answer::Unsupported(why);
                 }
+                Err(why) => return final_answer(&object, why),
+            }
+        }
+        Answer::refused(&object, &refusal)
+    }
+
+    /// Tries another number of pods.
+    async fn ask_to_scale(&self, planned: &PlannedStep, target: &TargetRef) -> Answer {
+        let object = target.to_string();
+        let number = planned
+            .to
+            .as_deref()
+            .and_then(|words| words.split(' ').next()?.parse().ok());
+        let Some(replicas) = number else {
+            return Answer::impossible("NoWayToPlan", &format!("{object} has no number of replicas to go to"));
+        };
+        let mut refusal = String::new();
+        for _ in 0..ATTEMPTS {
+            let read = match target::read(self.api, self.namespace, target).await {
+                Ok(Some(read)) => read,
+                Ok(None) => return Answer::impossible("TargetMissing", &format!("{target} was deleted")),
+                Err(why) => return final_answer(&object, why),
+            };
+            match target::scale(self.api, self.namespace, target, &read, replicas, true).await {
+                Ok(_) => return Answer::Accepted,
+                // Somebody may have scaled it at this very moment.
+                Err(ApiError::Invalid(why)) => refusal = why,
+                Err(ApiError::Refused(why)) if is_unsupported(&why) => return Answer::Unsupported(why),
                 Err(why) => return final_answer(&object, why),
             }
         }
@@ -169,11 +200,14 @@ impl Rehearsal {
         if !self.parts.iter().all(as_judged) {
             return Ok(Answer::Changed);
         }
+        let replicas = replicas(&self.api, &self.namespace, &self.policy.steps).await;
+        let replicas = replicas.map_err(|why| final_answer("its targets", why))?;
         let snapshot = kept.unwrap_or_else(|| self.mine(current.clone()));
         let plan = plan::resolve(&plan::Sources {
             steps: &self.policy.steps,
             current: &current,
             uids: &uids,
+            replicas: &replicas,
             snapshot: Some(&snapshot),
             restored_at: &self.now.to_string(),
         });

@@ -7,6 +7,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+/// Requests.
+mod http;
+/// Numbers of pods.
+pub(super) mod scale;
+
 use super::{
     Api, ApiError,
     frozen::{Places, frozen},
@@ -15,12 +20,15 @@ use super::{
 use crate::{
     clock::Clock,
     config::FreezeWindow,
-    decide::{between, plan},
+    decide::{
+        between,
+        plan::{self, http::HTTP, scale::SCALE},
+    },
     judge::policy::Policy,
     model::{
         content::{Content, Contents},
         freeze::Freeze,
-        guard::{IncidentRef, OnFailure, TargetRef},
+        guard::{IncidentRef, OnFailure, Step, TargetRef},
         incident::{IncidentSpec, IncidentStatus, JournalEntry, PlannedStep},
     },
     observe::seen::{Seen, Writable},
@@ -99,6 +107,7 @@ impl Run<'_> {
             steps: &self.policy.steps,
             current: &current,
             uids: &uids,
+            replicas: &scale::replicas(self.api, self.namespace, &self.policy.steps).await?,
             snapshot: snapshot.as_ref(),
             restored_at: &restored_at.to_string(),
         });
@@ -110,9 +119,9 @@ impl Run<'_> {
     /// Carries the plan on as far as it goes now. `status` is written before and after each action.
     pub async fn advance(&self, status: &mut IncidentStatus) -> Result<Progress, ApiError> {
         let snapshot = self.snapshot().await?;
-        for (index, planned) in status.plan.clone().iter().enumerate() {
-            let seq = status.plan_from + u32::try_from(index).unwrap_or(u32::MAX) + 1;
-            if let Some(entry) = status.journal.iter().find(|e| e.seq == seq && e.receipt.is_some()) {
+        for (place, planned) in status.plan.clone().iter().enumerate() {
+            let seq = status.seq_of(place);
+            if let Some(entry) = status.receipt_of(place) {
                 let why = entry.note.clone().unwrap_or_default();
                 match entry.receipt.as_deref() {
                     Some("changed") => return Ok(Progress::Superseded(why)),
@@ -123,7 +132,9 @@ impl Run<'_> {
                 }
             }
             let end = match planned.target.as_deref().map(str::parse::<TargetRef>) {
-                None => self.wait_ready(seq, status).await?,
+                None if planned.step == HTTP => self.http(seq, planned, status).await?,
+                None => self.wait_ready(seq, planned, status).await?,
+                Some(Ok(target)) if planned.step == SCALE => self.scale(seq, planned, &target, status).await?,
                 Some(Ok(target)) => self.write(seq, planned, &target, snapshot.as_ref(), status).await?,
                 Some(Err(why)) => StepEnd::Failed(why),
             };
@@ -175,11 +186,8 @@ impl Run<'_> {
                 Err(why) => return Ok(StepEnd::Failed(why)),
             };
             self.intent(seq, planned, read.as_ref(), status).await?;
-            match self.frozen().await {
-                Ok(None) => {}
-                Ok(Some(freeze)) => return Ok(StepEnd::Frozen(freeze.to_string())),
-                Err(ApiError::Unsure(why)) => return Ok(StepEnd::Waiting(why)),
-                Err(why) => return Ok(StepEnd::Failed(format!("cannot see whether it is frozen: {why}"))),
+            if let Some(end) = self.stopped().await {
+                return Ok(end);
             }
             let cause = self.cause(planned);
             if read.is_none() && target.kind.is_workload() {
@@ -206,12 +214,23 @@ impl Run<'_> {
         )))
     }
 
-    async fn wait_ready(&self, seq: u32, status: &mut IncidentStatus) -> Result<StepEnd, ApiError> {
-        let planned = PlannedStep {
-            step: "waitReady".into(),
-            ..PlannedStep::default()
-        };
-        self.intent(seq, &planned, None, status).await?;
+    /// Right before a write: whether somebody stopped modosu, or that cannot be known.
+    async fn stopped(&self) -> Option<StepEnd> {
+        match self.frozen().await {
+            Ok(None) => None,
+            Ok(Some(freeze)) => Some(StepEnd::Frozen(freeze.to_string())),
+            Err(ApiError::Unsure(why)) => Some(StepEnd::Waiting(why)),
+            Err(why) => Some(StepEnd::Failed(format!("cannot see whether it is frozen: {why}"))),
+        }
+    }
+
+    async fn wait_ready(
+        &self,
+        seq: u32,
+        planned: &PlannedStep,
+        status: &mut IncidentStatus,
+    ) -> Result<StepEnd, ApiError> {
+        self.intent(seq, planned, None, status).await?;
         let named = status
             .plan
             .iter()
@@ -225,7 +244,7 @@ impl Run<'_> {
                     .iter()
                     .find(|entry| entry.seq == seq)
                     .map_or(self.clock.now(), |entry| entry.at);
-                let late = between(began, self.clock.now()) > self.timeout(&planned);
+                let late = between(began, self.clock.now()) > self.timeout(planned);
                 return Ok(if late {
                     StepEnd::Failed(why)
                 } else {
@@ -233,7 +252,7 @@ impl Run<'_> {
                 });
             }
         }
-        self.receipt(seq, &planned, "done", None, None, status).await?;
+        self.receipt(seq, planned, "done", None, None, status).await?;
         Ok(StepEnd::Done)
     }
 
@@ -326,18 +345,13 @@ impl Run<'_> {
             .map_or(OnFailure::Escalate, |step| step.on_failure)
     }
 
-    fn step_of(&self, planned: &PlannedStep) -> Option<&crate::model::guard::Step> {
-        self.policy.steps.iter().find(|step| match planned.step.as_str() {
-            "waitReady" => step.wait_ready.is_some(),
-            "setEnv" => step.set_env.is_some(),
-            _ => step.restore.is_some(),
-        })
+    fn step_of(&self, planned: &PlannedStep) -> Option<&Step> {
+        plan::step_of(planned, &self.policy.steps)
     }
 }
 
 fn failed(planned: &PlannedStep, why: &str) -> Progress {
-    let target = planned.target.as_deref().unwrap_or_default();
-    Progress::Failed(format!("{} {target}: {why}", planned.step))
+    Progress::Failed(format!("{planned}: {why}"))
 }
 
 /// What stands there, if it is neither what was judged nor what the step makes of it.

@@ -105,18 +105,45 @@ async fn replace(
         }
         TargetKind::ConfigMap => data_patch(read, goal.content),
     };
+    patch_target(api, namespace, target, patch, goal.dry_run).await
+}
+
+async fn patch_target(
+    api: &Api,
+    namespace: &str,
+    target: &TargetRef,
+    patch: Value,
+    dry_run: bool,
+) -> Result<String, ApiError> {
     let patch: json_patch::Patch =
         serde_json::from_value(patch).map_err(|why| ApiError::Refused(format!("not a JSON Patch: {why}")))?;
     let objects = objects(api, namespace, target.kind);
     let params = PatchParams {
-        dry_run: goal.dry_run,
+        dry_run,
         ..patch_params()
     };
     let patch = Patch::Json::<()>(patch);
     let written = api
-        .ask(counted(goal), objects.patch(&target.name, &params, &patch))
+        .ask(counted(dry_run), objects.patch(&target.name, &params, &patch))
         .await?;
     Ok(written.resource_version().unwrap_or_default())
+}
+
+/// Asks for another number of replicas, if it is still the one that was read. Gives the new resourceVersion.
+pub async fn scale(
+    api: &Api,
+    namespace: &str,
+    target: &TargetRef,
+    read: &Read,
+    replicas: i64,
+    dry_run: bool,
+) -> Result<String, ApiError> {
+    let patch = json!([
+        {"op": "test", "path": "/metadata/uid", "value": read.object.metadata.uid},
+        {"op": "test", "path": "/spec/replicas", "value": read.object.data.pointer("/spec/replicas")},
+        {"op": "replace", "path": "/spec/replicas", "value": replicas},
+    ]);
+    patch_target(api, namespace, target, patch, dry_run).await
 }
 
 async fn create_config(api: &Api, namespace: &str, name: &str, goal: Goal<'_>) -> Result<String, ApiError> {
@@ -131,13 +158,13 @@ async fn create_config(api: &Api, namespace: &str, name: &str, goal: Goal<'_>) -
         field_manager: Some(FIELD_MANAGER.to_owned()),
     };
     let objects = objects(api, namespace, TargetKind::ConfigMap);
-    let written = api.ask(counted(goal), objects.create(&params, &object)).await?;
+    let written = api.ask(counted(goal.dry_run), objects.create(&params, &object)).await?;
     Ok(written.resource_version().unwrap_or_default())
 }
 
 /// A dry run is no write.
-const fn counted(goal: Goal<'_>) -> Option<&'static str> {
-    if goal.dry_run { None } else { Some("target") }
+const fn counted(dry_run: bool) -> Option<&'static str> {
+    if dry_run { None } else { Some("target") }
 }
 
 fn objects(api: &Api, namespace: &str, kind: TargetKind) -> KubeApi<DynamicObject> {

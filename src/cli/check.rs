@@ -10,7 +10,7 @@ use crate::{
         mistake::Place,
         source::{File, Way},
     },
-    judge::policy::Policy,
+    judge::policy::{Policy, forbidden},
     model::{grade::Schemes, guard::Guard, preset::Preset},
 };
 
@@ -33,7 +33,7 @@ pub fn check(arguments: &CheckArguments) -> anyhow::Result<String> {
                     .filter(|file| file.content.get("kind").is_some_and(|kind| kind == "Guard"))
                 {
                     guards += 1;
-                    mistakes.extend(guard(file, &presets, &schemes));
+                    mistakes.extend(guard(file, &presets, &schemes, settings.steps.http));
                 }
             }
             Err(mistake) => mistakes.push(*mistake),
@@ -73,7 +73,7 @@ fn documents(path: &Path) -> Result<Vec<File>, Box<Mistake>> {
 }
 
 /// What is wrong with a guard: first whether it can be read, then what it asks for.
-fn guard(file: &File, presets: &BTreeMap<String, Preset>, schemes: &Schemes) -> Vec<Mistake> {
+fn guard(file: &File, presets: &BTreeMap<String, Preset>, schemes: &Schemes, http: bool) -> Vec<Mistake> {
     let guard = match serde_path_to_error::deserialize::<_, Guard>(&file.content) {
         Ok(guard) => guard,
         Err(failed) => {
@@ -88,6 +88,7 @@ fn guard(file: &File, presets: &BTreeMap<String, Preset>, schemes: &Schemes) -> 
         .unwrap_or_default();
     found
         .into_iter()
+        .chain(forbidden(&guard.spec.rollback, http))
         .map(|wrong| {
             let steps = wrong
                 .path

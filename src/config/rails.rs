@@ -15,6 +15,28 @@ pub struct BudgetSettings {
     pub concurrent: u32,
 }
 
+/// Which steps beyond restoring this daemon may run.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct StepSettings {
+    /// There is no such step yet.
+    pub job: bool,
+    /// There is no such step yet.
+    pub git: bool,
+    /// Requests, as steps and as checks before the first write.
+    pub http: bool,
+}
+
+impl Default for StepSettings {
+    fn default() -> Self {
+        Self {
+            job: false,
+            git: false,
+            http: true,
+        }
+    }
+}
+
 /// A time in which nothing is written.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

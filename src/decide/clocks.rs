@@ -7,7 +7,11 @@ use jiff::Timestamp;
 
 use super::{Clocks, baseline::wants_baseline};
 use crate::{
-    judge::{Context, Memory, Truth, policy::Policy, verify_conditions},
+    judge::{
+        Context, Memory, Truth, plain_conditions,
+        policy::{BeforeCheck, Policy},
+        verify_conditions,
+    },
     model::{guard::GuardStatus, incident::IncidentStatus},
     observe::seen::Seen,
 };
@@ -33,11 +37,21 @@ impl Clocks {
                 .collect(),
             baseline: wanted.then(|| memory.baseline(policy)).flatten(),
             counts: if wanted { memory.counts(policy) } else { BTreeMap::new() },
+            unmet: unmet(policy, memory, context),
             verified: wishes.iter().all(|(_, truth, _)| *truth == Truth::True),
             harm: memory.harm(),
             blind: std::time::Duration::ZERO,
         }
     }
+}
+
+/// The first check before the first write that does not hold, and what it says. What is not known does not hold.
+fn unmet(policy: &Policy, memory: &mut Memory, context: &Context<'_>) -> Option<String> {
+    let told = plain_conditions(policy.before_conditions(), policy, memory, context);
+    let is_condition = |check: &BeforeCheck| matches!(check, BeforeCheck::Condition(_));
+    let checks = policy.before.iter().filter(|before| is_condition(&before.check));
+    let (check, (_, _, sentence)) = checks.zip(told).find(|(_, (_, truth, _))| *truth != Truth::True)?;
+    Some(format!("`{}` does not hold: {sentence}", check.name))
 }
 
 /// What the judge must know of a guard with this record whose targets look so; its windows begin at `since`.

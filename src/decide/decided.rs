@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{
-    Act, Case, Happened, Input, Step, deadlines,
+    Act, Case, Happened, Input, Step, before, deadlines,
     progress::{act, cannot_roll_back, end},
 };
 use crate::{
@@ -37,6 +37,7 @@ pub fn follow_decision(input: &Input, case: Case, status: &mut IncidentStatus, s
                 if verb == Verb::Resume && is_halfway(status) {
                     go_on(input, status, step);
                 } else {
+                    before::overrule(status, decision, input.now);
                     act(input, case, status, step);
                 }
             }

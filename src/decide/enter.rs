@@ -68,7 +68,8 @@ pub fn enter(input: &Input, step: &mut Step) -> bool {
 pub fn arrive_by_plan(input: &Input, case: Case, step: &mut Step) {
     let planned = |name: &str| case.status.plan.iter().any(|planned| planned.step == name);
     let to = case.spec.restore_to.as_ref().map(|to| to.hash.as_str());
-    let as_planned = !planned("restore") || planned("setEnv") || to == Some(input.seen.hash.as_str());
+    let sets = planned("setEnv") || planned("setConfig");
+    let as_planned = !planned("restore") || sets || to == Some(input.seen.hash.as_str());
     arrive(input, step, held_now(input));
     if let Some(current) = step.record.current.as_mut().filter(|_| as_planned) {
         current.change = false;

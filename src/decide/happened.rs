@@ -88,6 +88,8 @@ pub enum Happened {
     RolledOut,
     Recovered {
         after: Duration,
+        /// Steps that failed while the plan went on.
+        failed: Vec<String>,
     },
     RecoveredByHand,
     Superseded {
@@ -155,6 +157,8 @@ pub enum WhyNot {
     NothingToPutBack,
     /// The plan cannot be made.
     NoPlan(String),
+    /// What must hold before anything is written does not.
+    CheckFailed(String),
     /// A restored template would not replace the pods that hurt.
     PodsNotReplaced(String),
     /// Old and new pods are equally bad, or could not be compared.
@@ -227,6 +231,7 @@ impl Happened {
             | Self::Frozen(_)
             | Self::NotReady { .. }
             | Self::CannotFollow { .. } => true,
+            Self::Recovered { failed, .. } => !failed.is_empty(),
             Self::FirstSeen { .. }
             | Self::Changed { .. }
             | Self::WentBack { .. }
@@ -239,7 +244,6 @@ impl Happened {
             | Self::Allowed { .. }
             | Self::Abandoned
             | Self::RolledOut
-            | Self::Recovered { .. }
             | Self::RecoveredByHand
             | Self::Superseded { .. }
             | Self::Kept
@@ -264,23 +268,8 @@ impl fmt::Display for Happened {
             Self::Proven { hash } => write!(f, "{hash} is proven: a rollback may go back to it"),
             Self::BaselineTaken { of: by } | Self::BaselineGiven { by } => write!(f, "took the baseline from {by}"),
             Self::Opened {
-                action: Action::Monitor,
-                sentence,
-                ..
-            } => write!(f, "keeps an eye on: {sentence}"),
-            Self::Opened {
-                sentence, why: None, ..
-            } => f.write_str(sentence),
-            Self::Opened {
-                sentence,
-                why: Some(why @ WhyNot::WaitsFor { .. }),
-                ..
-            } => write!(f, "{sentence}; {why}"),
-            Self::Opened {
-                sentence,
-                why: Some(why),
-                ..
-            } => write!(f, "{sentence}; people decide: {why}"),
+                action, sentence, why, ..
+            } => f.write_str(&opened(*action, sentence, why.as_ref())),
             Self::PeopleDecide { why } => write!(f, "people decide: {why}"),
             Self::Raised { grade, sentence } => write!(f, "now {grade}: {sentence}"),
             Self::ClockMissed(late) => write!(f, "{late}"),
@@ -299,11 +288,13 @@ impl fmt::Display for Happened {
             Self::Thawed => f.write_str("frozen no more; what was seen meanwhile does not count"),
             Self::Acting { to } => write!(f, "putting back {to}"),
             Self::RolledOut => f.write_str("rolled out; from now on readings count as proof"),
-            Self::Recovered { after } => {
+            Self::Recovered { after, failed } => {
+                let after = humantime::format_duration(*after);
+                let but = if failed.is_empty() { "" } else { ", but " };
                 write!(
                     f,
-                    "recovered {} after the first bad reading",
-                    humantime::format_duration(*after)
+                    "recovered {after} after the first bad reading{but}{}",
+                    failed.join("; ")
                 )
             }
             Self::RecoveredByHand => f.write_str("somebody went back to the proven state by hand"),
@@ -365,6 +356,11 @@ impl fmt::Display for WhyNot {
                 f.write_str("there is nothing to put back: what runs is what the plan would put there")
             }
             Self::NoPlan(why) => write!(f, "no plan can be made: {why}"),
+            Self::CheckFailed(why) => write!(
+                f,
+                "nothing was written, a check before it failed: {why}; to roll back all the same decide `rollback`, \
+                 with a reason of its own where that was decided before"
+            ),
             Self::PodsNotReplaced(why) => write!(f, "a restored template would not replace the pods that hurt: {why}"),
             Self::OldPodsToo(sentence) => f.write_str(sentence),
             Self::WaitsFor { guards } => write!(f, "it waits for the proof of {guards}, whose change came just before"),
@@ -377,6 +373,15 @@ impl fmt::Display for WhyNot {
             }
             Self::DidNotHelp { guards } => write!(f, "it waited for {guards}, and that did not end it"),
         }
+    }
+}
+
+fn opened(action: Action, sentence: &str, why: Option<&WhyNot>) -> String {
+    match (action, why) {
+        (Action::Monitor, _) => format!("keeps an eye on: {sentence}"),
+        (_, None) => sentence.to_owned(),
+        (_, Some(why @ WhyNot::WaitsFor { .. })) => format!("{sentence}; {why}"),
+        (_, Some(why)) => format!("{sentence}; people decide: {why}"),
     }
 }
 

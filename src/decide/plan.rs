@@ -6,6 +6,13 @@
 
 use serde_json::{Map, Value, json};
 
+/// Keys of ConfigMaps.
+mod config;
+/// Requests.
+pub mod http;
+/// Numbers of pods.
+pub mod scale;
+
 use crate::{
     model::{
         content::{Content, Contents, RESTORED_AT, short_hash},
@@ -26,6 +33,8 @@ pub struct Sources<'a> {
     /// What the targets hold now, and their uids.
     pub current: &'a Contents,
     pub uids: &'a std::collections::BTreeMap<TargetRef, String>,
+    /// How many replicas the steps' workloads are asked to have now.
+    pub replicas: &'a scale::Replicas,
     /// The proven state to go back to.
     pub snapshot: Option<&'a Contents>,
     /// Marks pods that restart for a restored ConfigMap.
@@ -35,29 +44,46 @@ pub struct Sources<'a> {
 /// Resolves the steps. An empty plan means that there is nothing to put back.
 pub fn resolve(sources: &Sources) -> Result<Vec<PlannedStep>, String> {
     let mut goal = sources.current.clone();
-    let mut plan = Vec::new();
-    let mut writes = false;
-    for step in sources.steps {
+    let mut replicas = sources.replicas.clone();
+    let mut plan: Vec<PlannedStep> = Vec::new();
+    for (index, step) in sources.steps.iter().enumerate() {
+        let begin = plan.len();
         if step.restore.is_some() {
             let snapshot = sources.snapshot.ok_or("there is no proven state to go back to")?;
             plan.extend(restore(sources, snapshot, &mut goal)?);
         } else if let Some(set) = &step.set_env {
             plan.extend(set_env(sources, set, &mut goal)?);
+        } else if let Some(set) = &step.set_config {
+            let mark = format!("{} {index}", sources.restored_at);
+            plan.extend(config::set_config(sources, set, &mark, &mut goal)?);
+        } else if let Some(wanted) = &step.scale {
+            plan.push(scale::scale(sources, wanted, &mut replicas)?);
+        } else if let Some(asked) = &step.http {
+            plan.push(http::http(asked));
         } else if step.wait_ready.is_some() {
             plan.push(PlannedStep {
                 step: "waitReady".into(),
                 ..PlannedStep::default()
             });
         }
-        writes |= plan.iter().any(|step| step.target.is_some());
+        for planned in plan.iter_mut().skip(begin) {
+            planned.index = u32::try_from(index).ok();
+        }
     }
-    if writes { Ok(plan) } else { Ok(Vec::new()) }
+    let writes = |step: &PlannedStep| step.target.is_some() && (step.from != step.to || step.restart.is_some());
+    if plan.iter().any(writes) {
+        Ok(plan)
+    } else {
+        Ok(Vec::new())
+    }
 }
 
-/// The recorded plan's identity: what is done to which object, and what it must become.
+/// The recorded plan's identity: what is done to which object, and what it must become. How many replicas there were
+/// until then does not matter.
 pub fn hash(plan: &[PlannedStep]) -> String {
+    let from = |step: &PlannedStep| step.from.clone().filter(|_| step.step != scale::SCALE);
     let line =
-        |step: &PlannedStep| json!([step.step, step.target, step.uid, step.from, step.to, step.restart]).to_string();
+        |step: &PlannedStep| json!([step.step, step.target, step.uid, from(step), step.to, step.restart]).to_string();
     short_hash(&plan.iter().map(line).collect::<Vec<_>>().join("\n"))
 }
 
@@ -87,6 +113,11 @@ pub fn goal(
             }
             content
         }
+        "setConfig" => {
+            let set = step_of(planned, steps).and_then(|step| step.set_config.as_ref());
+            let set = set.ok_or("the guard has this step no more")?;
+            config::with_data(current.ok_or("the object is gone")?, set)
+        }
         other => return Err(format!("unknown step `{other}`")),
     };
     if Some(base.hash()) != planned.to {
@@ -100,6 +131,21 @@ pub fn goal(
         .restart
         .as_ref()
         .map_or(base.clone(), |at| with_restart(&base, at)))
+}
+
+/// The guard's step that a planned one comes from.
+pub fn step_of<'a>(planned: &PlannedStep, steps: &'a [Step]) -> Option<&'a Step> {
+    let named = |step: &&Step| {
+        let kind = match planned.step.as_str() {
+            "restart" => "restore",
+            kind => kind,
+        };
+        step.kinds().contains(&kind)
+    };
+    match planned.index {
+        Some(index) => steps.get(usize::try_from(index).ok()?),
+        None => steps.iter().find(named),
+    }
 }
 
 /// Whether a target already is what the step makes of it.
@@ -169,6 +215,7 @@ fn planned(
 ) -> PlannedStep {
     PlannedStep {
         step: step.to_owned(),
+        index: None,
         target: Some(target.to_string()),
         uid: sources.uids.get(target).cloned(),
         from: Some(from.map_or_else(|| ABSENT.to_owned(), Content::hash)),
@@ -289,6 +336,7 @@ mod tests {
             steps,
             current,
             uids: &BTreeMap::new(),
+            replicas: &BTreeMap::new(),
             snapshot,
             restored_at: "now",
         })
@@ -397,6 +445,7 @@ mod tests {
             steps: &restore_then_wait(),
             current: &only_config,
             uids: &BTreeMap::new(),
+            replicas: &BTreeMap::new(),
             snapshot: Some(&good),
             restored_at: "now",
         };

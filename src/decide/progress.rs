@@ -6,13 +6,20 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    Act, Case, Happened, Input, Step, WhyNot, between, deadlines, decided, decided::follow_decision, enter,
-    enter::close, happened::named, lock, open, open::automatic, waiting::waits,
+    Act, Case, Happened, Input, Step, WhyNot, before, between, deadlines, decided,
+    decided::follow_decision,
+    enter,
+    enter::close,
+    happened::named,
+    lock, open,
+    open::automatic,
+    recovered::{recover, timings},
+    waiting::waits,
 };
 use crate::{
     model::{
         guard::{Action, Mode},
-        incident::{IncidentState, IncidentStatus, Timings},
+        incident::{IncidentState, IncidentStatus},
     },
     verify::{self, RollOut},
 };
@@ -168,6 +175,10 @@ pub fn raise(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
 
 /// The plan may run from the next write on. The state that hurts is marked bad first.
 pub fn act(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
+    before::anew(status);
+    if before::holds_back(input, status, step) {
+        return;
+    }
     mark_rolled_back(input, case, step);
     status.state = Some(IncidentState::RollingBack);
     status.acting_since = Some(input.now);
@@ -239,6 +250,9 @@ fn rolling_back(input: &Input, case: Case, status: &mut IncidentStatus, step: &m
         escalate(status, input, because, step);
         return;
     }
+    if !before::begun(status) && before::holds_back(input, status, step) {
+        return;
+    }
     if !step
         .record
         .bad
@@ -299,45 +313,6 @@ fn settle_down(input: &Input, case: Case, status: &mut IncidentStatus, step: &mu
     }
 }
 
-fn recover(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
-    if !verify::may_have_written(status) {
-        // Well again with nothing put back: it was marked before what could not be written.
-        let own = |incident: &Option<String>| incident.as_deref() == Some(case.name);
-        step.record
-            .bad
-            .retain(|bad| bad.hash != case.spec.bad.hash || !own(&bad.incident));
-    }
-    let mut bad = step.record.bad.iter();
-    let locked = bad.find(|bad| bad.hash == case.spec.bad.hash && bad.rolled_back);
-    let locked = locked.and_then(|bad| lock::told(input, bad));
-    let after = whole_seconds(between(case.spec.first_bad_at, input.now));
-    status.recovered_at = Some(input.now);
-    status.timings = Some(timings(input, case, status));
-    end(
-        status,
-        IncidentState::Recovered,
-        input,
-        Happened::Recovered { after },
-        step,
-    );
-    step.happened.extend(locked);
-}
-
-fn timings(input: &Input, case: Case, status: &IncidentStatus) -> Timings {
-    let words =
-        |from: Timestamp, to: Timestamp| Some(humantime::format_duration(whole_seconds(between(from, to))).to_string());
-    let spec = case.spec;
-    Timings {
-        detected: words(spec.first_bad_at, spec.opened_at),
-        waited_for_people: status.acting_since.and_then(|acting| words(spec.opened_at, acting)),
-        restored: status
-            .acting_since
-            .zip(status.rolled_out_at)
-            .and_then(|(acting, out)| words(acting, out)),
-        proven: status.rolled_out_at.and_then(|out| words(out, input.now)),
-    }
-}
-
 /// People take over: modosu does nothing more for this incident by itself.
 pub fn escalate(status: &mut IncidentStatus, input: &Input, because: String, step: &mut Step) {
     let happened = Happened::Escalated { because };
@@ -369,7 +344,8 @@ pub fn end(status: &mut IncidentStatus, state: IncidentState, input: &Input, hap
 fn tried(status: &IncidentStatus) -> String {
     let receipts = status.journal.iter().filter_map(|entry| {
         let receipt = entry.receipt.as_deref()?;
-        Some(format!("{} {receipt}", entry.target.as_deref().unwrap_or("waitReady")))
+        let step = entry.target.clone().unwrap_or_else(|| status.step_named(entry.seq));
+        Some(format!("{step} {receipt}"))
     });
     let done: Vec<String> = receipts.collect();
     if done.is_empty() {
@@ -395,8 +371,4 @@ fn present(input: &Input) -> String {
     let mut all: Vec<&str> = facts.chain(sentences).collect();
     all.dedup();
     format!("not recovered in time, seen now: {}", all.join("; "))
-}
-
-fn whole_seconds(duration: Duration) -> Duration {
-    Duration::from_secs(duration.as_secs())
 }

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use super::condition::Condition;
 use crate::model::{
     grade::{Scheme, Schemes},
-    guard::{Action, GuardSpec, Mode, Step, Unit},
+    guard::{Action, GuardSpec, HttpCheck, Mode, Step, Unit},
     preset::Preset,
     units::Certainty,
 };
@@ -16,10 +16,12 @@ mod compile;
 mod reference;
 mod selector;
 mod signals;
+mod steps;
 #[cfg(test)]
 mod tests;
 
 pub use selector::matched_selector;
+pub use steps::forbidden;
 
 /// A valid guard, ready for turns. Everything in it was checked; nothing in it changes between turns.
 #[derive(Clone, Debug)]
@@ -46,6 +48,8 @@ pub struct Policy {
     /// What was put back may not return for so long.
     pub retry_lock: Duration,
     pub within: Duration,
+    /// What must hold before anything is written.
+    pub before: Vec<Before>,
     pub steps: Vec<Step>,
     pub verify: Vec<Condition>,
     pub hold: Duration,
@@ -105,6 +109,21 @@ pub enum Source {
     Rate { counter: String },
 }
 
+/// What must hold before anything is written.
+#[derive(Clone, Debug)]
+pub struct Before {
+    /// As people call it.
+    pub name: String,
+    pub check: BeforeCheck,
+}
+
+/// How that is found out.
+#[derive(Clone, Debug)]
+pub enum BeforeCheck {
+    Condition(Condition),
+    Http(HttpCheck),
+}
+
 /// One trigger, compiled.
 #[derive(Clone, Debug)]
 pub struct Rule {
@@ -131,6 +150,14 @@ pub struct Mistake {
 }
 
 impl Policy {
+    /// The conditions that must hold before anything is written.
+    pub fn before_conditions(&self) -> impl Iterator<Item = &Condition> {
+        self.before.iter().filter_map(|before| match &before.check {
+            BeforeCheck::Condition(condition) => Some(condition),
+            BeforeCheck::Http(_) => None,
+        })
+    }
+
     /// A guard's wishes, checked and with defaults resolved, graded by one of the shipped schemes; or every mistake in
     /// them. For those who have no settings of a daemon.
     pub fn compile(
@@ -154,7 +181,11 @@ impl Policy {
     /// The signals that conditions call `worse`, in order.
     pub fn metered(&self) -> Vec<usize> {
         let rules = self.triggers.iter().map(|rule| &rule.condition);
-        let mut named: Vec<usize> = rules.chain(&self.verify).flat_map(Condition::metered).collect();
+        let mut named: Vec<usize> = rules
+            .chain(&self.verify)
+            .chain(self.before_conditions())
+            .flat_map(Condition::metered)
+            .collect();
         named.sort_unstable();
         named.dedup();
         named

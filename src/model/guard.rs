@@ -13,19 +13,25 @@ use super::units::{Amount, Certainty, Length, Share};
 
 /// What need not be written.
 mod defaults;
+/// Requests of steps and checks.
+mod http;
 /// What modosu says of a guard.
 mod status;
+/// How a state is put back.
+mod step;
 /// What is restored.
 mod target;
 
 use defaults::{
-    a_day, a_minute, a_week, fifteen_minutes, five_minutes_maybe, one_in_a_thousand, one_in_ten_thousand,
-    restore_then_wait, severities, ten_minutes, ten_seconds, twenty, two_hours, yes,
+    a_day, a_minute, a_week, one_in_a_thousand, one_in_ten_thousand, severities, ten_minutes, ten_seconds, twenty,
+    two_hours, yes,
 };
+pub use http::{HttpCheck, Method};
 pub use status::{
     BadState, Baseline, BaselineCounts, Current, EffectiveMode, GuardStatus, IncidentRef, KeptState, RestoreTo,
     RolledOut, State,
 };
+pub use step::{Check, Empty, OnFailure, Rollback, Scale, SetConfig, SetEnv, Step};
 pub use target::{TargetKind, TargetRef};
 
 /// What is watched, and how it is put back when it hurts.
@@ -303,69 +309,6 @@ pub enum LockMatch {
     State,
 }
 
-/// How the last proven state is put back.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Rollback {
-    /// First bad reading to Recovered; over it: Escalated.
-    #[serde(default = "fifteen_minutes")]
-    pub within: Length,
-    /// In order; default: restore, waitReady.
-    #[serde(default = "restore_then_wait")]
-    #[schemars(length(min = 1, max = 20))]
-    pub steps: Vec<Step>,
-}
-
-/// One step: exactly one of `restore`, `setEnv`, `waitReady`.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[x_kube(validation = (
-    "[has(self.restore), has(self.setEnv), has(self.waitReady)].exists_one(given, given)",
-    "a step is exactly one of restore, setEnv, waitReady"
-))]
-#[serde(rename_all = "camelCase")]
-pub struct Step {
-    /// All targets to the known-good snapshot.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub restore: Option<Empty>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub set_env: Option<SetEnv>,
-    /// Wait until every workload of the guard is rolled out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wait_ready: Option<Empty>,
-    #[serde(default = "five_minutes_maybe", skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<Length>,
-    #[serde(default)]
-    pub on_failure: OnFailure,
-}
-
-/// `{}`: the step has no settings.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Empty {}
-
-/// Environment variables of one container of a workload, set or removed.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct SetEnv {
-    /// `Deployment/name`, `StatefulSet/name` or `DaemonSet/name`.
-    pub target: String,
-    /// Default: the first container.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub container: Option<String>,
-    #[serde(default)]
-    pub env: BTreeMap<String, String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub remove: Vec<String>,
-}
-
-/// What a failed step means for the plan.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum OnFailure {
-    #[default]
-    Escalate,
-    Continue,
-}
-
 /// What proves that the rollback helped.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -376,11 +319,4 @@ pub struct Verify {
     /// For so long, on requests made after the roll-out.
     #[serde(default = "a_minute")]
     pub hold: Length,
-}
-
-impl Step {
-    /// How long the step may take.
-    pub fn timeout(&self) -> Length {
-        self.timeout.unwrap_or(Length::minutes(5))
-    }
 }

@@ -10,6 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{freeze::Freeze, guard::Action, units::Length};
 
+/// What is going to be done, and what was.
+mod plan;
+
+pub use plan::{Before, Checked, JournalEntry, PlannedStep};
+
 /// One opened case.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
@@ -220,6 +225,9 @@ pub struct IncidentStatus {
     /// Append-only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub journal: Vec<JournalEntry>,
+    /// What the checks before the first write came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Before>,
     /// The decision that the present state follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided: Option<Decision>,
@@ -312,51 +320,6 @@ pub enum IncidentState {
     Observed,
 }
 
-/// One step of a plan, resolved: nothing left to choose when it runs.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
-pub struct PlannedStep {
-    /// `restore`, `setEnv`, `waitReady`.
-    pub step: String,
-    /// `Deployment/orders`; absent for steps without one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target: Option<String>,
-    /// The target's uid when the plan was made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uid: Option<String>,
-    /// The hash of the content that was judged.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
-    /// The hash of the content that the step puts there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
-    /// The pods restart for a restored ConfigMap: the mark that the template carries then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub restart: Option<String>,
-    /// For people, at most 4 KiB; secrets show key names only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub diff: Option<String>,
-}
-
-/// One line of the journal: an intent, its receipt, or a note. A note has neither and carries the number of the entry before
-/// it (0: there is none), so that it is never taken for a step.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct JournalEntry {
-    pub seq: u32,
-    pub at: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub intent: Option<String>,
-    /// done | already | refused | failed | changed | timeout
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub receipt: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resource_version: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-}
-
 /// How long each part took, as humantime text.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -383,13 +346,6 @@ impl IncidentState {
             | Self::Superseded
             | Self::Abandoned => false,
         }
-    }
-}
-
-impl JournalEntry {
-    /// Whether it tells of a step of the plan.
-    pub const fn is_step(&self) -> bool {
-        self.intent.is_some() || self.receipt.is_some()
     }
 }
 

@@ -159,6 +159,7 @@ fn policy(job: &str) -> Policy {
         retry_lock: hour,
         within: hour,
         steps: vec![],
+        before: vec![],
         verify: vec![],
         hold: hour,
     }

@@ -103,7 +103,10 @@ impl Case<'_> {
             IncidentState::RollingBack => format!("Being put back now: {target}. {done} of {steps} done."),
             IncidentState::Verifying => format!("Put back: {target}{at}."),
             IncidentState::Recovered if done == 0 => "Nothing: it healed before anything was written.".to_owned(),
-            IncidentState::Recovered => format!("Put back: {target}{at}."),
+            IncidentState::Recovered => match self.status.failed_steps() {
+                failed if failed.is_empty() => format!("Put back: {target}{at}."),
+                failed => mask_line(&format!("Put back: {target}{at}, but {}.", failed.join("; "))),
+            },
             IncidentState::Escalated if done == 0 => "Nothing was put back.".to_owned(),
             IncidentState::Escalated => format!("Tried: {target}. {done} of {steps} done."),
             IncidentState::RecoveredByHand => "A person changed it back; modosu wrote nothing more.".to_owned(),

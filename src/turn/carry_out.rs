@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::{Shared, case::OpenCase, guarded::Guarded};
+use super::{Shared, before, case::OpenCase, guarded::Guarded};
 use crate::{
     act::{ApiError, record, run, snapshot},
     decide::{Act, Happened, Step, WhyNot, deadlines, open, plan, ready::Answer, together},
@@ -163,6 +163,9 @@ impl Guarded {
         let namespace = self.guard.namespace().unwrap_or_default();
         let writable = Writable::of(&namespace, &self.guard.spec, shared.cluster);
         let Some(case) = &mut self.case else { return false };
+        if !before::lets_go_on(shared, policy, &mut case.status).await {
+            return self.write_case(shared).await;
+        }
         let runner = run::Run {
             api: shared.api,
             clock: shared.clock,
@@ -189,7 +192,11 @@ impl Guarded {
             }
             Ok(run::Progress::Done) => {
                 case.status.state = Some(IncidentState::Verifying);
-                case.status.reason = "everything is put back, waiting for the roll-out and for proof".into();
+                let done = match case.status.failed_steps() {
+                    failed if failed.is_empty() => "everything is put back".to_owned(),
+                    failed => format!("the plan went on, but {}", failed.join("; ")),
+                };
+                case.status.reason = format!("{done}, waiting for the roll-out and for proof");
                 return self.write_case(shared).await;
             }
             Ok(run::Progress::Failed(why) | run::Progress::Frozen(why)) => why,

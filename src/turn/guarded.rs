@@ -15,8 +15,12 @@ use tracing::{Instrument, Span};
 
 use super::{Shared, case::OpenCase, rails::within_budget, rehearsals::Rehearsed};
 use crate::{
+    config::StepSettings,
     decide::{Around, Input, Record, deadlines, progress, standing},
-    judge::{Memory, Verdict, policy::Policy},
+    judge::{
+        Memory, Verdict,
+        policy::{Policy, forbidden},
+    },
     model::{
         grade::Schemes,
         guard::{Guard, State},
@@ -103,6 +107,7 @@ impl Guarded {
         presets: &BTreeMap<String, Preset>,
         schemes: &Schemes,
         incidents: &Cache<Incident>,
+        steps: &StepSettings,
     ) -> Self {
         let record = Record::from(guard.status.clone().unwrap_or_default());
         let namespace = guard.namespace().unwrap_or_default();
@@ -112,7 +117,7 @@ impl Guarded {
             .and_then(|at| OpenCase::find(&namespace, at, incidents));
         let mut met = Self {
             rehearsed: Rehearsed::remembered(&record.conditions),
-            rules: compile(&guard, presets, schemes),
+            rules: compile(&guard, presets, schemes, steps),
             written: record.clone(),
             record,
             case,
@@ -138,10 +143,16 @@ impl Guarded {
     }
 
     /// Takes an edit in: a new generation means new rules and a new memory.
-    pub fn edited(&mut self, guard: Arc<Guard>, presets: &BTreeMap<String, Preset>, schemes: &Schemes) {
+    pub fn edited(
+        &mut self,
+        guard: Arc<Guard>,
+        presets: &BTreeMap<String, Preset>,
+        schemes: &Schemes,
+        steps: &StepSettings,
+    ) {
         if self.guard.metadata.generation != guard.metadata.generation {
             let before = self.policy();
-            self.rules = compile(&guard, presets, schemes);
+            self.rules = compile(&guard, presets, schemes, steps);
             self.compares_anew(before.as_deref());
         }
         self.guard = guard;
@@ -335,9 +346,16 @@ impl Guarded {
     }
 }
 
-fn compile(guard: &Guard, presets: &BTreeMap<String, Preset>, schemes: &Schemes) -> Result<Rules, String> {
+fn compile(
+    guard: &Guard,
+    presets: &BTreeMap<String, Preset>,
+    schemes: &Schemes,
+    steps: &StepSettings,
+) -> Result<Rules, String> {
     let namespace = guard.namespace().unwrap_or_default();
-    match Policy::compile_with(&namespace, &guard.spec, presets, schemes) {
+    let forbidden = forbidden(&guard.spec.rollback, steps.http);
+    let compiled = Policy::compile_with(&namespace, &guard.spec, presets, schemes);
+    match compiled.and_then(|policy| forbidden.is_empty().then_some(policy).ok_or(forbidden)) {
         Ok(policy) => Ok(Rules {
             memory: Memory::new(&policy),
             policy: Arc::new(policy),

@@ -151,6 +151,7 @@ pub fn policy(job: &str, metric: &str) -> Policy {
         retry_lock: hour,
         within: hour,
         steps: vec![],
+        before: vec![],
         verify: vec![],
         hold: hour,
     }

@@ -23,6 +23,7 @@ mod ready;
 mod releases;
 mod stage;
 mod starts;
+mod steps;
 mod stuck;
 mod together;
 mod triggers;

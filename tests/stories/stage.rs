@@ -1,5 +1,6 @@
 //! Where a story plays: the same words for the embedded world and for real servers.
 
+mod asked;
 mod embedded;
 mod real;
 
@@ -54,6 +55,8 @@ pub struct Stage {
     pub namespace: String,
     /// As an administrator.
     pub client: Client,
+    /// Whom checks and steps ask.
+    pub asked: asked::Asked,
     place: Place,
 }
 
@@ -69,7 +72,7 @@ pub enum Kill {
     Opened,
     /// The intent is written; nothing was done.
     Intended,
-    /// The template is patched; the daemon does not know.
+    /// A template or a number of pods is patched; the daemon does not know.
     Patched,
 }
 
@@ -140,6 +143,10 @@ impl Stage {
     async fn with<F: Future<Output = anyhow::Result<Place>>>(story: &str, start: impl FnOnce(String) -> F) -> Self {
         let namespace = story.replace('_', "-");
         let place = start(namespace.clone()).await.unwrap();
+        let asked = match &place {
+            Place::Embedded(embedded) => embedded.asked.clone(),
+            Place::Real(_) => asked::Asked::listening().await,
+        };
         let client = match &place {
             Place::Embedded(embedded) => embedded.world.client("admin"),
             Place::Real(real) => real.client.clone(),
@@ -147,6 +154,7 @@ impl Stage {
         Self {
             namespace,
             client,
+            asked,
             place,
         }
     }

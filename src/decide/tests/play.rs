@@ -382,6 +382,7 @@ impl Play {
                 .collect(),
             baseline: (healthy >= Duration::from_secs(300)).then(BTreeMap::new),
             counts: BTreeMap::new(),
+            unmet: None,
             verified: true,
             harm: None,
             blind: Duration::ZERO,

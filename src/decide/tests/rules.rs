@@ -431,7 +431,7 @@ fn well_again_with_nothing_written_a_state_is_not_bad() {
         20m  B ok                → Probation         a change came: B in place of A
         20m1s B errors refuses   → Escalated         errors | B is marked bad and will never be restored | modosu has stopped; nothing more happens until you act: refused
         21m  B ok                → Escalated
-        22m  B ok                → Probation         recovered 1m 59s after the first bad reading
+        22m  B ok                → Probation         recovered 1m 59s after the first bad reading, but restore Deployment/orders failed: no reason
         32m  B ok                → Probation         B is proven: a rollback may go back to it
     ",
     );

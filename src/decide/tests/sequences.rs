@@ -405,6 +405,7 @@ fn world() -> impl Strategy<Value = World> {
             healthy: clocks.0,
             quiet: clocks.1,
             quiet_by: [("errors".to_owned(), clocks.2)].into(),
+            unmet: None,
             verified: clocks.3,
             ..Clocks::default()
         },

@@ -4,7 +4,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Evidence, Mistake, Policy, Rule, Signal, reference::reference, signals::signals};
+use super::{
+    Evidence, Mistake, Policy, Rule, Signal,
+    reference::reference,
+    signals::signals,
+    steps::{before, steps},
+};
 use crate::{
     judge::{
         condition::{Condition, suggestion},
@@ -12,7 +17,7 @@ use crate::{
     },
     model::{
         grade::{Scheme, Schemes},
-        guard::{Action, GuardSpec, HardFacts, Mode, Step, TargetRef, Trigger},
+        guard::{Action, GuardSpec, HardFacts, Mode, Trigger},
         preset::Preset,
     },
 };
@@ -40,6 +45,7 @@ pub fn compile(
         return Err(mistakes);
     }
     let triggers = rules(spec, preset, &signals, scheme.as_deref(), &mut mistakes);
+    let before = before(&spec.rollback.before, &signals, &mut mistakes);
     let verify = conditions(&spec.verify.conditions, &signals, &mut mistakes);
     if !mistakes.is_empty() {
         return Err(mistakes);
@@ -69,6 +75,7 @@ pub fn compile(
         cooldown: spec.cooldown.0,
         retry_lock: spec.retry_lock.length.0,
         within: spec.rollback.within.0,
+        before,
         steps: spec.rollback.steps.clone(),
         verify,
         hold: spec.verify.hold.0,
@@ -157,50 +164,6 @@ fn evidence(spec: &GuardSpec, mistakes: &mut Vec<Mistake>) {
                 "{floor} is not between 0 and 50 %; it is the smallest share that may be called worse, such as `'0.1%'`"
             ),
         ));
-    }
-}
-
-fn steps(steps: &[Step], mistakes: &mut Vec<Mistake>) {
-    if steps.is_empty() {
-        mistakes.push(Mistake::new(
-            "spec.rollback.steps",
-            "a rollback needs at least one step, such as `restore: {}`",
-        ));
-    }
-    for (place, step) in steps.iter().enumerate() {
-        let path = format!("spec.rollback.steps[{place}]");
-        let given = [
-            step.restore.is_some(),
-            step.set_env.is_some(),
-            step.wait_ready.is_some(),
-        ];
-        if given.into_iter().filter(|is| *is).count() != 1 {
-            mistakes.push(Mistake::new(
-                &path,
-                "a step is exactly one of restore, setEnv, waitReady",
-            ));
-        }
-        let Some(set) = &step.set_env else { continue };
-        let named = set.target.parse::<TargetRef>().ok();
-        let named = named.filter(|target| target.kind.is_workload() && !target.name.contains('/'));
-        if named.is_none() {
-            mistakes.push(Mistake::new(
-                format!("{path}.setEnv.target"),
-                format!("`{}` is not of the form `Deployment/name`", set.target),
-            ));
-        }
-        if set.env.is_empty() && set.remove.is_empty() {
-            mistakes.push(Mistake::new(
-                format!("{path}.setEnv"),
-                "sets nothing and removes nothing; name variables in `env` or `remove`",
-            ));
-        }
-        for name in set.remove.iter().filter(|name| set.env.contains_key(*name)) {
-            mistakes.push(Mistake::new(
-                format!("{path}.setEnv.remove"),
-                format!("`{name}` is both set and removed; leave one out"),
-            ));
-        }
     }
 }
 
@@ -336,7 +299,7 @@ fn conditions(texts: &[String], signals: &[Signal], mistakes: &mut Vec<Mistake>)
     compiled
 }
 
-fn condition(path: &str, text: &str, signals: &[Signal], mistakes: &mut Vec<Mistake>) -> Option<Condition> {
+pub fn condition(path: &str, text: &str, signals: &[Signal], mistakes: &mut Vec<Mistake>) -> Option<Condition> {
     match Condition::compile(text, signals) {
         Ok(condition) => Some(condition),
         Err(wrong) => {

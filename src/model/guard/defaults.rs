@@ -39,6 +39,7 @@ impl Default for Rollback {
     fn default() -> Self {
         Self {
             within: fifteen_minutes(),
+            before: Vec::new(),
             steps: restore_then_wait(),
         }
     }

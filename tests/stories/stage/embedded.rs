@@ -10,6 +10,7 @@ use std::{
 
 use kube::CustomResourceExt;
 use modosu::{
+    act::http::Http,
     app::{self, Parts, Running},
     clock::Clock,
     config::{CommonCause, Flags, Settings},
@@ -21,10 +22,11 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::{Bad, Kill, RELATED, TICK, Written};
+use super::{Bad, Kill, RELATED, TICK, Written, asked::Asked};
 
 pub struct Embedded {
     pub world: World,
+    pub asked: Asked,
     daemons: AtomicUsize,
     daemon: Mutex<Option<Daemon>>,
     /// A policy is in force.
@@ -62,6 +64,7 @@ impl Embedded {
         tokio::time::sleep(Duration::from_millis(100)).await;
         Ok(Self {
             world,
+            asked: Asked::in_process(),
             daemons: AtomicUsize::new(0),
             daemon: Mutex::new(None),
             forbids: Arc::new(AtomicBool::new(false)),
@@ -81,11 +84,13 @@ impl Embedded {
             ..written.unwrap()
         };
         let clock = Clock::simulated(self.world.now());
+        let asked = self.asked.clone();
         let parts = Parts {
             settings,
             client: self.world.client(&user),
             prometheus: Prometheus::from_service(self.world.prometheus(), Duration::from_secs(5)),
             clock,
+            http: Http::from_service(tower::service_fn(move |request| asked.serve(&request))),
         };
         let life = Arc::new(Life::default());
         let lived = life.clone();
@@ -215,7 +220,10 @@ impl Life {
         let here = match *self.ends_at.lock().unwrap() {
             Some(Kill::Opened) => call.resource == "incidents" && call.verb == Verb::Create,
             Some(Kill::Intended) => call.resource == "incidents" && body.contains("\"intent\""),
-            Some(Kill::Patched) => call.resource == "deployments" && !call.dry_run && body.contains("/spec/template"),
+            Some(Kill::Patched) => {
+                let writes = body.contains("/spec/template") || body.contains("/spec/replicas");
+                call.resource == "deployments" && !call.dry_run && writes
+            }
             None => false,
         };
         if here && matches!(call.stage, Moment::After(200 | 201)) {

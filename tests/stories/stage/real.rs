@@ -107,7 +107,10 @@ impl Real {
             Kill::Intended => {
                 seen.is_write() && seen.resource == "incidents" && seen.body.to_string().contains("\"intent\"")
             }
-            Kill::Patched => seen.writes("deployments") && seen.body.to_string().contains("/spec/template"),
+            Kill::Patched => {
+                let body = seen.body.to_string();
+                seen.writes("deployments") && (body.contains("/spec/template") || body.contains("/spec/replicas"))
+            }
         });
     }
 

@@ -1,0 +1,116 @@
+//! IO. The number of a workload's pods, written only where no autoscaler owns it and nobody moved it meanwhile.
+
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use kube::{Api as KubeApi, ResourceExt, api::ListParams};
+use serde_json::Value;
+
+use super::{ATTEMPTS, ApiError, Run, StepEnd, has_intent};
+use crate::{
+    act::{Api, target},
+    decide::plan::scale::{Replicas, words},
+    model::{
+        guard::{Step, TargetRef},
+        incident::{IncidentStatus, PlannedStep},
+    },
+};
+
+/// How many replicas the workloads that steps scale are asked to have now.
+pub async fn replicas(api: &Api, namespace: &str, steps: &[Step]) -> Result<Replicas, ApiError> {
+    let mut replicas = Replicas::new();
+    let scales = steps.iter().filter_map(|step| step.scale.as_ref());
+    for target in scales.filter_map(|scale| scale.target.parse::<TargetRef>().ok()) {
+        if let Some(read) = target::read(api, namespace, &target).await? {
+            replicas.insert(target, asked_for(&read));
+        }
+    }
+    Ok(replicas)
+}
+
+impl Run<'_> {
+    /// As every write: look, intent, write with tests on what was looked at, receipt.
+    pub(super) async fn scale(
+        &self,
+        seq: u32,
+        planned: &PlannedStep,
+        target: &TargetRef,
+        status: &mut IncidentStatus,
+    ) -> Result<StepEnd, ApiError> {
+        let wanted = self.step_of(planned).and_then(|step| step.scale.as_ref());
+        let Some(wanted) = wanted.map(|scale| i64::from(scale.replicas)) else {
+            return Ok(StepEnd::Failed("the guard has this step no more".into()));
+        };
+        if planned.to != Some(words(wanted)) {
+            return Ok(StepEnd::Failed(format!(
+                "the guard asks for {} meanwhile",
+                words(wanted)
+            )));
+        }
+        let mut refusal = String::new();
+        for _ in 0..ATTEMPTS {
+            let Some(read) = target::read(self.api, self.namespace, target).await? else {
+                return Ok(StepEnd::Failed(format!("{target} was deleted")));
+            };
+            if planned.uid.is_some() && read.object.metadata.uid != planned.uid {
+                return Ok(StepEnd::Superseded(format!("{target} was made anew")));
+            }
+            let now = asked_for(&read);
+            if now == wanted {
+                let word = if has_intent(status, seq) { "done" } else { "already" };
+                let version = read.object.resource_version();
+                self.receipt(seq, planned, word, None, version, status).await?;
+                return Ok(StepEnd::Done);
+            }
+            if planned.from != Some(words(now)) {
+                // No state of its own that could supersede: it stays as they want it, and people hear of it.
+                let why = format!("somebody scaled it to {} meanwhile: it stays so", words(now));
+                return Ok(StepEnd::Failed(why));
+            }
+            match self.autoscaler(target).await {
+                Ok(None) => {}
+                Ok(Some(name)) => {
+                    let why = format!("HorizontalPodAutoscaler/{name} owns the number: change its limits instead");
+                    return Ok(StepEnd::Failed(why));
+                }
+                Err(ApiError::Unsure(why)) => return Ok(StepEnd::Waiting(why)),
+                Err(why) => {
+                    return Ok(StepEnd::Failed(format!(
+                        "cannot see whether an autoscaler owns the number: {why}"
+                    )));
+                }
+            }
+            self.intent(seq, planned, Some(&read), status).await?;
+            if let Some(end) = self.stopped().await {
+                return Ok(end);
+            }
+            match target::scale(self.api, self.namespace, target, &read, wanted, false).await {
+                Ok(version) => {
+                    self.receipt(seq, planned, "done", None, Some(version), status).await?;
+                    return Ok(StepEnd::Done);
+                }
+                Err(ApiError::Invalid(why) | ApiError::Exists(why) | ApiError::NotFound(why)) => refusal = why,
+                Err(ApiError::Refused(why)) => return Ok(StepEnd::Failed(why)),
+                Err(ApiError::Unsure(why)) => return Ok(StepEnd::Waiting(why)),
+            }
+        }
+        Ok(StepEnd::Failed(format!(
+            "the API server refused it {ATTEMPTS} times: {refusal}"
+        )))
+    }
+
+    /// The autoscaler that owns the number of this workload's pods.
+    async fn autoscaler(&self, target: &TargetRef) -> Result<Option<String>, ApiError> {
+        let all: KubeApi<HorizontalPodAutoscaler> = KubeApi::namespaced(self.api.client.clone(), self.namespace);
+        let all = self.api.ask(None, all.list(&ListParams::default())).await?;
+        let owns = |one: &HorizontalPodAutoscaler| {
+            let scaled = &one.spec.scale_target_ref;
+            scaled.name == target.name && scaled.kind == format!("{:?}", target.kind)
+        };
+        Ok(all.items.iter().find(|one| owns(one)).map(ResourceExt::name_any))
+    }
+}
+
+/// One where nothing is said.
+fn asked_for(read: &target::Read) -> i64 {
+    let replicas = read.object.data.pointer("/spec/replicas").and_then(Value::as_i64);
+    replicas.unwrap_or(1)
+}

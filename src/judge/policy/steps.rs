@@ -1,0 +1,162 @@
+//! Pure. What can be wrong with the steps of a rollback.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::collections::BTreeMap;
+
+use http::{HeaderName, HeaderValue};
+use url::Url;
+
+use super::{Before, BeforeCheck, Mistake, Signal, compile::condition};
+use crate::model::guard::{Check, HttpCheck, Rollback, Step, TargetKind, TargetRef};
+
+pub fn steps(steps: &[Step], mistakes: &mut Vec<Mistake>) {
+    if steps.is_empty() {
+        mistakes.push(Mistake::new(
+            "spec.rollback.steps",
+            "a rollback needs at least one step, such as `restore: {}`",
+        ));
+    }
+    for (place, step) in steps.iter().enumerate() {
+        let path = format!("spec.rollback.steps[{place}]");
+        if step.kinds().len() != 1 {
+            mistakes.push(Mistake::new(
+                &path,
+                "a step is exactly one of restore, setEnv, setConfig, scale, waitReady, http",
+            ));
+        }
+        if let Some(set) = &step.set_env {
+            let path = format!("{path}.setEnv");
+            target(&path, &set.target, "Deployment/name", TargetKind::is_workload, mistakes);
+            values(&path, ("variables", "env"), &set.env, &set.remove, mistakes);
+        }
+        if let Some(set) = &step.set_config {
+            let path = format!("{path}.setConfig");
+            let is_config = |kind| kind == TargetKind::ConfigMap;
+            target(&path, &set.target, "ConfigMap/name", is_config, mistakes);
+            values(&path, ("keys", "data"), &set.data, &set.remove, mistakes);
+        }
+        if let Some(asked) = &step.http {
+            request(&format!("{path}.http"), asked, mistakes);
+        }
+        if let Some(scale) = &step.scale {
+            let scales = |kind| matches!(kind, TargetKind::Deployment | TargetKind::StatefulSet);
+            target(
+                &format!("{path}.scale"),
+                &scale.target,
+                "Deployment/name",
+                scales,
+                mistakes,
+            );
+        }
+    }
+}
+
+fn target(path: &str, written: &str, form: &str, fits: impl Fn(TargetKind) -> bool, mistakes: &mut Vec<Mistake>) {
+    let named = written.parse::<TargetRef>().ok();
+    if named.is_none_or(|target| !fits(target.kind) || target.name.contains('/')) {
+        mistakes.push(Mistake::new(
+            format!("{path}.target"),
+            format!("`{written}` is not of the form `{form}`"),
+        ));
+    }
+}
+
+/// What is set and what is removed; `words`: what they are called, and where those that are set stand.
+fn values(
+    path: &str,
+    words: (&str, &str),
+    set: &BTreeMap<String, String>,
+    remove: &[String],
+    mistakes: &mut Vec<Mistake>,
+) {
+    let (what, field) = words;
+    if set.is_empty() && remove.is_empty() {
+        mistakes.push(Mistake::new(
+            path,
+            format!("sets nothing and removes nothing; name {what} in `{field}` or `remove`"),
+        ));
+    }
+    for name in remove.iter().filter(|name| set.contains_key(*name)) {
+        mistakes.push(Mistake::new(
+            format!("{path}.remove"),
+            format!("`{name}` is both set and removed; leave one out"),
+        ));
+    }
+}
+
+/// What must hold before anything is written.
+pub fn before(checks: &[Check], signals: &[Signal], mistakes: &mut Vec<Mistake>) -> Vec<Before> {
+    let mut compiled = Vec::new();
+    for (place, check) in checks.iter().enumerate() {
+        let path = format!("spec.rollback.before[{place}]");
+        let (name, checked) = match (&check.condition, &check.http) {
+            (Some(text), None) => {
+                let compiled = condition(&format!("{path}.condition"), text, signals, mistakes);
+                (text.clone(), compiled.map(BeforeCheck::Condition))
+            }
+            (None, Some(asked)) => {
+                request(&format!("{path}.http"), asked, mistakes);
+                let (method, url) = asked.request();
+                (
+                    format!("{} {url}", method.name()),
+                    Some(BeforeCheck::Http(asked.clone())),
+                )
+            }
+            (Some(_), Some(_)) | (None, None) => {
+                mistakes.push(Mistake::new(&path, "a check is exactly one of condition, http"));
+                continue;
+            }
+        };
+        let name = check.name.clone().unwrap_or(name);
+        compiled.extend(checked.map(|check| Before { name, check }));
+    }
+    compiled
+}
+
+/// Steps and checks that the daemon's settings do not allow.
+pub fn forbidden(rollback: &Rollback, http: bool) -> Vec<Mistake> {
+    let steps = rollback.steps.iter().enumerate();
+    let steps = steps
+        .filter(|(_, step)| step.http.is_some())
+        .map(|(place, _)| format!("spec.rollback.steps[{place}].http"));
+    let checks = rollback.before.iter().enumerate();
+    let checks = checks
+        .filter(|(_, check)| check.http.is_some())
+        .map(|(place, _)| format!("spec.rollback.before[{place}].http"));
+    let said = "this daemon sends no requests: its settings say `steps: {http: false}`";
+    let all = checks.chain(steps).filter(|_| !http);
+    all.map(|path| Mistake::new(path, said)).collect()
+}
+
+fn request(path: &str, asked: &HttpCheck, mistakes: &mut Vec<Mistake>) {
+    let whole = asked.method.is_some() && asked.url.is_some();
+    let none = asked.method.is_none() && asked.url.is_none();
+    if !(if asked.get.is_some() { none } else { whole }) {
+        mistakes.push(Mistake::new(path, "a request is either get, or method and url"));
+        return;
+    }
+    let (_, url) = asked.request();
+    let parsed = Url::parse(url).ok();
+    if parsed.is_none_or(|url| !matches!(url.scheme(), "http" | "https") || !url.has_host()) {
+        let field = if asked.get.is_some() { "get" } else { "url" };
+        mistakes.push(Mistake::new(
+            format!("{path}.{field}"),
+            "is no address such as `http://orders.shop:8080/health`",
+        ));
+    }
+    for (name, value) in &asked.headers {
+        if name.parse::<HeaderName>().is_err() || value.parse::<HeaderValue>().is_err() {
+            mistakes.push(Mistake::new(
+                format!("{path}.headers.{name}"),
+                "cannot be sent as a header",
+            ));
+        }
+    }
+    if !(100..=599).contains(&asked.expect) {
+        mistakes.push(Mistake::new(
+            format!("{path}.expect"),
+            format!("{} is no status of an answer, such as 200", asked.expect),
+        ));
+    }
+}

@@ -1,0 +1,124 @@
+//! Pure. A plan as it is recorded, and the journal of carrying it out.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::IncidentStatus;
+
+/// One step of a plan, resolved: nothing left to choose when it runs.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+pub struct PlannedStep {
+    /// `restore`, `setEnv`, `setConfig`, `restart`, `scale`, `waitReady`, `http`.
+    pub step: String,
+    /// Which of the guard's `rollback.steps` it comes from, counted from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u32>,
+    /// `Deployment/orders`; absent for steps without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// The target's uid when the plan was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// The hash of the content that was judged; of `scale` the number of replicas, as `3 replicas`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The hash of the content that the step puts there; of `scale` the number of replicas, of `http` the hash of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// The pods restart for a restored ConfigMap: the mark that the template carries then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<String>,
+    /// For people, at most 4 KiB; secrets show key names only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<String>,
+}
+
+/// One line of the journal: an intent, its receipt, or a note. A note has neither and carries the number of the entry before
+/// it (0: there is none), so that it is never taken for a step.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct JournalEntry {
+    pub seq: u32,
+    pub at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<String>,
+    /// done | already | refused | failed | changed | timeout
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// What the checks before the first write came to.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct Before {
+    pub outcome: Checked,
+    /// The check that failed, and what it said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+}
+
+/// How the checks before the first write ended.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Checked {
+    Held,
+    /// Nothing is written until a person says so once more.
+    Failed,
+    /// A person decided to roll back although one failed.
+    Overruled,
+}
+
+impl JournalEntry {
+    /// Whether it tells of a step of the plan.
+    pub const fn is_step(&self) -> bool {
+        self.intent.is_some() || self.receipt.is_some()
+    }
+}
+
+impl IncidentStatus {
+    /// The journal number of the planned step at that place.
+    pub fn seq_of(&self, place: usize) -> u32 {
+        self.plan_from + u32::try_from(place).unwrap_or(u32::MAX) + 1
+    }
+
+    /// What the step of that journal number does; of an earlier plan nothing is known.
+    pub fn step_named(&self, seq: u32) -> String {
+        let mut places = 0..self.plan.len();
+        let place = places.find(|place| self.seq_of(*place) == seq);
+        let step = place.and_then(|place| self.plan.get(place));
+        step.map_or_else(|| "a step".to_owned(), |step| step.step.clone())
+    }
+
+    /// The receipt of the planned step at that place.
+    pub fn receipt_of(&self, place: usize) -> Option<&JournalEntry> {
+        let seq = self.seq_of(place);
+        self.journal
+            .iter()
+            .find(|entry| entry.seq == seq && entry.receipt.is_some())
+    }
+
+    /// The steps of the plan that failed while it went on, and why: `setEnv Deployment/orders failed: …`.
+    pub fn failed_steps(&self) -> Vec<String> {
+        let receipts = self.plan.iter().enumerate().filter_map(|(place, step)| {
+            let entry = self.receipt_of(place)?;
+            (entry.receipt.as_deref() == Some("failed")).then_some((step, entry.note.as_deref().unwrap_or("no reason")))
+        });
+        receipts.map(|(step, why)| format!("{step} failed: {why}")).collect()
+    }
+}
+
+impl std::fmt::Display for PlannedStep {
+    /// `setEnv Deployment/orders`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.target {
+            Some(target) => write!(f, "{} {target}", self.step),
+            None => f.write_str(&self.step),
+        }
+    }
+}
