@@ -31,6 +31,8 @@ pub mod publish;
 pub mod quota;
 /// What the judge would remember had the daemon never stopped.
 mod recall;
+/// A guard's wishes, compiled.
+mod rules;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

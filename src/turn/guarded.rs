@@ -13,14 +13,16 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use tracing::{Instrument, Span};
 
-use super::{Shared, budget::Budget, case::OpenCase};
+use super::{
+    Shared,
+    budget::Budget,
+    case::OpenCase,
+    rules::{Rules, compile},
+};
 use crate::{
     config::StepSettings,
     decide::{Around, Input, Record, Step, deadlines, decide, progress, standing},
-    judge::{
-        Memory, Verdict,
-        policy::{Policy, forbidden},
-    },
+    judge::{Verdict, policy::Policy},
     model::{
         freeze::Freeze,
         grade::Schemes,
@@ -76,18 +78,6 @@ pub struct Guarded {
     pub(super) not_this_change: BTreeMap<String, String>,
     /// By trigger: since when it is not known how old and new pods compare.
     pub(super) uncompared: BTreeMap<String, Timestamp>,
-}
-
-/// A valid guard's policy and the judge's memory for it.
-pub(super) struct Rules {
-    pub policy: Arc<Policy>,
-    pub memory: Memory,
-    /// The memory was told where its windows begin.
-    pub begun: bool,
-    /// What it would remember from before was read, or cannot be.
-    pub remembers: bool,
-    /// When a baseline was last asked for elsewhere.
-    pub asked_at: Option<Timestamp>,
 }
 
 /// What pages show beyond the record.
@@ -381,26 +371,5 @@ fn within_budget(input: &Input<'_>, budget: &Budget) -> Step {
             over_budget: Some(&why),
             ..*input
         }),
-    }
-}
-
-fn compile(
-    guard: &Guard,
-    presets: &BTreeMap<String, Preset>,
-    schemes: &Schemes,
-    steps: &StepSettings,
-) -> Result<Rules, String> {
-    let namespace = guard.namespace().unwrap_or_default();
-    let forbidden = forbidden(&guard.spec.rollback, steps.http);
-    let compiled = Policy::compile_with(&namespace, &guard.spec, presets, schemes);
-    match compiled.and_then(|policy| forbidden.is_empty().then_some(policy).ok_or(forbidden)) {
-        Ok(policy) => Ok(Rules {
-            memory: Memory::new(&policy),
-            policy: Arc::new(policy),
-            begun: false,
-            remembers: false,
-            asked_at: None,
-        }),
-        Err(mistakes) => Err(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
     }
 }
