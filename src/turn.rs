@@ -35,6 +35,8 @@ mod rails;
 mod recall;
 /// Whether tonight's rollback would be accepted, tried while nothing is wrong.
 pub mod rehearsals;
+/// A guard's wishes, compiled.
+mod rules;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -212,7 +212,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_part_of_the_body_is_expected_and_no_secret_is_told() {
-        let (http, _) = service(0, "token: abc123 you are hunter3, backup: none");
+        let (http, _) = service(0, "you are hunter3, token: abc123, backup: none");
         let mut check = HttpCheck {
             body: Some("backup: ok".into()),
             retries: 0,

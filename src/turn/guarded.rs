@@ -13,14 +13,17 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use tracing::{Instrument, Span};
 
-use super::{Shared, case::OpenCase, rails::within_budget, rehearsals::Rehearsed};
+use super::{
+    Shared,
+    case::OpenCase,
+    rails::within_budget,
+    rehearsals::Rehearsed,
+    rules::{Rules, compile},
+};
 use crate::{
     config::StepSettings,
     decide::{Around, Input, Record, deadlines, progress, standing},
-    judge::{
-        Memory, Verdict,
-        policy::{Policy, forbidden},
-    },
+    judge::{Verdict, policy::Policy},
     model::{
         grade::Schemes,
         guard::{Guard, State},
@@ -77,18 +80,6 @@ pub struct Guarded {
     pub(super) uncompared: BTreeMap<String, Timestamp>,
     /// Whether a rollback would be accepted.
     pub(super) rehearsed: Rehearsed,
-}
-
-/// A valid guard's policy and the judge's memory for it.
-pub(super) struct Rules {
-    pub policy: Arc<Policy>,
-    pub memory: Memory,
-    /// The memory was told where its windows begin.
-    pub begun: bool,
-    /// What it would remember from before was read, or cannot be.
-    pub remembers: bool,
-    /// When a baseline was last asked for elsewhere.
-    pub asked_at: Option<Timestamp>,
 }
 
 /// What pages show beyond the record.
@@ -343,26 +334,5 @@ impl Guarded {
             self.guard.namespace().unwrap_or_default(),
             self.guard.name_any()
         )
-    }
-}
-
-fn compile(
-    guard: &Guard,
-    presets: &BTreeMap<String, Preset>,
-    schemes: &Schemes,
-    steps: &StepSettings,
-) -> Result<Rules, String> {
-    let namespace = guard.namespace().unwrap_or_default();
-    let forbidden = forbidden(&guard.spec.rollback, steps.http);
-    let compiled = Policy::compile_with(&namespace, &guard.spec, presets, schemes);
-    match compiled.and_then(|policy| forbidden.is_empty().then_some(policy).ok_or(forbidden)) {
-        Ok(policy) => Ok(Rules {
-            memory: Memory::new(&policy),
-            policy: Arc::new(policy),
-            begun: false,
-            remembers: false,
-            asked_at: None,
-        }),
-        Err(mistakes) => Err(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
     }
 }

@@ -129,17 +129,6 @@ metrics:
 watchFor: 1h
 evidence: {alpha: '60%', floor: '0'}
 scheme: levels
-rollback:
-  steps:
-    - setEnv: {target: orders, env: {A: b}, remove: [A]}
-    - {}
-    - setConfig: {target: Deployment/orders}
-    - scale: {target: DaemonSet/agent, replicas: 0}
-    - http: {get: 'orders:8080/health', headers: {"a b": x}, expect: 20}
-    - http: {get: 'http://orders', method: POST}
-  before:
-    - {name: both, condition: error_rate < 1%, http: {get: 'http://orders'}}
-    - {condition: backup > 0}
 triggers:
   - {name: a, condition: success_rate < 70ms, action: automatic_rollback}
   - {name: a, condition: "latency > 1s", action: monitor, grade: Critical}
@@ -162,16 +151,6 @@ spec.metrics.window: must be longer than nothing, such as `1m`
 spec.automaticFor: 2h is longer than watchFor, 1h: after watchFor nothing is put down to the change any more
 spec.evidence.alpha: 0.6 is not a small chance of being wrong; the default is `'1e-4'`, the most is `'10%'`
 spec.evidence.floor: 0 is not between 0 and 50 %; it is the smallest share that may be called worse, such as `'0.1%'`
-spec.rollback.steps[0].setEnv.target: `orders` is not of the form `Deployment/name`
-spec.rollback.steps[0].setEnv.remove: `A` is both set and removed; leave one out
-spec.rollback.steps[1]: a step is exactly one of restore, setEnv, setConfig, scale, waitReady, http
-spec.rollback.steps[2].setConfig.target: `Deployment/orders` is not of the form `ConfigMap/name`
-spec.rollback.steps[2].setConfig: sets nothing and removes nothing; name keys in `data` or `remove`
-spec.rollback.steps[3].scale.target: `DaemonSet/agent` is not of the form `Deployment/name`
-spec.rollback.steps[4].http.get: is no address such as `http://orders.shop:8080/health`
-spec.rollback.steps[4].http.headers.a b: cannot be sent as a header
-spec.rollback.steps[4].http.expect: 20 is no status of an answer, such as 200
-spec.rollback.steps[5].http: a request is either get, or method and url
 spec.triggers[0].condition: column 16: `success_rate` is a share, `70ms` is a time; a share is compared with one such as `5%` or `0.05`
 success_rate < 70ms
                ^
@@ -184,10 +163,6 @@ spec.triggers[2].name: `crash_looping` is the name of a hard fact; choose anothe
 spec.triggers[2].condition: column 13: the condition ends here; expected a signal, a number or `(`
 error_rate >
             ^
-spec.rollback.before[0]: a check is exactly one of condition, http
-spec.rollback.before[1].condition: column 1: there is no signal `backup`; known are: error_rate, late, request_rate, response_time, rest, success_rate
-backup > 0
-^
 spec.verify.conditions[0]: column 8: there is no signal `throughput`; known are: error_rate, late, request_rate, response_time, rest, success_rate
 change(throughput) > -2%
        ^
@@ -223,6 +198,42 @@ spec.scheme: there is no scheme `severity`; did you mean `severities`?
         ["red", "green", "red"],
         "by their actions: worst, second, worst"
     );
+}
+
+#[test]
+fn every_mistake_of_a_rollback_is_told_at_once() {
+    insta::assert_snapshot!(mistakes(
+        r#"
+targets: [{kind: Deployment, name: orders}]
+metrics: {preset: prometheus-http}
+rollback:
+  steps:
+    - setEnv: {target: orders, env: {A: b}, remove: [A]}
+    - {}
+    - setConfig: {target: Deployment/orders}
+    - scale: {target: DaemonSet/agent, replicas: 0}
+    - http: {get: 'orders:8080/health', headers: {"a b": x}, expect: 20}
+    - http: {get: 'http://orders', method: POST}
+  before:
+    - {name: both, condition: error_rate < 1%, http: {get: 'http://orders'}}
+    - {condition: backup > 0}
+"#
+    ), @r#"
+spec.rollback.steps[0].setEnv.target: `orders` is not of the form `Deployment/name`
+spec.rollback.steps[0].setEnv.remove: `A` is both set and removed; leave one out
+spec.rollback.steps[1]: a step is exactly one of restore, setEnv, setConfig, scale, waitReady, http
+spec.rollback.steps[2].setConfig.target: `Deployment/orders` is not of the form `ConfigMap/name`
+spec.rollback.steps[2].setConfig: sets nothing and removes nothing; name keys in `data` or `remove`
+spec.rollback.steps[3].scale.target: `DaemonSet/agent` is not of the form `Deployment/name`
+spec.rollback.steps[4].http.get: is no address such as `http://orders.shop:8080/health`
+spec.rollback.steps[4].http.headers.a b: cannot be sent as a header
+spec.rollback.steps[4].http.expect: 20 is no status of an answer, such as 200
+spec.rollback.steps[5].http: a request is either get, or method and url
+spec.rollback.before[0]: a check is exactly one of condition, http
+spec.rollback.before[1].condition: column 1: there is no signal `backup`; known are: error_rate, request_rate, response_time, success_rate
+backup > 0
+^
+"#);
 }
 
 #[test]
