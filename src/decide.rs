@@ -204,6 +204,7 @@ pub enum Act {
 pub fn decide(input: &Input) -> Step {
     // Never what was there when the last decision was made.
     let mut record = input.record.clone();
+    let allowed = lock::allow(input, &mut record);
     goes_back_to(&mut record, input.proven);
     let input = &Input {
         record: &record,
@@ -218,9 +219,8 @@ pub fn decide(input: &Input) -> Step {
         record: record.clone(),
         case: input.case.map(|case| case.status.clone()),
         actions: Vec::new(),
-        happened: Vec::new(),
+        happened: allowed.into_iter().collect(),
     };
-    lock::allow(input, &mut step);
     if frozen::follow(input, &mut step) {
         return finish(input, step);
     }

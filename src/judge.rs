@@ -142,6 +142,10 @@ pub fn recall(
 
 /// The guard's own conditions of recovery.
 pub fn verify_conditions(policy: &Policy, memory: &mut Memory, context: &Context<'_>) -> Vec<(String, Truth, String)> {
+    if policy.verify.is_empty() {
+        memory.follow(context.since);
+        return Vec::new();
+    }
     plain_conditions(policy.verify.iter(), policy, memory, context)
 }
 
@@ -153,9 +157,6 @@ pub fn plain_conditions<'a>(
     context: &Context<'_>,
 ) -> Vec<(String, Truth, String)> {
     memory.follow(context.since);
-    if policy.verify.is_empty() {
-        return Vec::new();
-    }
     memory.compare_with(policy, context.baseline);
     let needed = policy.triggers.iter().map(|rule| rule.min_requests).max().unwrap_or(20);
     let view = view(policy, memory, context);

@@ -7,7 +7,10 @@ use jiff::Timestamp;
 
 use super::{
     Api, ApiError,
-    run::{ATTEMPTS, Run, foreign, scale::replicas},
+    run::{
+        ATTEMPTS, Run, foreign,
+        scale::{asked_for, autoscaler, replicas},
+    },
     snapshot, target,
 };
 use crate::{
@@ -102,6 +105,17 @@ impl Trial<'_> {
                 Ok(None) => return Answer::impossible("TargetMissing", &format!("{target} was deleted")),
                 Err(why) => return final_answer(&object, why),
             };
+            if asked_for(&read) == replicas {
+                return Answer::Accepted;
+            }
+            match autoscaler(self.api, self.namespace, target).await {
+                Ok(None) => {}
+                Ok(Some(name)) => {
+                    let why = format!("{object}: HorizontalPodAutoscaler/{name} owns the number of its pods");
+                    return Answer::impossible("AutoscalerOwnsNumber", &why);
+                }
+                Err(why) => return final_answer(&object, why),
+            }
             match target::scale(self.api, self.namespace, target, &read, replicas, true).await {
                 Ok(_) => return Answer::Accepted,
                 // Somebody may have scaled it at this very moment.
@@ -250,6 +264,11 @@ impl Rehearsal {
         present.iter().filter(|(target, _)| written(target)).map(step).collect()
     }
 
+    fn goes_on(&self, planned: &PlannedStep) -> bool {
+        let step = plan::step_of(planned, &self.policy.steps);
+        step.is_some_and(|step| step.on_failure == OnFailure::Continue)
+    }
+
     async fn each(&self, plan: &[PlannedStep], goals: &Contents) -> Answer {
         let trial = Trial {
             api: &self.api,
@@ -264,6 +283,7 @@ impl Rehearsal {
                 Answer::Unsupported(why) => {
                     unsupported.get_or_insert(why);
                 }
+                Answer::Refused { .. } if self.goes_on(planned) => {}
                 end @ (Answer::Refused { .. } | Answer::Unanswered(_) | Answer::Changed) => return end,
             }
         }

@@ -7,13 +7,10 @@ use super::{
     Act, Case, Happened, Input, Step, before, deadlines,
     progress::{act, cannot_roll_back, end},
 };
-use crate::{
-    model::{
-        freeze::Freeze,
-        guard::KeptState,
-        incident::{Decision, Fix, IncidentState, IncidentStatus, Verb},
-    },
-    verify,
+use crate::model::{
+    freeze::Freeze,
+    guard::KeptState,
+    incident::{Decision, Fix, IncidentState, IncidentStatus, Verb},
 };
 
 /// How long a freeze lasts that does not say until when.
@@ -33,12 +30,18 @@ pub fn follow_decision(input: &Input, case: Case, status: &mut IncidentStatus, s
         Verb::Rollback | Verb::Resume => match cannot_write(input, case) {
             Some(because) => step.happened.push(Happened::CannotFollow { because }),
             None => {
-                status.freeze = None;
-                if verb == Verb::Resume && is_halfway(status) {
-                    go_on(input, status, step);
-                } else {
-                    before::overrule(status, decision, input.now);
-                    act(input, case, status, step);
+                let thaws = status.freeze.take().is_some();
+                match verb {
+                    Verb::Resume if is_halfway(status) => go_on(input, status, step),
+                    // Nobody said that anything is to be put back.
+                    Verb::Resume if thaws => {}
+                    Verb::Resume => step.happened.push(Happened::CannotFollow {
+                        because: "there is no plan that stopped halfway".to_owned(),
+                    }),
+                    Verb::Rollback | Verb::Keep | Verb::Freeze | Verb::Abandon => {
+                        before::overrule(status, decision, input.now);
+                        act(input, case, status, step);
+                    }
                 }
             }
         },
@@ -49,9 +52,16 @@ pub fn follow_decision(input: &Input, case: Case, status: &mut IncidentStatus, s
 
 /// Follows a decision to stop while a plan runs or its proof is awaited. Gives whether that ends this turn.
 pub fn stopped(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) -> bool {
-    let Some((verb @ (Verb::Freeze | Verb::Abandon), decision)) = news(case, status) else {
+    let Some((verb, decision)) = news(case, status) else {
         return false;
     };
+    if verb == Verb::Resume && status.freeze.take().is_some() {
+        note(decision, status, step);
+        return false;
+    }
+    if !matches!(verb, Verb::Freeze | Verb::Abandon) {
+        return false;
+    }
     note(decision, status, step);
     stop(verb, decision, input, case, status, step);
     true
@@ -83,7 +93,10 @@ fn stop(verb: Verb, decision: &Decision, input: &Input, case: Case, status: &mut
     if verb == Verb::Abandon {
         // Also what a plan left halfway is only reported: nobody wants it judged as a release.
         keep(&case.spec.bad.hash, input, case, step);
-        keep(&input.seen.hash, input, case, step);
+        let proven = input.proven.iter().any(|state| state.hash == input.seen.hash);
+        if !proven {
+            keep(&input.seen.hash, input, case, step);
+        }
         end(status, IncidentState::Abandoned, input, Happened::Abandoned, step);
         return;
     }
@@ -107,19 +120,25 @@ fn cannot_write(input: &Input, case: Case) -> Option<String> {
         .or_else(|| cannot_roll_back(input, case))
 }
 
-/// A plan was stopped between two of its steps: none of them failed.
+/// A plan was begun and stopped before its end, and not by a failure of its last step.
 pub fn is_halfway(status: &IncidentStatus) -> bool {
-    let own = status.journal.iter().filter(|entry| entry.seq > status.plan_from);
-    let stuck = own
-        .filter_map(|entry| entry.receipt.as_deref())
-        .any(|receipt| receipt == "failed" || receipt == "changed");
-    verify::may_have_written(status) && !stuck && status.rolled_out_at.is_none()
+    let own = || {
+        status
+            .journal
+            .iter()
+            .filter(|entry| entry.seq > status.plan_from && entry.is_step())
+    };
+    let begun = own().any(|entry| entry.intent.is_some());
+    let last = own().filter_map(|entry| entry.receipt.as_deref()).next_back();
+    let open = (0..status.plan.len()).any(|place| status.receipt_of(place).is_none());
+    begun && open && !matches!(last, Some("failed" | "changed"))
 }
 
 /// The recorded plan goes on behind its last receipt. The time that it stood still was people's.
 fn go_on(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
     status.state = Some(IncidentState::RollingBack);
     status.acting_since = Some(input.now);
+    status.rolled_out_at = None;
     status.reason = "the plan goes on".to_owned();
     step.actions.push(Act::Run);
 }

@@ -2,7 +2,7 @@
 //! waiting until it hurts; after that people decide. Whoever wants it back says so (`modosu allow`).
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use super::{Happened, Input, Step, happened::named};
+use super::{Happened, Input, Record, happened::named};
 use crate::{
     judge::{Finding, Verdict},
     model::{
@@ -92,23 +92,21 @@ pub fn told(input: &Input, bad: &BadState) -> Option<Happened> {
 }
 
 /// Follows a person who allows a state to return: it is bad no more, and judged like any change.
-pub fn allow(input: &Input, step: &mut Step) {
-    let Some(hash) = input.allow else { return };
-    let locked = |bad: &&BadState| bad.hash == hash;
-    if input.record.bad.iter().find(locked).is_none() {
-        let locked: Vec<&str> = input.record.bad.iter().map(|bad| bad.hash.as_str()).collect();
+pub fn allow(input: &Input, record: &mut Record) -> Option<Happened> {
+    let hash = input.allow?;
+    let locked: Vec<&str> = input.record.bad.iter().map(|bad| bad.hash.as_str()).collect();
+    if !locked.contains(&hash) {
         let known = if locked.is_empty() {
             "no state is".to_owned()
         } else {
             format!("locked: {}", locked.join(", "))
         };
         let because = format!("{hash} is not locked ({known})");
-        step.happened.push(Happened::CannotFollow { because });
-        return;
+        return Some(Happened::CannotFollow { because });
     }
-    step.record.bad.retain(|bad| bad.hash != hash);
-    if let Some(current) = step.record.current.as_mut().filter(|current| current.hash == hash) {
+    record.bad.retain(|bad| bad.hash != hash);
+    if let Some(current) = record.current.as_mut().filter(|current| current.hash == hash) {
         current.allowed = true;
     }
-    step.happened.push(Happened::Allowed { hash: hash.to_owned() });
+    Some(Happened::Allowed { hash: hash.to_owned() })
 }

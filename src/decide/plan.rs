@@ -57,7 +57,12 @@ pub fn resolve(sources: &Sources) -> Result<Vec<PlannedStep>, String> {
             let mark = format!("{} {index}", sources.restored_at);
             plan.extend(config::set_config(sources, set, &mark, &mut goal)?);
         } else if let Some(wanted) = &step.scale {
-            plan.push(scale::scale(sources, wanted, &mut replicas)?);
+            let scaled = scale::scale(sources, wanted, &mut replicas)?;
+            let target = scaled.target.as_deref().and_then(|target| target.parse().ok());
+            plan.push(PlannedStep {
+                content: target.and_then(|target| goal.get(&target)).map(Content::hash),
+                ..scaled
+            });
         } else if let Some(asked) = &step.http {
             plan.push(http::http(asked));
         } else if step.wait_ready.is_some() {
@@ -221,6 +226,7 @@ fn planned(
         from: Some(from.map_or_else(|| ABSENT.to_owned(), Content::hash)),
         to: Some(to.hash()),
         diff: Some(diff(from, to)),
+        content: None,
         restart,
     }
 }

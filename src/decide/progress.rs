@@ -257,7 +257,7 @@ fn rolling_back(input: &Input, case: Case, status: &mut IncidentStatus, step: &m
         .record
         .bad
         .iter()
-        .any(|bad| bad.hash == case.spec.bad.hash && bad.rolled_back)
+        .any(|bad| bad.hash == case.spec.bad.hash && bad.rolled_back && bad.at >= case.spec.opened_at)
     {
         mark_rolled_back(input, case, step);
     }
@@ -328,13 +328,10 @@ pub fn escalate(status: &mut IncidentStatus, input: &Input, because: String, ste
 /// Ends the incident and lets the guard go on without it.
 pub fn end(status: &mut IncidentStatus, state: IncidentState, input: &Input, happened: Happened, step: &mut Step) {
     close(status, state, input, &happened);
-    let lets_run = matches!(
-        state,
-        IncidentState::Passed | IncidentState::Kept | IncidentState::Abandoned
-    );
-    if let Some(current) = step.record.current.as_mut().filter(|_| lets_run) {
-        // What people let run breaks no lock any more.
-        current.allowed |= input.case.is_some_and(|case| lock::is_of_lock(case.spec));
+    // Whatever ended it: where the locked state runs on, it breaks no lock any more.
+    let locked = input.case.filter(|case| lock::is_of_lock(case.spec));
+    if let (Some(case), Some(current)) = (locked, step.record.current.as_mut()) {
+        current.allowed |= current.hash == case.spec.bad.hash;
     }
     step.record.incident = None;
     step.happened.push(happened);

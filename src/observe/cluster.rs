@@ -223,13 +223,19 @@ impl Cluster {
             return Ok(());
         }
         let all: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
-        for name in named {
-            let namespace = all.get_opt(&name).await?;
-            let freeze = namespace.and_then(|one| frozen_namespace(&one));
-            self.namespaces.put((String::new(), name), freeze);
-        }
         self.namespaces_read = Some(Instant::now());
-        Ok(())
+        let mut done = Ok(());
+        for name in named {
+            match all.get_opt(&name).await {
+                Ok(namespace) => {
+                    let freeze = namespace.and_then(|one| frozen_namespace(&one));
+                    self.namespaces.put((String::new(), name), freeze);
+                }
+                // What is known of it stays; right before a write it is read again.
+                Err(why) => done = Err(why),
+            }
+        }
+        done
     }
 
     /// The freezes of a namespace and of everything, whether they still hold or not.

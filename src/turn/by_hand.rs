@@ -6,6 +6,8 @@ use crate::act::record;
 /// Lifts a retry lock: the hash of the state that may return.
 pub const ALLOW: &str = "modosu.dev/allow";
 
+const TAKE_DOWN: &str = "take an annotation down";
+
 impl Guarded {
     /// The state that a person allows to return, unless that was followed already.
     pub(super) fn allowed(&self) -> Option<String> {
@@ -24,12 +26,10 @@ impl Guarded {
             self.followed = None;
             return;
         };
-        if self.followed.as_ref() == Some(&noted) {
-            return;
-        }
-        let taken = record::take_down(shared.api, &self.guard, ALLOW, &noted).await;
-        if self.note(taken, "take an annotation down").is_some() {
-            self.followed = Some(noted);
+        let tried = self.followed.replace(noted.clone()).as_ref() == Some(&noted);
+        if !tried || self.failing.contains(TAKE_DOWN) {
+            let taken = record::take_down(shared.api, &self.guard, ALLOW, &noted).await;
+            self.note(taken, TAKE_DOWN);
         }
     }
 }

@@ -79,10 +79,10 @@ async fn the_same_time_before_is_compared_with_and_said_where_it_is_not_known() 
 #[tokio::test(start_paused = true)]
 async fn slow_benchmarks_of_many_guards_do_not_wait_for_each_other() {
     let stage = Stage::embedded("slow_benchmarks").await;
-    stage.deploy("orders", json!([])).await;
     for n in 0..12 {
+        stage.deploy(&format!("orders-{n}"), json!([])).await;
         let spec = json!({
-            "targets": [{"kind": "Deployment", "name": "orders"}],
+            "targets": [{"kind": "Deployment", "name": format!("orders-{n}")}],
             "baseline": {"window": null, "query": {"response_time": format!("vector(0.25) + 0 * {n}")}},
         });
         stage.guard(&format!("guard-{n}"), spec).await;

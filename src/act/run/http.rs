@@ -27,6 +27,12 @@ impl Run<'_> {
             return Ok(end);
         }
         self.intent(seq, planned, None, status).await?;
+        // Writing the intent may have taken long.
+        if let Some(end @ StepEnd::Frozen(_)) = self.stopped().await {
+            let why = Some("not sent: it was frozen meanwhile".to_owned());
+            self.receipt(seq, planned, "failed", why, None, status).await?;
+            return Ok(end);
+        }
         match self.api.http.ask(asked, self.timeout(planned)).await {
             Ok(words) => {
                 self.receipt(seq, planned, "done", Some(words), None, status).await?;

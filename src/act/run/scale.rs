@@ -53,6 +53,17 @@ impl Run<'_> {
             if planned.uid.is_some() && read.object.metadata.uid != planned.uid {
                 return Ok(StepEnd::Superseded(format!("{target} was made anew")));
             }
+            if planned
+                .content
+                .as_ref()
+                .is_some_and(|judged| *judged != read.content.hash())
+            {
+                let why = format!(
+                    "{target} carries {}, which was not judged: its number stays",
+                    read.content.hash()
+                );
+                return Ok(StepEnd::Failed(why));
+            }
             let now = asked_for(&read);
             if now == wanted {
                 let word = if has_intent(status, seq) { "done" } else { "already" };
@@ -65,7 +76,7 @@ impl Run<'_> {
                 let why = format!("somebody scaled it to {} meanwhile: it stays so", words(now));
                 return Ok(StepEnd::Failed(why));
             }
-            match self.autoscaler(target).await {
+            match autoscaler(self.api, self.namespace, target).await {
                 Ok(None) => {}
                 Ok(Some(name)) => {
                     let why = format!("HorizontalPodAutoscaler/{name} owns the number: change its limits instead");
@@ -96,21 +107,21 @@ impl Run<'_> {
             "the API server refused it {ATTEMPTS} times: {refusal}"
         )))
     }
+}
 
-    /// The autoscaler that owns the number of this workload's pods.
-    async fn autoscaler(&self, target: &TargetRef) -> Result<Option<String>, ApiError> {
-        let all: KubeApi<HorizontalPodAutoscaler> = KubeApi::namespaced(self.api.client.clone(), self.namespace);
-        let all = self.api.ask(None, all.list(&ListParams::default())).await?;
-        let owns = |one: &HorizontalPodAutoscaler| {
-            let scaled = &one.spec.scale_target_ref;
-            scaled.name == target.name && scaled.kind == format!("{:?}", target.kind)
-        };
-        Ok(all.items.iter().find(|one| owns(one)).map(ResourceExt::name_any))
-    }
+/// The autoscaler that owns the number of this workload's pods.
+pub async fn autoscaler(api: &Api, namespace: &str, target: &TargetRef) -> Result<Option<String>, ApiError> {
+    let all: KubeApi<HorizontalPodAutoscaler> = KubeApi::namespaced(api.client.clone(), namespace);
+    let all = api.ask(None, all.list(&ListParams::default())).await?;
+    let owns = |one: &HorizontalPodAutoscaler| {
+        let scaled = &one.spec.scale_target_ref;
+        scaled.name == target.name && scaled.kind == format!("{:?}", target.kind)
+    };
+    Ok(all.items.iter().find(|one| owns(one)).map(ResourceExt::name_any))
 }
 
 /// One where nothing is said.
-fn asked_for(read: &target::Read) -> i64 {
+pub fn asked_for(read: &target::Read) -> i64 {
     let replicas = read.object.data.pointer("/spec/replicas").and_then(Value::as_i64);
     replicas.unwrap_or(1)
 }

@@ -162,3 +162,61 @@ fn a_person_allows_what_was_put_back_to_return() {
     ",
     );
 }
+
+#[test]
+fn in_observe_a_broken_lock_is_noted_once() {
+    check(
+        "",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        21m  B errors            → Verifying         errors | B is marked bad and will never be restored | (restore Deployment/orders := A)
+        21m5s A ok               → Verifying         rolled out; from now on readings count as proof
+        23m  A ok                → Steady            recovered 2m after the first bad reading | B may not return until 2027-01-22 08:21 UTC; `modosu allow shop/orders B --reason …` lifts the lock
+        24m  A ok mode=observe   → Steady
+        25m  B ok                → Probation         a change came: B in place of A
+        26m  B ok                → Probation         B is here again, though it was put back (at 2027-01-15 08:21 UTC, incident orders-1); `modosu allow shop/orders B --reason …` lifts the lock; people decide: the mode is observe | what was observed has passed
+        28m  B ok                → Probation
+        29m  B ok                → Probation
+        30m  B ok                → Probation
+    ",
+    );
+}
+
+#[test]
+fn a_lock_whose_rollback_is_refused_is_not_acted_on_again() {
+    check(
+        "",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        21m  B errors            → Verifying         errors | B is marked bad and will never be restored | (restore Deployment/orders := A)
+        21m5s A ok               → Verifying         rolled out; from now on readings count as proof
+        23m  A ok                → Steady            recovered 2m after the first bad reading | B may not return until 2027-01-22 08:21 UTC; `modosu allow shop/orders B --reason …` lifts the lock
+        40m  B ok                → Probation         a change came: B in place of A
+        40m5s B ok refuses       → Escalated         B is here again, though it was put back (at 2027-01-15 08:21 UTC, incident orders-1); `modosu allow shop/orders B --reason …` lifts the lock | modosu has stopped; nothing more happens until you act: refused
+        42m  B ok                → Probation         recovered 2m after the first bad reading, but restore Deployment/orders failed: no reason | B may not return until 2027-01-22 08:40 UTC; `modosu allow shop/orders B --reason …` lifts the lock
+        43m  B ok                → Probation
+        50m  B ok                → Probation
+    ",
+    );
+}
+
+#[test]
+fn resume_puts_nothing_back_that_nobody_asked_for() {
+    check(
+        "mode: ask\n",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        21m  B errors            → AwaitingDecision  errors; people decide: the mode is ask
+        22m  B errors freeze     → AwaitingDecision  sam decided: Freeze
+        23m  B errors            → Frozen            frozen by sam until 2027-01-15 10:22:00 UTC (Incident/orders-1): nothing is written
+        24m  B errors resume     → Frozen            sam decided: Resume
+        25m  B errors            → AwaitingDecision  frozen no more; what was seen meanwhile does not count
+    ",
+    );
+}

@@ -8,7 +8,10 @@ use http::{HeaderName, HeaderValue};
 use url::Url;
 
 use super::{Before, BeforeCheck, Mistake, Signal, compile::condition};
-use crate::model::guard::{Check, HttpCheck, Rollback, Step, TargetKind, TargetRef};
+use crate::{
+    model::guard::{Check, HttpCheck, OnFailure, Rollback, Step, TargetKind, TargetRef},
+    report::mask::mask_line,
+};
 
 pub fn steps(steps: &[Step], mistakes: &mut Vec<Mistake>) {
     if steps.is_empty() {
@@ -17,6 +20,7 @@ pub fn steps(steps: &[Step], mistakes: &mut Vec<Mistake>) {
             "a rollback needs at least one step, such as `restore: {}`",
         ));
     }
+    together(steps, mistakes);
     for (place, step) in steps.iter().enumerate() {
         let path = format!("spec.rollback.steps[{place}]");
         if step.kinds().len() != 1 {
@@ -48,6 +52,37 @@ pub fn steps(steps: &[Step], mistakes: &mut Vec<Mistake>) {
                 scales,
                 mistakes,
             );
+        }
+    }
+}
+
+/// What is wrong with them as a plan.
+fn together(steps: &[Step], mistakes: &mut Vec<Mistake>) {
+    let restores = |step: &Step| step.restore.is_some();
+    let sets = |step: &Step| step.set_env.is_some() || step.set_config.is_some();
+    let writes = |step: &Step| restores(step) || sets(step) || step.scale.is_some();
+    if !steps.is_empty() && !steps.iter().any(writes) {
+        mistakes.push(Mistake::new(
+            "spec.rollback.steps",
+            "none of them changes anything: a plan has at least one of restore, setEnv, setConfig, scale",
+        ));
+    }
+    let named = |step: &Step| {
+        let env = step.set_env.as_ref().map(|set| set.target.clone());
+        env.or(step.set_config.as_ref().map(|set| set.target.clone()))
+    };
+    let same = |one: &Step, other: &Step| restores(one) || restores(other) || named(one) == named(other);
+    for (place, step) in steps.iter().enumerate() {
+        let goes_on = step.on_failure == OnFailure::Continue && (restores(step) || sets(step));
+        let mut later = steps
+            .iter()
+            .skip(place + 1)
+            .filter(|later| restores(later) || sets(later));
+        if goes_on && later.any(|later| same(step, later)) {
+            mistakes.push(Mistake::new(
+                format!("spec.rollback.steps[{place}].onFailure"),
+                "a later step builds on what this one writes: let it escalate, or put it behind",
+            ));
         }
     }
 }
@@ -99,7 +134,7 @@ pub fn before(checks: &[Check], signals: &[Signal], mistakes: &mut Vec<Mistake>)
                 request(&format!("{path}.http"), asked, mistakes);
                 let (method, url) = asked.request();
                 (
-                    format!("{} {url}", method.name()),
+                    mask_line(&format!("{} {url}", method.name())),
                     Some(BeforeCheck::Http(asked.clone())),
                 )
             }

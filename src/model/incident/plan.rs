@@ -26,6 +26,9 @@ pub struct PlannedStep {
     /// The hash of the content that the step puts there; of `scale` the number of replicas, of `http` the hash of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// Of `scale`: the hash of the content that is scaled; another one was not judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
     /// The pods restart for a restored ConfigMap: the mark that the template carries then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<String>,
