@@ -53,15 +53,7 @@ impl Run<'_> {
             if planned.uid.is_some() && read.object.metadata.uid != planned.uid {
                 return Ok(StepEnd::Superseded(format!("{target} was made anew")));
             }
-            if planned
-                .content
-                .as_ref()
-                .is_some_and(|judged| *judged != read.content.hash())
-            {
-                let why = format!(
-                    "{target} carries {}, which was not judged: its number stays",
-                    read.content.hash()
-                );
+            if let Some(why) = other_content(planned, target, &read) {
                 return Ok(StepEnd::Failed(why));
             }
             let now = asked_for(&read);
@@ -107,6 +99,13 @@ impl Run<'_> {
             "the API server refused it {ATTEMPTS} times: {refusal}"
         )))
     }
+}
+
+/// What stands there, if it is not what was judged.
+fn other_content(planned: &PlannedStep, target: &TargetRef, read: &target::Read) -> Option<String> {
+    let there = read.content.hash();
+    let judged = planned.content.as_ref().is_none_or(|judged| *judged == there);
+    (!judged).then(|| format!("{target} carries {there}, which was not judged: its number stays"))
 }
 
 /// The autoscaler that owns the number of this workload's pods.
