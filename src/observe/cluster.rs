@@ -3,12 +3,12 @@
 //! ConfigMaps and snapshots are watched as metadata; a ConfigMap's content is read when its version changes and kept
 //! as a hash.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet},
-    core::v1::{ConfigMap, Namespace, Pod as ApiPod},
+    core::v1::{ConfigMap, Pod as ApiPod},
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::model::{
     content::Content,
-    freeze::{EVERYTHING, Freeze},
+    freeze::Freeze,
     guard::{Guard, TargetKind, TargetRef},
     incident::Incident,
 };
@@ -39,9 +39,10 @@ pub const PROVEN_AT: &str = "modosu.dev/proven-at";
 pub const LAST_RUNNING: &str = "modosu.dev/last-running";
 pub const IMAGES: &str = "modosu.dev/images";
 const PAGE: u32 = 500;
-/// Namespaces that cannot be watched are read so often.
-const NAMESPACES_EVERY: Duration = Duration::from_secs(15);
 const WORKLOADS: [TargetKind; 3] = [TargetKind::Deployment, TargetKind::StatefulSet, TargetKind::DaemonSet];
+
+/// Who stopped modosu, and where.
+mod freezes;
 
 /// What watches show.
 pub struct Cluster {
@@ -193,62 +194,6 @@ impl Cluster {
         );
     }
 
-    fn watch_freezes(&self, client: &Client, stop: &CancellationToken) {
-        if self.scopes.contains(&None) {
-            let all: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
-            let all = stream(all, watcher::Config::default().page_size(PAGE));
-            let read = |namespace| frozen_namespace(&namespace);
-            let follow = self
-                .namespaces
-                .clone()
-                .follow(("Namespaces", None), all, read, self.changes.clone());
-            spawn(stop, follow);
-        }
-        let own: Api<ConfigMap> = Api::namespaced(client.clone(), client.default_namespace());
-        let one = watcher::Config::default().fields(&format!("metadata.name={EVERYTHING}"));
-        let read = |config: ConfigMap| Freeze::of_everything(config.data.as_ref());
-        let scope = ("the freeze of everything", None);
-        let follow = self
-            .everything
-            .clone()
-            .follow(scope, stream(own, one), read, self.changes.clone());
-        spawn(stop, follow);
-    }
-
-    /// Reads the namespaces that are not watched, where that was long ago.
-    pub async fn read_namespaces(&mut self, client: &Client) -> kube::Result<()> {
-        let recent = self.namespaces_read.is_some_and(|at| at.elapsed() < NAMESPACES_EVERY);
-        let named: Vec<String> = self.scopes.iter().flatten().cloned().collect();
-        if recent || named.is_empty() {
-            return Ok(());
-        }
-        let all: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
-        self.namespaces_read = Some(Instant::now());
-        let mut done = Ok(());
-        for name in named {
-            match all.get_opt(&name).await {
-                Ok(namespace) => {
-                    let freeze = namespace.and_then(|one| frozen_namespace(&one));
-                    self.namespaces.put((String::new(), name), freeze);
-                }
-                // What is known of it stays; right before a write it is read again.
-                Err(why) => done = Err(why),
-            }
-        }
-        done
-    }
-
-    /// The freezes of a namespace and of everything, whether they still hold or not.
-    pub fn freezes(&self, namespace: &str) -> Vec<Freeze> {
-        let of_namespace = self.namespaces.get("", namespace);
-        let everything = self.everything.all().into_iter().map(|(_, freeze)| freeze);
-        of_namespace
-            .into_iter()
-            .chain(everything)
-            .map(|freeze| (*freeze).clone())
-            .collect()
-    }
-
     /// The workload that a target names.
     pub fn workload(&self, namespace: &str, target: &TargetRef) -> Option<Arc<Workload>> {
         let of_kind = self.workloads.iter().find(|(kind, _)| *kind == target.kind);
@@ -342,11 +287,6 @@ impl Proven {
                 .unwrap_or_default(),
         })
     }
-}
-
-fn frozen_namespace(namespace: &PartialObjectMeta<Namespace>) -> Option<Freeze> {
-    let of = format!("Namespace/{}", namespace.name_any());
-    Freeze::of_annotations(&of, namespace.metadata.annotations.as_ref())
 }
 
 /// When the fields `data` or `binaryData` were last written, as the API server's field managers tell, if they do:
