@@ -11,18 +11,31 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --release --locked --bin modosu --target "$(rustc -vV | sed -n 's/^host: //p')" \
  && cp target/*/release/modosu /modosu
 
-FROM scratch
+# Nothing but modosu, for those whose guards change no repositories: docker build --target bare …
+# Without roots to trust, no HTTP client can be built, not even for plain http
+FROM scratch AS bare
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build /modosu /modosu
+USER 65532:65532
+EXPOSE 9191
+ENTRYPOINT ["/modosu"]
+CMD ["run"]
+
+# With git and ssh for the step `git`. ssh wants a user with a name
+FROM debian:bookworm-slim
 ARG GIT_SHA=
 LABEL org.opencontainers.image.title="modosu" \
       org.opencontainers.image.description="Watches what was just changed on Kubernetes, and puts it back when it hurts." \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.revision="${GIT_SHA}"
-# Without roots to trust, no HTTP client can be built, not even for plain http
-COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends ca-certificates git openssh-client \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --system --uid 65532 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin modosu
 COPY --from=build /modosu /modosu
 USER 65532:65532
 EXPOSE 9191
-# No HEALTHCHECK: the kubelet asks /livez and /readyz itself, and there is no shell in here
+# No HEALTHCHECK: the kubelet asks /livez and /readyz itself
 ENTRYPOINT ["/modosu"]
 CMD ["run"]

@@ -3,8 +3,12 @@
 //! Every write goes through here: bounded in time, under the field manager `modosu`, never forced, never retried
 //! blindly. An answer that was lost is found out by reading, not by writing again.
 
+/// Requests of checks and steps, which no turn waits for.
+pub mod asks;
 /// Whether somebody stopped modosu from writing.
 pub mod frozen;
+/// Commits that are made and pushed.
+pub mod git;
 /// Requests of an owner's checks and steps.
 pub mod http;
 /// Statuses of guards and incidents, and new incidents.
@@ -13,14 +17,19 @@ pub mod record;
 pub mod rehearse;
 /// The plan, step by step: intent, write, receipt.
 pub mod run;
-/// Known-good states: kept as ControllerRevisions, read back and checked.
+/// What is particular to Secrets.
+pub mod secret;
+/// Known-good states: kept as ControllerRevisions, Secrets' content in Secrets; read back and checked.
 pub mod snapshot;
 /// JSON Patches with tests on what was judged.
 pub mod target;
 
 use std::{future::Future, time::Duration};
 
-use kube::{Client, api::PatchParams};
+use kube::{
+    Client,
+    api::{PatchParams, PostParams},
+};
 use thiserror::Error;
 
 /// Who modosu is in `managedFields`. Never `kubectl`: GitOps tools strip that.
@@ -51,7 +60,9 @@ pub enum ApiError {
 pub struct Api {
     pub client: Client,
     pub metrics: crate::report::metrics::Metrics,
-    pub http: http::Http,
+    pub asks: asks::Asks,
+    pub versions: record::Versions,
+    pub git: git::Git,
 }
 
 impl Api {
@@ -78,6 +89,14 @@ pub fn patch_params() -> PatchParams {
     PatchParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
+    }
+}
+
+/// Parameters of every creation.
+pub fn post_params() -> PostParams {
+    PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::{net::TcpListener, time::MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    act::{Api, http::Http},
+    act::{Api, asks::Asks, git::Git, http::Http, record::Versions},
     clock::Clock,
     config::Settings,
     model::preset::Preset,
@@ -91,7 +91,9 @@ pub fn start(parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
         api: Api {
             client,
             metrics: metrics.clone(),
-            http: requests,
+            asks: Asks::new(requests, cluster.changes.clone()),
+            versions: Versions::default(),
+            git: Git::new(settings.git.clone(), cluster.changes.clone(), stop.clone()),
         },
         poller: Poller::new(prometheus),
         cluster,
@@ -103,6 +105,8 @@ pub fn start(parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
         health: None,
         quota: crate::turn::quota::Quota::default(),
         rehearsals: crate::turn::rehearsals::Rehearsals::default(),
+        asked_around: None,
+        benchmarks: crate::turn::given::Benchmarks::default(),
         orphans_closed: None,
         settings: Arc::new(settings),
     };

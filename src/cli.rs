@@ -10,8 +10,12 @@ use crate::{
     model::units::Length,
 };
 
+/// What commands write, and as whom.
+mod caller;
 /// `modosu check`: settings and guards, without a cluster.
 pub mod check;
+/// `modosu rollback`, `keep`: deciding.
+pub mod choose;
 /// `modosu crds`: the custom resources as YAML.
 pub mod crds;
 /// `modosu run`: the daemon.
@@ -46,10 +50,16 @@ enum Command {
     Check(CheckArguments),
     /// Print the custom resource definitions as YAML.
     Crds,
+    /// Put a guard back: to its last proven state, an older one, or only a part of it.
+    Rollback(RollbackArguments),
+    /// Let the state of an incident run; it is only reported from then on.
+    Keep(KeepArguments),
     /// Stop modosu from writing, for a guard, a namespace or everything; also in the middle of a plan.
     Freeze(FreezeArguments),
     /// End a freeze; a plan that it stopped halfway goes on.
     Resume(ResumeArguments),
+    /// Say that what a plan asked for is done: it goes on.
+    Done(DoneArguments),
     /// End an incident as it is: modosu writes nothing more for it.
     Abandon(AbandonArguments),
     /// Let a state return that was put back: lifts its retry lock.
@@ -94,6 +104,51 @@ pub struct ClusterArguments {
     pub context: Option<String>,
 }
 
+/// What `modosu rollback` takes.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  modosu rollback shop/orders --reason 'customers complain'              to the last proven state
+  modosu rollback shop/orders --to 6f9c --reason 'the last good week'    to an older proven state
+  modosu rollback shop/orders-8b21 --only ConfigMap/settings --reason '…'
+
+By hand: kubectl annotate -n shop guard/orders modosu.dev/rollback=restoreTo")]
+pub struct RollbackArguments {
+    /// A guard, or an open incident.
+    #[arg(value_name = "NAMESPACE/NAME")]
+    pub at: GuardName,
+    /// A proven state by its hash, at least four characters of it; else where a rollback would go.
+    #[arg(long, value_name = "HASH")]
+    pub to: Option<String>,
+    /// Only this target; can be said several times.
+    #[arg(long, value_name = "KIND/NAME")]
+    pub only: Vec<String>,
+    /// Why, for everybody who wonders.
+    #[arg(long)]
+    pub reason: String,
+    /// Do not ask once more.
+    #[arg(long, short)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
+}
+
+/// What `modosu keep` takes.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  modosu keep shop/orders-8b21 --reason 'the spike was a test'")]
+pub struct KeepArguments {
+    /// The open incident.
+    #[arg(value_name = "NAMESPACE/INCIDENT")]
+    pub incident: GuardName,
+    /// Why, for everybody who wonders.
+    #[arg(long)]
+    pub reason: String,
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
+}
+
 /// Where a freeze holds: one of the three.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false, args = ["guard", "namespace", "all"])]
@@ -107,6 +162,13 @@ pub struct Where {
     /// Everything.
     #[arg(long)]
     pub all: bool,
+    #[command(flatten)]
+    pub daemon: DaemonPlace,
+}
+
+/// Beside the choice of a place: it is none.
+#[derive(Args, Debug)]
+pub struct DaemonPlace {
     /// Where the daemon runs; with --all.
     #[arg(long, value_name = "NAMESPACE", default_value = "modosu")]
     pub daemon_namespace: String,
@@ -144,6 +206,22 @@ Examples:
 pub struct ResumeArguments {
     #[command(flatten)]
     pub place: Where,
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
+}
+
+/// What `modosu done` takes.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  modosu done shop/orders-8b21 --reason 'the alias points to the old index'")]
+pub struct DoneArguments {
+    /// The incident whose plan waits.
+    #[arg(value_name = "NAMESPACE/INCIDENT")]
+    pub incident: GuardName,
+    /// What was done, for the journal.
+    #[arg(long)]
+    pub reason: Option<String>,
     #[command(flatten)]
     pub cluster: ClusterArguments,
 }
@@ -221,22 +299,19 @@ impl Cli {
             Command::Run(arguments) => run::run(arguments),
             Command::Check(arguments) => check::check(arguments).and_then(|said| print(&said)),
             Command::Crds => crds::stream().and_then(|text| print(&text)),
-            Command::Freeze(arguments) => run::at(&arguments.cluster, |client| async move {
-                stop::freeze(&client, arguments).await
-            })
-            .and_then(|said| print(&said)),
-            Command::Resume(arguments) => run::at(&arguments.cluster, |client| async move {
-                stop::resume(&client, arguments).await
-            })
-            .and_then(|said| print(&said)),
-            Command::Allow(arguments) => run::at(&arguments.cluster, |client| async move {
-                stop::allow(&client, arguments).await
-            })
-            .and_then(|said| print(&said)),
-            Command::Abandon(arguments) => run::at(&arguments.cluster, |client| async move {
-                stop::abandon(&client, arguments).await
-            })
-            .and_then(|said| print(&said)),
+            Command::Rollback(told) => at(
+                &told.cluster,
+                |client| async move { choose::rollback(&client, told).await },
+            ),
+            Command::Keep(told) => at(&told.cluster, |client| async move { choose::keep(&client, told).await }),
+            Command::Freeze(told) => at(&told.cluster, |client| async move { stop::freeze(&client, told).await }),
+            Command::Resume(told) => at(&told.cluster, |client| async move { stop::resume(&client, told).await }),
+            Command::Done(told) => at(&told.cluster, |client| async move { stop::done(&client, told).await }),
+            Command::Allow(told) => at(&told.cluster, |client| async move { stop::allow(&client, told).await }),
+            Command::Abandon(told) => at(
+                &told.cluster,
+                |client| async move { stop::abandon(&client, told).await },
+            ),
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,
@@ -246,6 +321,14 @@ impl Cli {
             }
         }
     }
+}
+
+/// Does something at the API server and says what.
+fn at<F: Future<Output = anyhow::Result<String>>>(
+    cluster: &ClusterArguments,
+    ask: impl FnOnce(kube::Client) -> F,
+) -> anyhow::Result<()> {
+    print(&run::at(cluster, ask)?)
 }
 
 /// 2: usage or settings, 3: a server could not be reached, else 1.
@@ -319,6 +402,19 @@ mod tests {
         let words = in_words(&error);
         assert_eq!(words.matches("were loaded").count(), 1, "{words}");
         assert!(words.contains("install the package ca-certificates"), "{words}");
+    }
+
+    #[test]
+    fn everything_is_frozen_where_the_daemon_runs() {
+        let said = ["modosu", "freeze", "--all", "--daemon-namespace", "watch"];
+        let Command::Freeze(arguments) = Cli::try_parse_from(said).unwrap().command else {
+            panic!("not `freeze`")
+        };
+        assert!(arguments.place.all);
+        assert_eq!(arguments.place.daemon.daemon_namespace, "watch");
+        for wrong in [&["modosu", "freeze"][..], &["modosu", "freeze", "--all", "-n", "shop"]] {
+            assert!(Cli::try_parse_from(wrong).is_err(), "one of three places: {wrong:?}");
+        }
     }
 
     #[test]

@@ -22,6 +22,8 @@ use crate::{
 
 /// What must hold beyond the types: ranges, addresses, files that exist.
 mod check;
+/// Changes of repositories.
+mod git;
 /// Sources laid over each other and read, again and again until nothing unreadable is left.
 pub mod load;
 /// What is wrong with the settings, for the person who wrote them.
@@ -33,6 +35,7 @@ mod rails;
 /// Where values come from: a file with positions, the environment, flags.
 pub mod source;
 
+pub use git::{GitCredentials, GitSettings};
 pub use load::Flags;
 pub use mistake::{Mistake, Mistakes};
 pub use rails::{BudgetSettings, FreezeWindow, StepSettings};
@@ -61,6 +64,8 @@ pub struct Settings {
     pub freeze: Vec<FreezeWindow>,
     /// Which steps beyond restoring this daemon may run.
     pub steps: StepSettings,
+    /// How repositories are reached that steps change.
+    pub git: GitSettings,
     /// Own presets by name, in the form of those in `config/presets/`.
     pub presets: BTreeMap<String, Preset>,
     /// Own ways to grade by name, in the form of those in `config/schemes/`.
@@ -118,6 +123,7 @@ impl Default for Settings {
             common_cause: CommonCause::default(),
             freeze: Vec::new(),
             steps: StepSettings::default(),
+            git: GitSettings::default(),
             presets: BTreeMap::new(),
             schemes: BTreeMap::new(),
             telemetry: TelemetrySettings::default(),

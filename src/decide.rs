@@ -4,10 +4,16 @@
 //! order in which it must be written: the record of the guard, then the incident, then the plan may run.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+/// A plan that waits for a person.
+pub mod asking;
 /// When a baseline is taken, and what of.
 pub mod baseline;
 /// What must hold before anything is written.
 pub mod before;
+/// An open incident of a guard whose targets cannot be seen.
+pub mod blocked;
+/// What a person asks for while nothing is wrong.
+pub mod by_hand;
 /// What the judge remembers, as a decision asks for it.
 pub mod clocks;
 /// The clocks of a grade, and who is asked next.
@@ -28,18 +34,24 @@ pub mod open;
 pub mod plan;
 /// An open incident's next state.
 pub mod progress;
+/// What joins an incident while it is open.
+mod raised;
 /// Whether tonight's rollback would be accepted.
 pub mod ready;
 /// What it means that it helped.
 pub mod recovered;
 /// What is shown of a guard: its state and conditions.
 pub mod standing;
+/// What stands where when a newer rollout stopped a plan.
+mod stands;
 #[cfg(test)]
 mod tests;
 /// Guards that breach together.
 pub mod together;
 /// An incident that waits for the proof of others.
 pub mod waiting;
+/// Why people decide.
+mod why_not;
 
 use std::{
     collections::BTreeMap,
@@ -54,7 +66,7 @@ use crate::{
     judge::{Verdict, policy::Policy},
     model::{
         freeze::Freeze,
-        guard::{BaselineCounts, GuardStatus, Mode, RestoreTo},
+        guard::{BaselineCounts, EffectiveMode, GuardStatus, Mode, NoWayBack, RestoreTo},
         incident::{Harm, IncidentSpec, IncidentState, IncidentStatus},
     },
     observe::{cluster::Proven, seen::Seen},
@@ -62,8 +74,12 @@ use crate::{
 };
 
 pub use crate::judge::history::between;
-pub use happened::{Happened, WhyNot};
+pub use happened::Happened;
 pub use together::Around;
+pub use why_not::WhyNot;
+
+/// So many reasons why there is no way back are remembered.
+const KEPT_REASONS: usize = 20;
 
 /// Everything that a decision may depend on.
 pub struct Input<'a> {
@@ -87,8 +103,32 @@ pub struct Input<'a> {
     pub freeze: Option<&'a Freeze>,
     /// The hash of a state that a person allows to return.
     pub allow: Option<&'a str>,
+    /// What a person wants to be put back, as they wrote it on the guard.
+    pub wish: Option<&'a by_hand::Wish>,
     /// The daemon put back so much by itself that this one is for people: why.
     pub over_budget: Option<&'a str>,
+}
+
+impl Input<'_> {
+    /// The mode in force: the guard's, capped by the daemon's, and by tools that would put their own state back.
+    fn mode(&self) -> Mode {
+        self.healed().map_or(self.capped(), |_| Mode::Ask)
+    }
+
+    /// Why that is not the one that the guard asks for.
+    fn mode_because(&self) -> Option<&str> {
+        let caps = self.policy.mode > self.cap;
+        self.healed().or(caps.then_some("the daemon's own mode caps it"))
+    }
+
+    fn capped(&self) -> Mode {
+        self.policy.mode.min(self.cap)
+    }
+
+    /// Which tool keeps modosu from acting by itself, where it would else.
+    fn healed(&self) -> Option<&str> {
+        self.seen.heals().filter(|_| self.capped() > Mode::Ask)
+    }
 }
 
 /// What the judge remembers of the time since the windows began.
@@ -109,7 +149,7 @@ pub struct Clocks {
     pub counts: BTreeMap<String, BaselineCounts>,
     /// The first condition that must hold before anything is written, and does not.
     pub unmet: Option<String>,
-    /// All of the guard's `verify.conditions` hold.
+    /// All of the guard's `verify.conditions` hold, for as long as they must.
     pub verified: bool,
     /// What failed since the first bad reading.
     pub harm: Option<Harm>,
@@ -128,6 +168,13 @@ pub struct Case<'a> {
 /// A guard's record. It is copied where it is changed: nearly every decision of nearly every guard leaves it as it is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Record(Arc<GuardStatus>);
+
+impl Record {
+    /// Whether neither was changed since one was copied from the other.
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
 
 impl From<GuardStatus> for Record {
     fn from(status: GuardStatus) -> Self {
@@ -158,6 +205,8 @@ pub struct Step {
     pub case: Option<IncidentStatus>,
     pub actions: Vec<Act>,
     pub happened: Vec<Happened>,
+    /// What a person wrote on the guard cannot be followed, as `happened` says.
+    pub refuses_wish: bool,
 }
 
 impl Step {
@@ -168,10 +217,14 @@ impl Step {
             .actions
             .iter()
             .any(|act| matches!(act, Act::Open(draft) if rolls(Some(draft.state))));
-        let by_people = self.happened.iter().any(|one| matches!(one, Happened::Decided(_)));
         let goes_on = before.is_some_and(|before| rolls(before.state));
         let acts = self.case.as_ref().is_some_and(|case| rolls(case.state));
-        opens || (acts && !goes_on && !by_people)
+        opens || (acts && !goes_on && !self.is_by_people())
+    }
+
+    /// Whether this follows what a person decided.
+    pub fn is_by_people(&self) -> bool {
+        self.happened.iter().any(|one| matches!(one, Happened::Decided(_)))
     }
 
     /// Nothing happened and nothing is to be done.
@@ -205,7 +258,8 @@ pub fn decide(input: &Input) -> Step {
     // Never what was there when the last decision was made.
     let mut record = input.record.clone();
     let allowed = lock::allow(input, &mut record);
-    goes_back_to(&mut record, input.proven);
+    note_no_way_back(input, &mut record);
+    goes_back_to(&mut record, input);
     let input = &Input {
         record: &record,
         ..*input
@@ -220,7 +274,9 @@ pub fn decide(input: &Input) -> Step {
         case: input.case.map(|case| case.status.clone()),
         actions: Vec::new(),
         happened: allowed.into_iter().collect(),
+        refuses_wish: false,
     };
+    let opened = by_hand::follow(input, &mut step);
     if frozen::follow(input, &mut step) {
         return finish(input, step);
     }
@@ -240,7 +296,7 @@ pub fn decide(input: &Input) -> Step {
     enter::settle(input, &mut step);
     if input.case.is_some() {
         progress::progress(input, &mut step);
-    } else {
+    } else if !opened {
         open::open(input, &mut step);
     }
     finish(input, step)
@@ -260,32 +316,40 @@ fn plan_runs(input: &Input) -> bool {
 }
 
 fn finish(input: &Input, mut step: Step) -> Step {
-    goes_back_to(&mut step.record, input.proven);
-    let (asked, cap) = (input.policy.mode, input.cap);
+    if !step.record.is(input.record) {
+        goes_back_to(&mut step.record, input);
+    }
+    let (mode, because) = (input.mode(), input.mode_because());
     let known = step.record.effective_mode.as_ref();
-    if known.is_none_or(|known| known.mode != asked.min(cap) || known.because.is_some() != (asked > cap)) {
-        step.record.effective_mode = Some(mode(asked, cap));
+    if known.is_none_or(|known| known.mode != mode || known.because.as_deref() != because) {
+        let because = because.map(str::to_owned);
+        step.record.effective_mode = Some(EffectiveMode { mode, because });
     }
     step
 }
 
 /// Notes where a rollback goes, where that is news.
-fn goes_back_to(record: &mut Record, proven: &[Proven]) {
-    let same = match (newest(record, proven), &record.restore_to) {
+fn goes_back_to(record: &mut Record, input: &Input) {
+    let newest = newest(record, input.proven);
+    let blocked = newest.and_then(|state| no_way_back(state, record)).map(str::to_owned);
+    let same = match (newest, &record.restore_to) {
         (Some(state), Some(known)) => {
             state.hash == known.hash
                 && state.proven_at == known.proven_at
                 && state.name == known.name
                 && state.images == known.images
+                && known.blocked == blocked
+                && !known.printed.is_empty()
         }
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
     };
     if !same {
-        record.restore_to = restore_to(record, proven);
+        record.restore_to = newest.map(|state| restore_to(state, blocked));
     }
 }
 
+/// The newest proven state that is not the current one and not marked bad.
 fn newest<'a>(record: &GuardStatus, proven: &'a [Proven]) -> Option<&'a Proven> {
     let current = record.current.as_ref().map(|current| current.hash.as_str());
     let bad = |hash: &str| record.bad.iter().any(|bad| bad.hash == hash);
@@ -295,22 +359,51 @@ fn newest<'a>(record: &GuardStatus, proven: &'a [Proven]) -> Option<&'a Proven> 
         .max_by_key(|state| (state.last_running, state.proven_at))
 }
 
-/// The newest proven state that is not the current one and not marked bad.
-pub fn restore_to(record: &GuardStatus, proven: &[Proven]) -> Option<RestoreTo> {
-    let newest = newest(record, proven)?;
-    Some(RestoreTo {
-        name: newest.name.clone(),
-        hash: newest.hash.clone(),
-        proven_at: newest.proven_at,
-        images: newest.images.clone(),
-    })
+/// Notes what the present state says of why there is no way back from it.
+fn note_no_way_back(input: &Input, record: &mut Record) {
+    let here = record
+        .current
+        .as_ref()
+        .filter(|current| current.hash == input.seen.hash);
+    let Some(since) = here.map(|current| current.since) else {
+        return;
+    };
+    for why in &input.seen.no_way_back {
+        if record
+            .no_way_back
+            .iter()
+            .any(|known| known.why == *why && known.at >= since)
+        {
+            continue;
+        }
+        record.no_way_back.retain(|known| known.why != *why);
+        record.no_way_back.push(NoWayBack {
+            why: why.clone(),
+            at: since,
+        });
+        if record.no_way_back.len() > KEPT_REASONS {
+            record.no_way_back.remove(0);
+        }
+    }
 }
 
-/// The guard's mode under the daemon's cap.
-fn mode(asked: Mode, cap: Mode) -> crate::model::guard::EffectiveMode {
-    let because = (asked > cap).then(|| "the daemon's own mode caps it".to_owned());
-    crate::model::guard::EffectiveMode {
-        mode: asked.min(cap),
-        because,
+/// What a state said that ran since that one did: why there is no way back to it. What that one says itself is no news to it.
+fn no_way_back<'a>(to: &Proven, record: &'a GuardStatus) -> Option<&'a str> {
+    let since = record.no_way_back.iter().filter(|known| known.at > to.last_running);
+    let mut said = since.map(|known| known.why.as_str());
+    said.find(|why| !to.no_way_back.iter().any(|own| own == why))
+}
+
+fn restore_to(state: &Proven, blocked: Option<String>) -> RestoreTo {
+    let known_by = state.images.first().unwrap_or(&state.hash);
+    RestoreTo {
+        name: state.name.clone(),
+        hash: state.hash.clone(),
+        proven_at: state.proven_at,
+        images: state.images.clone(),
+        printed: blocked
+            .as_ref()
+            .map_or_else(|| known_by.clone(), |why| format!("{known_by} (blocked: {why})")),
+        blocked,
     }
 }

@@ -8,7 +8,7 @@
 use jiff::Timestamp;
 
 use crate::model::{
-    guard::{Action, Baseline},
+    guard::Baseline,
     incident::Evidence,
     reading::{Because, Reading},
 };
@@ -61,6 +61,7 @@ pub use verdict::{Finding, Overall, SignalShown, Status, TriggerVerdict, Unarmed
 
 use condition::Missing;
 pub use condition::Truth;
+pub use facts::hard_fact;
 use history::between;
 use memory::Fresh;
 use policy::Policy;
@@ -101,11 +102,13 @@ pub fn judge(policy: &Policy, memory: &mut Memory, reading: Option<&Reading>, co
     let (triggers, signals) = measured(policy, memory, fresh, context, &mut firing);
     let overall = overall(&triggers, &signals, !firing.is_empty(), &view(policy, memory, context));
     keep_time(memory, fresh, overall.word(), firing.is_empty(), context);
+    keep_verified(policy, memory, fresh, context);
     Verdict {
         overall,
         triggers,
         signals,
         firing,
+        names: policy.names.clone(),
     }
 }
 
@@ -142,10 +145,6 @@ pub fn recall(
 
 /// The guard's own conditions of recovery.
 pub fn verify_conditions(policy: &Policy, memory: &mut Memory, context: &Context<'_>) -> Vec<(String, Truth, String)> {
-    if policy.verify.is_empty() {
-        memory.follow(context.since);
-        return Vec::new();
-    }
     plain_conditions(policy.verify.iter(), policy, memory, context)
 }
 
@@ -157,6 +156,10 @@ pub fn plain_conditions<'a>(
     context: &Context<'_>,
 ) -> Vec<(String, Truth, String)> {
     memory.follow(context.since);
+    let mut conditions = conditions.peekable();
+    if conditions.peek().is_none() {
+        return Vec::new();
+    }
     memory.compare_with(policy, context.baseline);
     let needed = policy.triggers.iter().map(|rule| rule.min_requests).max().unwrap_or(20);
     let view = view(policy, memory, context);
@@ -213,7 +216,7 @@ fn measured(
     firing: &mut Vec<Finding>,
 ) -> (Vec<TriggerVerdict>, Vec<SignalShown>) {
     let mut holds = std::mem::take(&mut memory.holds);
-    let mut leaves = std::mem::take(&mut memory.leaves);
+    let mut leaves = Vec::new();
     let view = view(policy, memory, context);
     let mut signals: Vec<SignalShown> = policy.signals.iter().map(|signal| shown(signal, &view)).collect();
     let mut triggers = Vec::with_capacity(policy.triggers.len());
@@ -227,7 +230,7 @@ fn measured(
             recalled: memory.recalled(),
         };
         let (verdict, evidence) = asked.judge(hold, &mut leaves);
-        note(&mut signals, rule, &leaves, &verdict.status);
+        note(&mut signals, rule, &leaves, &verdict);
         firing.extend(evidence.map(|evidence| found(policy, rule, evidence)));
         triggers.push(verdict);
     }
@@ -235,7 +238,6 @@ fn measured(
         finish(signal, place, &view);
     }
     memory.holds = holds;
-    memory.leaves = leaves;
     (triggers, signals)
 }
 
@@ -253,8 +255,8 @@ fn found(policy: &Policy, rule: &policy::Rule, evidence: Evidence) -> Finding {
 
 fn shown(signal: &policy::Signal, view: &View<'_>) -> SignalShown {
     SignalShown {
-        name: signal.name.clone(),
         unit: signal.unit,
+        worse: signal.worse,
         value: None,
         baseline: None,
         limit: None,
@@ -265,8 +267,8 @@ fn shown(signal: &policy::Signal, view: &View<'_>) -> SignalShown {
 }
 
 /// What a trigger's comparisons tell of the signals that it names.
-fn note(signals: &mut [SignalShown], rule: &policy::Rule, leaves: &[Leaf], status: &Status) {
-    let beyond = matches!(status, Status::Suspect { .. } | Status::Firing { .. });
+fn note(signals: &mut [SignalShown], rule: &policy::Rule, leaves: &[Leaf], verdict: &TriggerVerdict) {
+    let beyond = matches!(verdict.status, Status::Suspect { .. } | Status::Firing { .. });
     for (comparison, leaf) in rule.condition.comparisons.iter().zip(leaves) {
         let Some(signal) = comparison.subject().and_then(|place| signals.get_mut(place)) else {
             continue;
@@ -276,6 +278,9 @@ fn note(signals: &mut [SignalShown], rule: &policy::Rule, leaves: &[Leaf], statu
         }
         if beyond && leaf.holds() {
             signal.verdict = Word::Breached;
+            if signal.because.is_empty() {
+                signal.because.clone_from(&verdict.sentence);
+            }
         }
     }
 }
@@ -286,6 +291,8 @@ fn finish(signal: &mut SignalShown, place: usize, view: &View<'_>) {
     if signal.value.is_none() {
         signal.verdict = Word::Unknown;
         signal.because = view.because(Missing::Signal(place), 1).to_string();
+    } else if signal.because.is_empty() {
+        signal.because = view.of_earlier(place).unwrap_or_default();
     }
 }
 
@@ -321,6 +328,22 @@ fn overall(triggers: &[TriggerVerdict], signals: &[SignalShown], facts: bool, vi
     }
 }
 
+/// How long the guard's own conditions of recovery hold.
+fn keep_verified(policy: &Policy, memory: &mut Memory, fresh: Option<Fresh>, context: &Context<'_>) {
+    let told = verify_conditions(policy, memory, context);
+    let worst = told.iter().map(|(_, truth, _)| *truth).max_by_key(|truth| match truth {
+        Truth::True => 0,
+        Truth::Unknown => 1,
+        Truth::False => 2,
+    });
+    match (worst, fresh) {
+        (Some(Truth::False), _) => memory.verified.reset(),
+        (Some(Truth::Unknown), _) => memory.verified.stop(),
+        (Some(Truth::True), Some(fresh)) => memory.verified.advance(fresh.at),
+        (Some(Truth::True), None) | (None, _) => {}
+    }
+}
+
 /// The clocks, and the baseline of what is healthy.
 fn keep_time(memory: &mut Memory, fresh: Option<Fresh>, word: Word, calm: bool, context: &Context<'_>) {
     if let Some(fresh) = fresh {
@@ -349,12 +372,5 @@ fn keep_time(memory: &mut Memory, fresh: Option<Fresh>, word: Word, calm: bool, 
     }
     if !context.rolled_out {
         memory.healthy.stop();
-    }
-}
-
-impl Verdict {
-    /// The most that follows: the highest action of what fires.
-    pub fn action(&self) -> Option<Action> {
-        self.firing.iter().map(|finding| finding.action).max()
     }
 }

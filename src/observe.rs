@@ -10,6 +10,12 @@ pub mod cache;
 pub mod cluster;
 /// Queries as people would ask them.
 pub mod for_people;
+/// What counters grew, as PromQL.
+mod growth;
+/// Tools that put objects where they want them.
+pub mod managers;
+/// Who uses a ConfigMap makes no other state of it.
+pub mod membership;
 /// Times on Prometheus' own clock.
 mod moment;
 /// The cluster's objects, trimmed to what modosu judges by.
@@ -18,6 +24,8 @@ pub mod objects;
 pub mod past;
 /// One turn of reading Prometheus for all guards.
 pub mod poll;
+/// Whether a roll-out comes on.
+pub mod progress;
 /// One question to Prometheus, over HTTP or in this process.
 pub mod prometheus;
 /// One query for many guards, split where one guard's series spoil it.
@@ -32,6 +40,8 @@ pub mod prometheus_learned;
 pub mod prometheus_plan;
 /// Which alerting rules there are.
 pub mod prometheus_rules;
+/// Which selectors and queries signals are read from.
+mod prometheus_selectors;
 /// Where Prometheus is and how one gets in.
 pub mod prometheus_settings;
 /// The PromQL that modosu sends.
@@ -42,3 +52,5 @@ pub mod seen;
 pub mod sides;
 /// Moments at even distances.
 pub mod steps;
+/// Who uses ConfigMaps.
+pub mod users;

@@ -15,6 +15,8 @@ pub mod http;
 pub mod mask;
 /// modosu's own metrics.
 pub mod metrics;
+/// Pure: where an incident stands in time, and what is to be seen to.
+pub mod phases;
 /// Pure: what is shown, as `/status.json` gives it.
 pub mod view;
 /// Pure: what the person who decides weighs.

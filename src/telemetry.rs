@@ -18,7 +18,17 @@ use url::Url;
 
 const FLUSH: Duration = Duration::from_secs(2);
 const EXPORT: Duration = Duration::from_secs(3);
-const NOT_TRACED: [&str; 6] = ["hyper", "h2", "reqwest", "rustls", "opentelemetry", "tower"];
+/// Kube's client logs whole answers that it cannot read, and refusals with the values refused: they may be a Secret's.
+const NEVER_LOGGED: &str = "kube_client::client=off";
+const NOT_TRACED: [&str; 7] = [
+    "kube_client::client",
+    "hyper",
+    "h2",
+    "reqwest",
+    "rustls",
+    "opentelemetry",
+    "tower",
+];
 
 /// Section `telemetry` of the settings.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
@@ -73,12 +83,7 @@ impl Drop for Guard {
 }
 
 fn build(settings: &TelemetrySettings) -> anyhow::Result<(impl Subscriber + Send + Sync + use<>, Guard)> {
-    let wanted = EnvFilter::builder().parse(&settings.log).with_context(|| {
-        format!(
-            "telemetry.log: `{}` is not a filter such as `info,modosu=debug`",
-            settings.log
-        )
-    })?;
+    let wanted = wanted(&settings.log)?;
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     let lines = match settings.format {
         Format::Text => lines.with_target(false).with_filter(wanted).boxed(),
@@ -124,6 +129,13 @@ fn endpoint(collector: &str) -> anyhow::Result<String> {
         url.set_path("/v1/traces");
     }
     Ok(url.into())
+}
+
+fn wanted(log: &str) -> anyhow::Result<EnvFilter> {
+    let wanted = EnvFilter::builder()
+        .parse(log)
+        .with_context(|| format!("telemetry.log: `{log}` is not a filter such as `info,modosu=debug`"))?;
+    Ok(wanted.add_directive(NEVER_LOGGED.parse()?))
 }
 
 fn is_traced(metadata: &Metadata<'_>) -> bool {
@@ -181,6 +193,17 @@ mod tests {
         let began = std::time::Instant::now();
         one_span(&with_otlp("http://127.0.0.1:9".to_owned()));
         assert!(began.elapsed() < FLUSH + Duration::from_secs(1));
+    }
+
+    #[test]
+    fn what_kubes_client_says_of_answers_is_never_logged() {
+        for log in ["debug", "info,kube_client=trace", "kube_client::client=warn,info"] {
+            let subscriber = tracing_subscriber::registry().with(wanted(log).unwrap());
+            tracing::subscriber::with_default(subscriber, || {
+                assert!(!tracing::enabled!(target: "kube_client::client", Level::ERROR), "{log}");
+                assert!(tracing::enabled!(target: "modosu::act", Level::INFO), "{log}");
+            });
+        }
     }
 
     #[test]

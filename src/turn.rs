@@ -5,8 +5,12 @@
 
 /// Checks before the first write that ask somebody.
 mod before;
+/// A plan before its first action.
+mod begin;
 /// Old and new pods side by side.
 pub mod beside;
+/// The open incident of a guard that cannot be judged.
+mod blocked;
 /// How much may be put back without people.
 pub mod budget;
 /// What people write on a guard by hand.
@@ -16,7 +20,7 @@ pub mod carry_out;
 /// The open incident of a guard.
 pub mod case;
 /// Baselines that healthy time does not give.
-mod given;
+pub mod given;
 /// One guard between turns: policy, memory, record, open incident.
 pub mod guarded;
 /// Judging, before anything is decided.
@@ -48,22 +52,28 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::{
-    act::Api,
+    act::{Api, target},
     clock::Clock,
     config::Settings,
     decide::Around,
     judge::policy::Policy,
-    model::{grade::Schemes, preset::Preset, reading::Reading},
+    model::{
+        grade::Schemes,
+        guard::{TargetKind, TargetRef},
+        preset::Preset,
+        reading::Reading,
+    },
     observe::{
         cache::ObjectKey,
         cluster::{Cluster, ReadConfig},
         poll::{Health, Poller, State},
-        seen::{Followed, NotSeen, Seen, Users},
+        seen::{Followed, NotSeen, Seen},
+        users::Users,
     },
     report::{board::Board, events::Events, metrics::Metrics},
 };
 use budget::Budget;
-use guarded::Guarded;
+use guarded::{Blind, Guarded};
 use quota::Quota;
 use rehearsals::Rehearsals;
 
@@ -88,6 +98,10 @@ pub struct Daemon {
     pub quota: Quota,
     /// Plans that are tried while nothing is wrong.
     pub rehearsals: Rehearsals,
+    /// Of which guard it was last asked what goes on around it.
+    pub asked_around: Option<ObjectKey>,
+    /// Stored benchmarks that were asked for, until they are answered.
+    pub benchmarks: given::Benchmarks,
     /// When incidents without a guard were last closed.
     pub orphans_closed: Option<tokio::time::Instant>,
 }
@@ -172,7 +186,13 @@ impl Daemon {
             .into_iter()
             .filter(|(key, _)| self.is_mine(key))
             .collect();
-        self.guards.retain(|key, _| watched.contains_key(key));
+        self.guards.retain(|key, guarded| {
+            let stays = watched.contains_key(key);
+            if !stays {
+                self.api.versions.forget(&guarded.guard().uid().unwrap_or_default());
+            }
+            stays
+        });
         for (key, guard) in watched {
             match self.guards.get_mut(&key) {
                 Some(guarded) if guarded.is(&guard) => {
@@ -203,8 +223,9 @@ impl Daemon {
             }
         }
         if namespaces.is_none() {
-            self.look_beside(now).await;
-            self.look_around().await;
+            let deadline = self.beside_until();
+            self.look_beside(now, deadline).await;
+            self.look_around(deadline).await;
         }
         let around = neighbours::around(
             &self.guards,
@@ -241,25 +262,34 @@ impl Daemon {
     async fn see(&mut self, namespaces: Option<&BTreeSet<String>>) -> BTreeMap<ObjectKey, guarded::Look> {
         let mut looks = BTreeMap::new();
         let now = self.clock.now();
+        self.cluster
+            .watch_secrets(&self.api.client, &named_secrets(&self.guards));
+        let eldest = eldest(&self.guards);
+        self.cluster.ask_managers();
         let mut users = (String::new(), Users::default());
-        for (key, guarded) in &self.guards {
+        for (key, guarded) in &mut self.guards {
             if namespaces.is_some_and(|touched| !touched.contains(&key.0)) {
                 continue;
             }
             if users.0 != key.0 {
                 users = (key.0.clone(), Users::of(&key.0, &self.cluster));
             }
-            let spec = &guarded.guard().spec;
-            let followed = Followed::find(&key.0, spec, &self.cluster, &users.1);
-            if let Some(shared) = elder(&self.guards, key, guarded) {
+            if let Some(shared) = shared(&eldest, key, guarded) {
                 looks.insert(key.clone(), Err(shared.into()));
                 continue;
             }
-            let look = match configs(&mut self.cluster, &self.api, &key.0, &followed, now).await {
-                Ok(configs) => {
-                    Seen::assemble(&key.0, spec, &followed, &configs, &self.cluster, now).map_err(Into::into)
-                }
-                Err(why) => Err(guarded::Blind::Unreadable(why.to_string())),
+            let (spec, watched) = guarded.watched();
+            let followed = Followed::find(key, spec, &self.cluster, &users.1);
+            let look = match settings(&mut self.cluster, &self.api, &key.0, &followed, now).await {
+                Ok(read) => match Seen::assemble(&key.0, spec, &followed, &read, &self.cluster, watched) {
+                    Ok(mut seen) => {
+                        guarded.recognise(&mut seen, &self.cluster);
+                        seen.managed = self.cluster.managed(&self.api, &key.0, seen.parts.keys()).await;
+                        Ok(seen)
+                    }
+                    Err(why) => Err(why.into()),
+                },
+                Err(why) => Err(why),
             };
             looks.insert(key.clone(), look);
         }
@@ -267,35 +297,75 @@ impl Daemon {
     }
 }
 
+/// The oldest guard of each object that guards name. One that is wrong restores nothing.
+fn eldest(guards: &BTreeMap<ObjectKey, Guarded>) -> BTreeMap<(String, TargetRef), ObjectKey> {
+    let mut by_age: Vec<_> = guards
+        .iter()
+        .filter(|(_, guarded)| guarded.policy().is_some())
+        .collect();
+    by_age.sort_by_key(|(key, guarded)| (guarded.guard().creation_timestamp().map(|time| time.0), *key));
+    let mut eldest = BTreeMap::new();
+    for (key, guarded) in by_age {
+        for target in &guarded.guard().spec.targets {
+            eldest
+                .entry((key.0.clone(), target.clone()))
+                .or_insert_with(|| key.clone());
+        }
+    }
+    eldest
+}
+
 /// The target that an older guard names as well, if there is one: two that restore the same object would fight.
-fn elder(guards: &BTreeMap<ObjectKey, Guarded>, key: &ObjectKey, guarded: &Guarded) -> Option<NotSeen> {
-    let age = |(name, one): (&ObjectKey, &Guarded)| (one.guard().creation_timestamp().map(|time| time.0), name.clone());
-    let own = age((key, guarded));
-    let from = (key.0.clone(), String::new());
-    let neighbours = guards.range(from..).take_while(|(other, _)| other.0 == key.0);
-    // One that is wrong restores nothing.
-    let older = neighbours.filter(|(other, one)| *other != key && one.policy().is_some() && age((other, one)) < own);
-    let mut named = older.flat_map(|(other, one)| one.guard().spec.targets.iter().map(move |target| (other, target)));
-    let (other, target) = named.find(|(_, target)| guarded.guard().spec.targets.contains(target))?;
-    Some(NotSeen::Shared {
-        target: target.clone(),
-        by: other.1.clone(),
+fn shared(eldest: &BTreeMap<(String, TargetRef), ObjectKey>, key: &ObjectKey, guarded: &Guarded) -> Option<NotSeen> {
+    guarded.policy()?;
+    let mut targets = guarded.guard().spec.targets.iter();
+    targets.find_map(|target| {
+        let by = eldest.get(&(key.0.clone(), target.clone())).filter(|by| *by != key)?;
+        Some(NotSeen::Shared {
+            target: target.clone(),
+            by: by.1.clone(),
+        })
     })
 }
 
-/// The content of the ConfigMaps that belong to a guard, by name; those that do not exist are left out.
-async fn configs(
+/// The Secrets that guards name, by namespace and name.
+fn named_secrets(guards: &BTreeMap<ObjectKey, Guarded>) -> BTreeSet<ObjectKey> {
+    let named = guards.iter().flat_map(|(key, guarded)| {
+        let targets = guarded.guard().spec.targets.iter();
+        let secrets = targets.filter(|target| target.kind == TargetKind::Secret);
+        secrets.map(|secret| (key.0.clone(), secret.name.clone()))
+    });
+    named.collect()
+}
+
+/// What the ConfigMaps and Secrets that belong to a guard hold; those that do not exist are left out.
+async fn settings(
     cluster: &mut Cluster,
     api: &Api,
     namespace: &str,
     followed: &Followed,
     now: Timestamp,
-) -> Result<BTreeMap<String, ReadConfig>, crate::act::ApiError> {
-    let mut read = BTreeMap::new();
-    for name in &followed.own {
-        let key = (namespace.to_owned(), name.clone());
-        let config = api.ask(None, cluster.config(&api.client, &key, now)).await?;
-        read.extend(config.map(|config| (name.clone(), config)));
+) -> Result<BTreeMap<TargetRef, ReadConfig>, Blind> {
+    let mut all = BTreeMap::new();
+    for target in followed.all() {
+        let target = &target;
+        let Some(version) = cluster
+            .version(namespace, target)
+            .map_err(|why| Blind::of_watch(target, &why))?
+        else {
+            cluster.forget(namespace, target);
+            continue;
+        };
+        if let Some(known) = cluster.known(namespace, target, &version) {
+            all.insert(target.clone(), known.clone());
+            continue;
+        }
+        let read = target::read(api, namespace, target).await;
+        let Some(read) = read.map_err(|why| Blind::of_read(target, &why))? else {
+            return Err(Blind::Unreadable(format!("{target} was deleted at this moment")));
+        };
+        let (key, hash) = ((namespace.to_owned(), target.clone()), read.content.hash());
+        all.insert(target.clone(), cluster.note(key, &version, &read.object, hash, now));
     }
-    Ok(read)
+    Ok(all)
 }

@@ -63,13 +63,24 @@ pub fn roll_out(status: &IncidentStatus, bad: &str, seen: &Seen, now: Timestamp)
         .iter()
         .rfind(|entry| entry.is_step())
         .map_or(Duration::ZERO, |entry| between(entry.at, now));
+    let changed = |(target, then): (&String, &String)| holds(target).is_some_and(|now| now != then);
+    let newer =
+        writes.iter().any(|write| !known(write.target, holds(write.target))) || status.beside.iter().any(changed);
     match (&seen.rolled_out, settled) {
+        _ if newer => RollOut::Foreign,
         (Ok(()), true) => RollOut::Complete,
         (Err(why), true) => RollOut::Underway(why.clone()),
-        (_, false) if writes.iter().any(|write| !known(write.target, holds(write.target))) => RollOut::Foreign,
         (_, false) if seen.hash == bad && since_write > WATCH_LAG => RollOut::Undone,
         (_, false) => RollOut::Underway("what was written is not seen yet".into()),
     }
+}
+
+/// What was found in the place of what was judged, where the watches had time to show it and show nothing new: such as the
+/// same manifest, made anew.
+pub fn stopped_by(status: &IncidentStatus, now: Timestamp) -> Option<&str> {
+    let mut receipts = (0..status.plan.len()).filter_map(|place| status.receipt_of(place));
+    let changed = receipts.find(|entry| entry.receipt.as_deref() == Some("changed"))?;
+    (between(changed.at, now) > WATCH_LAG).then(|| changed.note.as_deref().unwrap_or_default())
 }
 
 /// Whether anything was changed, or may have been: an intent that has no receipt.
@@ -111,7 +122,7 @@ impl<'a> Write<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
     use crate::model::{guard::TargetRef, incident::PlannedStep};
@@ -151,7 +162,11 @@ mod tests {
             whole_since: None,
             facts: crate::judge::Facts::default(),
             shared: Vec::new(),
+            gone: BTreeSet::new(),
             keeps_pods: None,
+            left_out: BTreeMap::new(),
+            no_way_back: Vec::new(),
+            managed: Vec::new(),
         }
     }
 

@@ -14,7 +14,7 @@ use kube::{Api, ResourceExt};
 use modosu_cluster::{Behaviour, Cluster, Filter, Point, Program, Verdict, eventually, orders};
 use serde_json::{Value, json};
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(90);
 
 async fn orders_in(namespace: &str, replicas: u32, env: Value) -> &'static Cluster {
     let cluster = Cluster::shared().await.unwrap();

@@ -9,7 +9,7 @@
 use std::{fs, path::Path};
 
 use modosu::cli::crds;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const REGENERATE: &str = "regenerate it: MODOSU_WRITE=1 cargo test --test crds";
 
@@ -80,6 +80,30 @@ fn schemas_are_structural_and_prune() {
     }
     // signals have their own names there, and only modosu writes it
     assert_eq!(free, [".properties.status.properties.baseline"]);
+}
+
+#[test]
+fn nobody_may_touch_secrets_or_run_jobs_who_did_not_opt_in() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    let rules = |file: &str| -> Vec<Value> {
+        let text = fs::read_to_string(folder.join(file)).unwrap();
+        let parts = text
+            .split("\n---\n")
+            .map(|part| serde_saphyr::from_str::<Value>(part).unwrap());
+        let rules = parts.filter_map(|part| part["rules"].as_array().cloned());
+        rules.flatten().collect()
+    };
+    let base = json!(rules("base/role.yaml")).to_string();
+    assert!(!base.contains("secrets") && !base.contains('*'), "{base}");
+    let verbs = ["get", "list", "watch", "create", "patch", "delete"];
+    let component = json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": verbs}]);
+    assert_eq!(json!(rules("components/secrets/role.yaml")), component);
+    assert!(!base.contains("jobs") && !base.contains("pods/log"), "{base}");
+    let component = json!([
+        {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "create"]},
+        {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+    ]);
+    assert_eq!(json!(rules("components/job/role.yaml")), component);
 }
 
 #[test]

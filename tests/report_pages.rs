@@ -13,7 +13,7 @@ use axum::{Router, body::Body};
 use http::{Request, Response, StatusCode, header};
 use modosu::{
     model::{
-        guard::{Action, Guard, Mode, RolledOut, State, Unit},
+        guard::{Action, Guard, Mode, RolledOut, State, Unit, Worse},
         incident::{
             Decision, Evidence, Fix, Harm, Incident, IncidentSpec, IncidentState, IncidentStatus, JournalEntry,
             PlannedStep, StateRef, Timings, Verb,
@@ -43,6 +43,7 @@ fn error_rate() -> SignalView {
         name: "error_rate".to_owned(),
         value: Some(0.31),
         unit: Unit::Ratio,
+        worse: Worse::Up,
         baseline: Some(0.002),
         limit: Some(0.05),
         verdict: SignalVerdict::Breached,
@@ -81,7 +82,9 @@ fn guard(name: &str, state: State) -> GuardView {
             hash: "6f9cbeef".to_owned(),
             proven_at: at("2026-11-21T12:00:00Z"),
             images: vec!["ghcr.io/shop/orders:1.4.2".to_owned()],
+            blocked: None,
         }),
+        other_tools: Vec::new(),
         freeze: None,
         shared_config: Vec::new(),
         incident: None,
@@ -301,6 +304,7 @@ async fn the_json_is_the_promised_form_and_missing_numbers_are_null() {
         name: "response_time".to_owned(),
         value: Some(f64::NAN),
         unit: Unit::Seconds,
+        worse: Worse::Up,
         baseline: None,
         limit: Some(f64::INFINITY),
         verdict: SignalVerdict::Unknown,
@@ -344,8 +348,10 @@ async fn the_json_is_the_promised_form_and_missing_numbers_are_null() {
           "modeBecause": null,
           "name": "orders",
           "namespace": "shop",
+          "otherTools": [],
           "reason": "success rate dropped",
           "restoreTo": {
+            "blocked": null,
             "hash": "6f9cbeef",
             "images": [
               "ghcr.io/shop/orders:1.4.2"
@@ -364,7 +370,8 @@ async fn the_json_is_the_promised_form_and_missing_numbers_are_null() {
               "name": "error_rate",
               "unit": "ratio",
               "value": 0.31,
-              "verdict": "Breached"
+              "verdict": "Breached",
+              "worse": "up"
             },
             {
               "at": null,
@@ -374,7 +381,8 @@ async fn the_json_is_the_promised_form_and_missing_numbers_are_null() {
               "name": "response_time",
               "unit": "seconds",
               "value": null,
-              "verdict": "Unknown"
+              "verdict": "Unknown",
+              "worse": "up"
             }
           ],
           "since": "2026-11-22T03:01:00Z",
@@ -415,6 +423,18 @@ async fn the_json_is_the_promised_form_and_missing_numbers_are_null() {
     }
     for accept in ["*/*", "", "text/html,application/xhtml+xml,application/json;q=0.9"] {
         assert!(get(&router, "/status", accept).await.1.starts_with("<!doctype html>"));
+    }
+}
+
+/// What joined an incident later.
+fn success_rate_dropped() -> Evidence {
+    Evidence {
+        name: "success rate dropped".to_owned(),
+        sentence: "success_rate is 41 % over 900 requests".to_owned(),
+        odds: Some(18_400.6),
+        readings: Some(3),
+        requests: Some(900),
+        ..Evidence::default()
     }
 }
 
@@ -477,6 +497,7 @@ async fn what_a_person_weighs_stands_side_by_side_and_what_is_not_known_says_so(
     own.asked_at = Some(at("2026-11-22T03:04:00Z"));
     own.decide_by = Some(at("2026-11-22T03:14:00Z"));
     own.done_by = Some(at("2026-11-22T04:04:00Z"));
+    own.triggers = vec![success_rate_dropped()];
     own.not_restored = vec!["ConfigMap/shared, shared with billing, left alone".to_owned()];
     let mut other = IncidentLine::of(&incident(IncidentState::Escalated));
     other.guard = "billing".to_owned();
@@ -489,6 +510,8 @@ async fn what_a_person_weighs_stands_side_by_side_and_what_is_not_known_says_so(
         "1240 of 4000 requests failed (310 per minute). The guard says, per minute: about 40 orders",
         "fixed by 05:04:00 UTC (in 119 min), says sam",
         "no drill yet: estimate from the last roll-out, 48 s",
+        "success rate dropped: 3 readings, 900 requests, odds 18,000 : 1",
+        "success_rate is 41 % over 900 requests",
         "undone: <bdi>Deployment/orders (the plan below)</bdi>",
         "ConfigMap/shared, shared with billing, left alone",
         "/incidents/shop/billing-1",
@@ -538,6 +561,11 @@ async fn the_first_screen_answers_five_questions_in_every_state() {
         let healthy = !state.is_open();
         if let Some(status) = case.status.as_mut().filter(|_| healthy) {
             status.recovered_at = Some(at("2026-11-22T03:03:40Z"));
+            // What ends it without a person is told otherwise: its target is gone.
+            status.decided = (state == IncidentState::Abandoned).then(|| Decision {
+                verb: Some(Verb::Abandon),
+                ..Decision::default()
+            });
         }
         let view = if healthy {
             quiet("orders")
@@ -600,7 +628,7 @@ async fn the_first_screen_answers_five_questions_in_every_state() {
     Kept
     What broke: error_rate is 31 % over 412 requests, the limit is 5 %
     Since when: 03:01:00 UTC to 03:03:40 UTC, 2 min 40 s
-    What was put back: Nothing: it was decided to KEEP 8b21 (orders:1.5.0) running.
+    What was put back: 1 of 1 step had been done when it was decided to KEEP 8b21 (orders:1.5.0) running.
     Better now?: Yes. error_rate is 0.1 % now (was 31 %, limit 5 %). Proven 03:03:40 UTC.
     What you must do: Nothing. From here on modosu only reports on this state.
 
@@ -643,8 +671,8 @@ async fn the_commands_to_decide_are_there_while_people_decide() {
     let (_, html) = get(&router, "/incidents/shop/orders-8b21", "*/*").await;
     let text = text_of(&html).replace("&#34;", "\"").replace("&#39;", "'");
     for line in [
-        r#"kubectl -n shop patch incident orders-8b21 --type merge -p '{"spec":{"decision":{"verb":"rollback"}}}'"#,
-        r#"kubectl -n shop patch incident orders-8b21 --type merge -p '{"spec":{"decision":{"verb":"keep"}}}'"#,
+        "modosu rollback shop/orders-8b21 --reason '…'",
+        "modosu keep shop/orders-8b21 --reason '…'",
         "rollback: put orders BACK to 6f9c (orders:1.4.2)",
         "keep: KEEP 8b21 (orders:1.5.0) running",
     ] {
@@ -733,6 +761,7 @@ fn hostile_incident(evil: &str) -> Incident {
         by: Some(evil.to_owned()),
         reason: Some(evil.to_owned()),
         fix_eta: None,
+        ..Decision::default()
     });
     let status = case.status.as_mut().unwrap();
     evil.clone_into(&mut status.reason);

@@ -192,7 +192,7 @@ fn every_mistake_is_told_at_once_with_its_place_and_what_would_be_right() {
         right: text or json
     modosu.yaml:21  paging: {}
         there is no such setting
-        right: one of prometheus, poll, mode, namespaces, guard, http, budget, commonCause, freeze, steps, presets, schemes, telemetry
+        right: one of prometheus, poll, mode, namespaces, guard, http, budget, commonCause, freeze, steps, git, presets, schemes, telemetry
     MODOSU__HTTP__: x
         this is not the name of a setting
         right: MODOSU__SECTION__KEY, such as MODOSU__PROMETHEUS__URL
@@ -257,7 +257,7 @@ fn own_schemes_are_read_as_schemes() {
   colours:
     grades:
       - {name: red, decider: oncall, decideWithin: 5m, doneWithin: 1h, chain: [{role: boss, after: 10m, onlyFrom: red}]}
-      - {name: green, decider: team, response: later}
+      - {name: green, decider: team, decideWithin: 7d, response: later}
 ";
     let settings = load(file, &[], &Flags::default()).unwrap();
     let schemes = settings.all_schemes();
@@ -291,9 +291,12 @@ fn every_mistake_in_a_scheme_is_told_with_its_line() {
           - {role: you, affter: 5m}
 ";
     insta::assert_snapshot!(mistakes(file, &[]), @r#"
-9 mistakes:
+11 mistakes:
 modosu.yaml:2  schemes.levels: {"grades":[{"decider":"me","name":"mine"}]}
     `levels` comes with modosu: an own scheme needs a name of its own
+    right: the form of config/schemes/severities.yaml
+modosu.yaml:3  schemes.levels.grades[0]: {"decider":"me","name":"mine"}
+    `mine` has no clock, so nobody would ever be late; it needs decideWithin or doneWithin, such as `decideWithin: 24h`
     right: the form of config/schemes/severities.yaml
 modosu.yaml:5  schemes.none.grades: []
     a scheme needs at least one grade
@@ -304,6 +307,9 @@ modosu.yaml:8  schemes.colours.grades[0].decideWithin: 2h
 modosu.yaml:8  schemes.colours.grades[0].decider: 
     name the role that decides, such as oncall
     right: a role, such as oncall, that `people` of a guard knows
+modosu.yaml:9  schemes.colours.grades[1]: {"chain":[{"onlyFrom":"blue","role":"you"},{"role":"you"}],"…
+    `red` has no clock, so nobody would ever be late; it needs decideWithin or doneWithin, such as `decideWithin: 24h`
+    right: the form of config/schemes/severities.yaml
 modosu.yaml:9  schemes.colours.grades[1].name: red
     two grades are named `red`
     right: the form of config/schemes/severities.yaml

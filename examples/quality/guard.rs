@@ -3,7 +3,11 @@
 //! What the daemon's `turn` does around the two is played here, without a cluster: windows begin, proven states are kept,
 //! incidents are opened with the state that `decide` drafted, a plan that runs is taken note of.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use modosu::{
@@ -87,7 +91,11 @@ impl Guard {
                 parts: BTreeMap::new(),
                 rolled_out: Ok(()),
                 whole_since: None,
+                gone: BTreeSet::new(),
                 keeps_pods: None,
+                left_out: BTreeMap::new(),
+                no_way_back: Vec::new(),
+                managed: Vec::new(),
                 facts: Facts::default(),
                 shared: Vec::new(),
             },
@@ -172,6 +180,7 @@ impl Guard {
         let step = decide(&Input {
             guard: "shop/orders",
             allow: None,
+            wish: None,
             now,
             policy: &policy,
             cap: Mode::Enforce,
@@ -268,6 +277,8 @@ impl Guard {
             proven_at: now,
             last_running: now,
             images: self.seen.images.clone(),
+            no_way_back: Vec::new(),
+            settings: BTreeMap::new(),
         });
         if self.proven.len() > KEPT {
             self.proven.remove(0);

@@ -12,7 +12,7 @@ use crate::{
     report::mask::{MASK, mask_line, mask_text},
 };
 
-/// One answer takes no longer: the guards of a turn wait for each other.
+/// One answer takes no longer.
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -106,7 +106,7 @@ async fn over_network(client: &reqwest::Client, request: http::Request<Bytes>) -
 }
 
 /// `GET http://orders/health`, masked.
-fn named(asked: &HttpCheck) -> String {
+pub fn named(asked: &HttpCheck) -> String {
     let (method, url) = asked.request();
     mask_line(&format!("{} {url}", method.name()))
 }

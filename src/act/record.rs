@@ -1,16 +1,23 @@
 //! IO. What modosu remembers, written to the API server: statuses of guards and incidents, and new incidents.
 //!
 //! A status is replaced as a whole by a JSON Patch that tests the uid, so that it can never land on another object of
-//! the same name.
+//! the same name, and the version that was there right before: what a slow server carries out when nobody waits for it any
+//! more never stands over something newer. The version is what modosu's own last write left, and is read where that is not
+//! known, or somebody wrote since.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use kube::{
     Api as KubeApi, Resource,
-    api::{ObjectMeta, Patch, PostParams},
+    api::{ObjectMeta, Patch},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
-use super::{Api, ApiError, FIELD_MANAGER, patch_params};
+use super::{Api, ApiError, patch_params, post_params, run::ATTEMPTS};
 use crate::model::{
     guard::{Guard, GuardStatus, IncidentRef},
     incident::{Incident, IncidentSpec, IncidentStatus},
@@ -19,22 +26,45 @@ use crate::model::{
 /// So many incidents of one guard and one bad state find a name.
 const NAMES: u32 = 1000;
 
+/// The version of each object, by uid, after it was last written; nothing while it is not known what came of a write.
+#[derive(Clone, Default)]
+pub struct Versions(Arc<Mutex<BTreeMap<String, String>>>);
+
+impl Versions {
+    fn take(&self, uid: &str) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid)
+    }
+
+    fn keep(&self, uid: &str, version: Option<String>) {
+        if let Some(version) = version {
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            all.insert(uid.to_owned(), version);
+        }
+    }
+
+    /// Its status is written no more.
+    pub fn forget(&self, uid: &str) {
+        self.take(uid);
+    }
+}
+
 /// Writes a guard's status.
 pub async fn guard_status(api: &Api, guard: &Guard, status: &GuardStatus) -> Result<(), ApiError> {
     let metadata = &guard.metadata;
     status_of::<Guard>(api, "guard", metadata, status).await
 }
 
-/// Takes an annotation of a guard down, if it still says that.
-pub async fn take_down(api: &Api, guard: &Guard, key: &str, value: &str) -> Result<(), ApiError> {
+/// Takes annotations of a guard down, if they still say the same.
+pub async fn take_down(api: &Api, guard: &Guard, keys: &[&str]) -> Result<(), ApiError> {
     let metadata = &guard.metadata;
-    let path = format!("/metadata/annotations/{}", key.replace('~', "~0").replace('/', "~1"));
-    let patch = json!([
-        {"op": "test", "path": "/metadata/uid", "value": metadata.uid},
-        {"op": "test", "path": path, "value": value},
-        {"op": "remove", "path": path},
-    ]);
-    let patch = serde_json::from_value(patch).map_err(|why| ApiError::Refused(why.to_string()))?;
+    let mut patch = vec![json!({"op": "test", "path": "/metadata/uid", "value": metadata.uid})];
+    let notes = metadata.annotations.iter().flatten();
+    for (key, value) in notes.filter(|(key, _)| keys.contains(&key.as_str())) {
+        let path = format!("/metadata/annotations/{}", key.replace('~', "~0").replace('/', "~1"));
+        patch.push(json!({"op": "test", "path": path, "value": value}));
+        patch.push(json!({"op": "remove", "path": path}));
+    }
+    let patch = serde_json::from_value(json!(patch)).map_err(|why| ApiError::Refused(why.to_string()))?;
     let namespace = metadata.namespace.clone().unwrap_or_default();
     let name = metadata.name.clone().unwrap_or_default();
     let guards: KubeApi<Guard> = KubeApi::namespaced(api.client.clone(), &namespace);
@@ -73,19 +103,42 @@ where
         + DeserializeOwned
         + std::fmt::Debug,
 {
-    let patch = json!([
-        {"op": "test", "path": "/metadata/uid", "value": metadata.uid},
-        {"op": "add", "path": "/status", "value": status},
-    ]);
-    let patch = serde_json::from_value(patch).map_err(|why| ApiError::Refused(why.to_string()))?;
     let namespace = metadata.namespace.clone().unwrap_or_default();
     let objects: KubeApi<K> = KubeApi::namespaced(api.client.clone(), &namespace);
-    let name = metadata.name.clone().unwrap_or_default();
-    let params = patch_params();
-    let patch = Patch::Json::<()>(patch);
-    api.ask(Some(kind), objects.patch_status(&name, &params, &patch))
-        .await
-        .map(|_| ())
+    let (name, uid) = (
+        metadata.name.clone().unwrap_or_default(),
+        metadata.uid.clone().unwrap_or_default(),
+    );
+    let mut known = api.versions.take(&uid);
+    let mut refusal = String::new();
+    // What is remembered is no look of its own.
+    for _ in 0..ATTEMPTS + u32::from(known.is_some()) {
+        let (version, same) = match known.take() {
+            Some(version) => (Some(version), true),
+            None => {
+                let there = api.ask(None, objects.get_metadata(&name)).await?;
+                (there.metadata.resource_version, there.metadata.uid == metadata.uid)
+            }
+        };
+        let patch = json!([
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "test", "path": "/metadata/resourceVersion", "value": version},
+            {"op": "add", "path": "/status", "value": status},
+        ]);
+        let patch = serde_json::from_value(patch).map_err(|why| ApiError::Refused(why.to_string()))?;
+        let patch = Patch::Json::<()>(patch);
+        let params = patch_params();
+        match api.ask(Some(kind), objects.patch_status(&name, &params, &patch)).await {
+            Ok(written) => {
+                api.versions.keep(&uid, written.meta().resource_version.clone());
+                return Ok(());
+            }
+            // People write there as well.
+            Err(ApiError::Invalid(why)) if same => refusal = why,
+            Err(why) => return Err(why),
+        }
+    }
+    Err(ApiError::Invalid(refusal))
 }
 
 /// Whether the incident is there no more; another one of its name is not it.
@@ -101,10 +154,7 @@ pub async fn is_gone(api: &Api, namespace: &str, at: &IncidentRef) -> Result<boo
 pub async fn open(api: &Api, guard: &Guard, spec: IncidentSpec) -> Result<(IncidentRef, IncidentSpec), ApiError> {
     let namespace = guard.metadata.namespace.clone().unwrap_or_default();
     let incidents: KubeApi<Incident> = KubeApi::namespaced(api.client.clone(), &namespace);
-    let params = PostParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
-    };
+    let params = post_params();
     for n in 1..=NAMES {
         let suffix = if n == 1 { String::new() } else { format!("-{n}") };
         let name = format!("{}-{}{suffix}", spec.guard, spec.bad.hash);
@@ -113,6 +163,7 @@ pub async fn open(api: &Api, guard: &Guard, spec: IncidentSpec) -> Result<(Incid
         match api.ask(Some("incident"), incidents.create(&params, &incident)).await {
             Ok(created) => {
                 let uid = created.metadata.uid.unwrap_or_default();
+                api.versions.keep(&uid, created.metadata.resource_version);
                 return Ok((IncidentRef { name, uid }, spec));
             }
             Err(ApiError::Exists(_)) => {
@@ -135,5 +186,5 @@ fn is_left_over(there: &Incident, spec: &IncidentSpec) -> bool {
     let same = there.spec.guard == spec.guard && there.spec.bad == spec.bad && there.spec.restore_to == spec.restore_to;
     let begun = spec.bad.since.is_none_or(|since| there.spec.first_bad_at >= since);
     let times = there.spec.first_bad_at <= there.spec.opened_at && there.spec.opened_at <= spec.opened_at;
-    untouched && same && begun && times && there.spec.decision.is_none()
+    untouched && same && begun && times && there.spec.decision == spec.decision
 }

@@ -3,12 +3,15 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+/// Repositories that steps change.
+mod repositories;
+
 use jiff::Timestamp;
 
 use super::{
     Api, ApiError,
     run::{
-        ATTEMPTS, Run, foreign,
+        ATTEMPTS, Run, foreign, job,
         scale::{asked_for, autoscaler, replicas},
     },
     snapshot, target,
@@ -16,7 +19,7 @@ use super::{
 use crate::{
     decide::{
         happened::named,
-        plan::{self, scale::SCALE},
+        plan::{self, git::Known, scale::SCALE},
         ready::{Answer, Way, is_unsupported},
     },
     judge::policy::Policy,
@@ -40,6 +43,24 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
+    /// Tries every write of a plan in order. What may fail without stopping the plan does not stop it here either.
+    async fn all(&self, plan: &[PlannedStep], cause: impl Fn(&PlannedStep) -> String) -> Answer {
+        let (mut tried, mut unsupported) = (Contents::new(), None);
+        for planned in plan.iter().filter(|step| step.target.is_some()) {
+            let goes_on =
+                || plan::step_of(planned, self.steps).is_some_and(|step| step.on_failure == OnFailure::Continue);
+            match self.ask(planned, &cause(planned), &mut tried).await {
+                Answer::Accepted => {}
+                Answer::Unsupported(why) => {
+                    unsupported.get_or_insert(why);
+                }
+                Answer::Refused { .. } if goes_on() => {}
+                end @ (Answer::Refused { .. } | Answer::Unanswered(_) | Answer::Changed) => return end,
+            }
+        }
+        unsupported.map_or(Answer::Accepted, Answer::Unsupported)
+    }
+
     /// Tries one write, on what stands there now. `tried`: what earlier writes of the plan would have put there.
     async fn ask(&self, planned: &PlannedStep, cause: &str, tried: &mut Contents) -> Answer {
         let object = planned.target.clone().unwrap_or_default();
@@ -91,10 +112,10 @@ impl Trial<'_> {
     /// Tries another number of pods.
     async fn ask_to_scale(&self, planned: &PlannedStep, target: &TargetRef) -> Answer {
         let object = target.to_string();
-        let number = planned
-            .to
-            .as_deref()
-            .and_then(|words| words.split(' ').next()?.parse().ok());
+        let step = plan::step_of(planned, self.steps);
+        let number = step
+            .and_then(|step| step.scale.as_ref())
+            .map(|scale| i64::from(scale.replicas));
         let Some(replicas) = number else {
             return Answer::impossible("NoWayToPlan", &format!("{object} has no number of replicas to go to"));
         };
@@ -138,8 +159,7 @@ fn final_answer(object: &str, why: ApiError) -> Answer {
 }
 
 impl Run<'_> {
-    /// Asks the server about every write of a plan of which nothing is written yet, in order. What may fail without
-    /// stopping the plan does not stop it here either.
+    /// Asks the server about every write of a plan of which nothing is written yet.
     pub async fn rehearse(&self, plan: &[PlannedStep]) -> Result<Answer, ApiError> {
         let snapshot = self.snapshot().await?;
         let trial = Trial {
@@ -148,15 +168,7 @@ impl Run<'_> {
             steps: &self.policy.steps,
             snapshot: snapshot.as_ref(),
         };
-        let mut tried = Contents::new();
-        for planned in plan.iter().filter(|step| step.target.is_some()) {
-            match trial.ask(planned, &self.cause(planned), &mut tried).await {
-                Answer::Accepted | Answer::Unsupported(_) => {}
-                Answer::Refused { .. } if self.on_failure(planned) == OnFailure::Continue => {}
-                end @ (Answer::Refused { .. } | Answer::Unanswered(_) | Answer::Changed) => return Ok(end),
-            }
-        }
-        Ok(Answer::Accepted)
+        Ok(trial.all(plan, |planned| self.cause(planned)).await)
     }
 }
 
@@ -186,13 +198,9 @@ impl Rehearsal {
         (way, answer)
     }
 
-    fn restores(&self) -> bool {
-        self.policy.steps.iter().any(|step| step.restore.is_some())
-    }
-
     fn way(&self) -> Way {
         match &self.back_to {
-            _ if !self.restores() => Way::Steps,
+            _ if !self.policy.restores() => Way::Steps,
             Some(to) => Way::Back(named(&to.hash, &to.images)),
             None if self.proven => Way::Present,
             None => Way::NothingProven,
@@ -216,22 +224,36 @@ impl Rehearsal {
         }
         let replicas = replicas(&self.api, &self.namespace, &self.policy.steps).await;
         let replicas = replicas.map_err(|why| final_answer("its targets", why))?;
+        let templates = job::templates(&self.api, &self.namespace, &self.policy.steps).await;
+        let templates = templates.map_err(|why| final_answer("a template of a Job", why))?;
         let snapshot = kept.unwrap_or_else(|| self.mine(current.clone()));
         let plan = plan::resolve(&plan::Sources {
             steps: &self.policy.steps,
             current: &current,
             uids: &uids,
             replicas: &replicas,
+            templates: &templates,
+            git: &Known::default(),
             snapshot: Some(&snapshot),
             restored_at: &self.now.to_string(),
         });
         let mut plan = plan.map_err(|why| Answer::impossible("NoWayToPlan", &why))?;
         let mut goals = snapshot;
         if plan.is_empty() {
-            goals = self.mine(current);
+            goals = self.mine(current.clone());
             plan = self.over_itself(&goals);
         }
-        Ok(self.each(&plan, &goals).await)
+        let trial = Trial {
+            api: &self.api,
+            namespace: &self.namespace,
+            steps: &self.policy.steps,
+            snapshot: Some(&goals),
+        };
+        let answer = trial.all(&plan, |_| "modosu: a dry run".to_owned()).await;
+        Ok(match answer {
+            Answer::Accepted | Answer::Unsupported(_) => self.repositories(&current).await.err().unwrap_or(answer),
+            Answer::Refused { .. } | Answer::Unanswered(_) | Answer::Changed => answer,
+        })
     }
 
     /// Only what a plan of this guard may write.
@@ -253,7 +275,7 @@ impl Rehearsal {
     fn over_itself(&self, present: &Contents) -> Vec<PlannedStep> {
         let sets = self.policy.steps.iter().filter_map(|step| step.set_env.as_ref());
         let set: Vec<&str> = sets.map(|set| set.target.as_str()).collect();
-        let written = |target: &TargetRef| self.restores() || set.contains(&target.to_string().as_str());
+        let written = |target: &TargetRef| self.policy.restores() || set.contains(&target.to_string().as_str());
         let step = |(target, content): (&TargetRef, &Content)| PlannedStep {
             step: "restore".to_owned(),
             target: Some(target.to_string()),
@@ -262,31 +284,5 @@ impl Rehearsal {
             ..PlannedStep::default()
         };
         present.iter().filter(|(target, _)| written(target)).map(step).collect()
-    }
-
-    fn goes_on(&self, planned: &PlannedStep) -> bool {
-        let step = plan::step_of(planned, &self.policy.steps);
-        step.is_some_and(|step| step.on_failure == OnFailure::Continue)
-    }
-
-    async fn each(&self, plan: &[PlannedStep], goals: &Contents) -> Answer {
-        let trial = Trial {
-            api: &self.api,
-            namespace: &self.namespace,
-            steps: &self.policy.steps,
-            snapshot: Some(goals),
-        };
-        let (mut tried, mut unsupported) = (Contents::new(), None);
-        for planned in plan.iter().filter(|step| step.target.is_some()) {
-            match trial.ask(planned, "modosu: a dry run", &mut tried).await {
-                Answer::Accepted => {}
-                Answer::Unsupported(why) => {
-                    unsupported.get_or_insert(why);
-                }
-                Answer::Refused { .. } if self.goes_on(planned) => {}
-                end @ (Answer::Refused { .. } | Answer::Unanswered(_) | Answer::Changed) => return end,
-            }
-        }
-        unsupported.map_or(Answer::Accepted, Answer::Unsupported)
     }
 }

@@ -6,11 +6,26 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::OnceCell;
 
+/// What a person does.
+mod ask;
+/// Changes of repositories.
+mod git;
 /// Requests.
 mod http;
+/// Jobs.
+pub(super) mod job;
+/// What must hold right before a write.
+mod last;
+/// Only some of the targets.
+mod part;
+/// Roll-outs.
+mod ready;
 /// Numbers of pods.
 pub(super) mod scale;
+
+pub(super) use last::foreign;
 
 use super::{
     Api, ApiError,
@@ -20,18 +35,15 @@ use super::{
 use crate::{
     clock::Clock,
     config::FreezeWindow,
-    decide::{
-        between,
-        plan::{self, http::HTTP, scale::SCALE},
-    },
+    decide::plan::{self, git::GIT, http::HTTP, job::JOB, scale::SCALE},
     judge::policy::Policy,
     model::{
         content::{Content, Contents},
         freeze::Freeze,
-        guard::{IncidentRef, OnFailure, Step, TargetRef},
-        incident::{IncidentSpec, IncidentStatus, JournalEntry, PlannedStep},
+        guard::{Guard, IncidentRef, OnFailure, Step, TargetRef},
+        incident::{ASK, IncidentSpec, IncidentStatus, JournalEntry, PlannedStep, StateRef},
     },
-    observe::seen::{Seen, Writable},
+    observe::seen::{Seen, Writable, left_alone},
 };
 
 /// A real refusal shows in so many attempts, each on what was just read.
@@ -45,17 +57,22 @@ pub struct Run<'a> {
     pub policy: &'a Policy,
     pub at: &'a IncidentRef,
     pub spec: &'a IncidentSpec,
-    /// The objects that the guard names.
-    pub targets: &'a [TargetRef],
+    /// The state that is restored.
+    pub to: Option<&'a StateRef>,
+    /// A person wants only these targets back; empty: all.
+    pub only: &'a [String],
+    pub guard: &'a Guard,
     pub writable: &'a Writable,
     /// When the settings freeze everything.
     pub windows: &'a [FreezeWindow],
+    /// What that state holds, once it was read: it is named by its content.
+    pub kept: OnceCell<Contents>,
 }
 
 /// A plan made from what is there now.
 pub enum Resolved {
-    /// Its steps, and the present parts that the proven state does not hold.
-    Plan(Vec<PlannedStep>, Vec<TargetRef>),
+    /// Its steps, and what stays as it is, in words.
+    Plan(Vec<PlannedStep>, Vec<String>),
     /// There is none, and why.
     Impossible(String),
     /// What is there is not what was judged: the watch will show it.
@@ -86,11 +103,24 @@ enum StepEnd {
     Failed(String),
 }
 
+impl StepEnd {
+    fn refused(why: &str) -> Self {
+        Self::Failed(format!("the API server refused it {ATTEMPTS} times: {why}"))
+    }
+}
+
 impl Run<'_> {
-    /// Makes the plan from what is there now, if that is what was judged. Pods that restart are marked with `restored_at`.
-    pub async fn resolve(&self, seen: &Seen, restored_at: Timestamp) -> Result<Resolved, ApiError> {
+    /// Makes the plan from what is there now, if that is what was judged. Pods that restart are marked with `at`. `before`: what
+    /// a plan of this incident recorded already.
+    pub async fn resolve(&self, seen: &Seen, at: Timestamp, before: &[PlannedStep]) -> Result<Resolved, ApiError> {
+        let git = self.commits(before)?;
         let mut snapshot = self.snapshot().await?;
+        let mut shared = Vec::new();
         if let Some(contents) = &mut snapshot {
+            shared.extend(contents.keys().filter_map(|target| {
+                let by = self.writable.shared_with(target)?;
+                Some(left_alone(&target.name, by))
+            }));
             contents.retain(|target, _| self.writable.holds(target));
         }
         let mut wanted: Vec<TargetRef> = seen.parts.keys().cloned().collect();
@@ -103,17 +133,24 @@ impl Run<'_> {
         if !seen.parts.iter().all(as_judged) {
             return Ok(Resolved::Changed);
         }
+        let narrowed = snapshot.as_mut().map(|snapshot| self.narrow(snapshot, &current));
+        let mixed = narrowed.unwrap_or_default();
         let plan = plan::resolve(&plan::Sources {
-            steps: &self.policy.steps,
+            steps: &self.wanted_steps(),
             current: &current,
             uids: &uids,
             replicas: &scale::replicas(self.api, self.namespace, &self.policy.steps).await?,
+            templates: &job::templates(self.api, self.namespace, &self.policy.steps).await?,
+            git: &git,
             snapshot: snapshot.as_ref(),
-            restored_at: &restored_at.to_string(),
+            restored_at: &at.to_string(),
         });
         let held = |target: &&TargetRef| snapshot.as_ref().is_none_or(|all| all.contains_key(*target));
-        let left: Vec<TargetRef> = seen.parts.keys().filter(|target| !held(target)).cloned().collect();
-        Ok(plan.map_or_else(Resolved::Impossible, |steps| Resolved::Plan(steps, left)))
+        let added = seen.parts.keys().filter(|target| !held(target));
+        let added = added.map(|part| format!("{part} is no part of the proven state and stays as it is"));
+        let shared = shared.into_iter().filter(|words| !seen.shared.contains(words));
+        let left = added.chain(mixed).chain(shared).chain(seen.shared.iter().cloned());
+        Ok(plan.map_or_else(Resolved::Impossible, |steps| Resolved::Plan(steps, left.collect())))
     }
 
     /// Carries the plan on as far as it goes now. `status` is written before and after each action.
@@ -132,6 +169,9 @@ impl Run<'_> {
                 }
             }
             let end = match planned.target.as_deref().map(str::parse::<TargetRef>) {
+                None if planned.step == ASK => self.ask(seq, planned, status).await?,
+                None if planned.step == JOB => self.job(seq, planned, status).await?,
+                None if planned.step == GIT => self.git(seq, planned, status).await?,
                 None if planned.step == HTTP => self.http(seq, planned, status).await?,
                 None => self.wait_ready(seq, planned, status).await?,
                 Some(Ok(target)) if planned.step == SCALE => self.scale(seq, planned, &target, status).await?,
@@ -186,7 +226,7 @@ impl Run<'_> {
                 Err(why) => return Ok(StepEnd::Failed(why)),
             };
             self.intent(seq, planned, read.as_ref(), status).await?;
-            if let Some(end) = self.stopped().await {
+            if let Some(end) = self.stopped(planned, status).await {
                 return Ok(end);
             }
             let cause = self.cause(planned);
@@ -199,61 +239,31 @@ impl Run<'_> {
                 dry_run: false,
             };
             let written = target::put(self.api, self.namespace, target, read.as_ref(), goal).await;
-            match written {
-                Ok(version) => {
-                    self.receipt(seq, planned, "done", None, Some(version), status).await?;
-                    return Ok(StepEnd::Done);
-                }
-                Err(ApiError::Invalid(why) | ApiError::Exists(why) | ApiError::NotFound(why)) => refusal = why,
-                Err(ApiError::Refused(why)) => return Ok(StepEnd::Failed(why)),
-                Err(ApiError::Unsure(why)) => return Ok(StepEnd::Waiting(why)),
+            match self.written(seq, planned, written, status).await? {
+                Ok(end) => return Ok(end),
+                Err(why) => refusal = why,
             }
         }
-        Ok(StepEnd::Failed(format!(
-            "the API server refused it {ATTEMPTS} times: {refusal}"
-        )))
+        Ok(StepEnd::refused(&refusal))
     }
 
-    /// Right before a write: whether somebody stopped modosu, or that cannot be known.
-    async fn stopped(&self) -> Option<StepEnd> {
-        match self.frozen().await {
-            Ok(None) => None,
-            Ok(Some(freeze)) => Some(StepEnd::Frozen(freeze.to_string())),
-            Err(ApiError::Unsure(why)) => Some(StepEnd::Waiting(why)),
-            Err(why) => Some(StepEnd::Failed(format!("cannot see whether it is frozen: {why}"))),
-        }
-    }
-
-    async fn wait_ready(
+    /// What came of a write. The inner error: what was read is there no more, or the server finds the write invalid.
+    async fn written(
         &self,
         seq: u32,
         planned: &PlannedStep,
+        written: Result<String, ApiError>,
         status: &mut IncidentStatus,
-    ) -> Result<StepEnd, ApiError> {
-        self.intent(seq, planned, None, status).await?;
-        let named = status
-            .plan
-            .iter()
-            .filter_map(|step| step.target.as_deref()?.parse::<TargetRef>().ok());
-        let mut workloads: Vec<_> = named.filter(|target| target.kind.is_workload()).collect();
-        workloads.dedup();
-        for target in &workloads {
-            if let Err(why) = target::rolled_out(self.api, self.namespace, target).await? {
-                let began = status
-                    .journal
-                    .iter()
-                    .find(|entry| entry.seq == seq)
-                    .map_or(self.clock.now(), |entry| entry.at);
-                let late = between(began, self.clock.now()) > self.timeout(planned);
-                return Ok(if late {
-                    StepEnd::Failed(why)
-                } else {
-                    StepEnd::Waiting(why)
-                });
+    ) -> Result<Result<StepEnd, String>, ApiError> {
+        match written {
+            Ok(version) => {
+                self.receipt(seq, planned, "done", None, Some(version), status).await?;
+                Ok(Ok(StepEnd::Done))
             }
+            Err(ApiError::Invalid(why) | ApiError::Exists(why) | ApiError::NotFound(why)) => Ok(Err(why)),
+            Err(ApiError::Refused(why)) => Ok(Ok(StepEnd::Failed(why))),
+            Err(ApiError::Unsure(why)) => Ok(Ok(StepEnd::Waiting(why))),
         }
-        self.receipt(seq, planned, "done", None, None, status).await?;
-        Ok(StepEnd::Done)
     }
 
     async fn intent(
@@ -305,13 +315,20 @@ impl Run<'_> {
     }
 
     /// Whether somebody stopped modosu, as of right now.
-    pub async fn frozen(&self) -> Result<Option<Freeze>, ApiError> {
-        let workloads = self.targets.iter().filter(|target| target.kind.is_workload());
+    pub async fn frozen(&self, status: &IncidentStatus) -> Result<Option<Freeze>, ApiError> {
+        let workloads = self
+            .guard
+            .spec
+            .targets
+            .iter()
+            .filter(|target| target.kind.is_workload());
         let places = Places {
             namespace: self.namespace,
-            guard: &self.spec.guard,
+            guard: self.guard,
             workloads: workloads.cloned().collect(),
             windows: self.windows,
+            incident: &self.at.name,
+            followed: status.decided.as_ref(),
         };
         frozen(self.api, self.clock, &places).await
     }
@@ -323,16 +340,12 @@ impl Run<'_> {
     }
 
     pub(super) async fn snapshot(&self) -> Result<Option<Contents>, ApiError> {
-        let restores = self.policy.steps.iter().any(|step| step.restore.is_some());
-        match self.spec.restore_to.as_ref().filter(|_| restores) {
-            Some(to) => {
-                let name = to.name.clone().unwrap_or_default();
-                snapshot::load(self.api, self.namespace, &name, &to.hash)
-                    .await
-                    .map(Some)
-            }
-            None => Ok(None),
-        }
+        let Some(to) = self.to.filter(|_| self.policy.restores()) else {
+            return Ok(None);
+        };
+        let name = to.name.clone().unwrap_or_default();
+        let load = || snapshot::load(self.api, self.namespace, &name, &to.hash);
+        Ok(Some(self.kept.get_or_try_init(load).await?.clone()))
     }
 
     fn timeout(&self, planned: &PlannedStep) -> Duration {
@@ -352,15 +365,6 @@ impl Run<'_> {
 
 fn failed(planned: &PlannedStep, why: &str) -> Progress {
     Progress::Failed(format!("{planned}: {why}"))
-}
-
-/// What stands there, if it is neither what was judged nor what the step makes of it.
-pub(super) fn foreign(planned: &PlannedStep, target: &TargetRef, read: Option<&target::Read>) -> Option<String> {
-    let uid = read.and_then(|read| read.object.metadata.uid.clone());
-    let now = read.map_or_else(|| plan::ABSENT.to_owned(), |read| read.content.hash());
-    let judged = planned.from.as_deref() == Some(now.as_str()) || planned.to.as_deref() == Some(now.as_str());
-    let same_object = uid.is_none() || planned.uid.is_none() || uid == planned.uid;
-    (!judged || !same_object).then(|| format!("{target} carries {now}, which was not judged"))
 }
 
 fn has_intent(status: &IncidentStatus, seq: u32) -> bool {

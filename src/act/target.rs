@@ -1,10 +1,10 @@
-//! IO. Targets read whole and written narrowly: a workload's `/spec/template`, a ConfigMap's `data` and `binaryData`.
+//! IO. Targets read whole and written narrowly: a workload's `/spec/template`, the `data` and `binaryData` of a ConfigMap or a Secret.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment, StatefulSet},
-    core::v1::ConfigMap,
+    core::v1::{ConfigMap, Secret},
 };
 use kube::{
     Api as KubeApi, ResourceExt,
@@ -12,13 +12,13 @@ use kube::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Api, ApiError, FIELD_MANAGER, patch_params};
+use super::{Api, ApiError, patch_params, post_params, secret};
 use crate::{
     model::{
-        content::{Content, Contents},
+        content::{Content, Contents, SALT},
         guard::{TargetKind, TargetRef},
     },
-    observe::{cluster::dynamic, objects::Workload},
+    observe::cluster::dynamic,
 };
 
 /// An object as it was just read.
@@ -29,13 +29,30 @@ pub struct Read {
 
 /// Reads one target. `Ok(None)`: it does not exist.
 pub async fn read(api: &Api, namespace: &str, target: &TargetRef) -> Result<Option<Read>, ApiError> {
-    let object = api
-        .ask(None, objects(api, namespace, target.kind).get_opt(&target.name))
-        .await?;
-    Ok(object.map(|object| Read {
-        content: Content::of(target.kind, &object.data),
-        object,
-    }))
+    let objects = objects(api, namespace, target.kind);
+    let Some(object) = ask(api, target.kind, None, objects.get_opt(&target.name)).await? else {
+        return Ok(None);
+    };
+    let content = Content::of(target.kind, &object.data);
+    let content = match target.kind {
+        TargetKind::Secret => content.salted(&secret::salt(api, namespace).await?),
+        TargetKind::ConfigMap | TargetKind::Deployment | TargetKind::StatefulSet | TargetKind::DaemonSet => content,
+    };
+    Ok(Some(Read { object, content }))
+}
+
+/// Of a Secret no error tells anything.
+async fn ask<T>(
+    api: &Api,
+    kind: TargetKind,
+    counted: Option<&str>,
+    request: impl Future<Output = kube::Result<T>>,
+) -> Result<T, ApiError> {
+    if kind == TargetKind::Secret {
+        secret::ask(api, counted, request).await
+    } else {
+        api.ask(counted, request).await
+    }
 }
 
 /// Reads all of a guard's targets, and their uids; those that do not exist are left out.
@@ -55,17 +72,6 @@ pub async fn read_all<'a>(
     Ok((contents, uids))
 }
 
-/// Whether a workload's roll-out is complete, by a fresh read.
-pub async fn rolled_out(api: &Api, namespace: &str, target: &TargetRef) -> Result<Result<(), String>, ApiError> {
-    let Some(read) = read(api, namespace, target).await? else {
-        return Ok(Err(format!("{target} does not exist")));
-    };
-    Ok(Workload::read(target.kind, &read.object)
-        .rollout
-        .complete()
-        .map_err(|why| format!("{target}: {why}")))
-}
-
 /// What is to stand in a target's place.
 #[derive(Clone, Copy)]
 pub struct Goal<'a> {
@@ -76,8 +82,8 @@ pub struct Goal<'a> {
     pub dry_run: bool,
 }
 
-/// Puts the goal in the place of what was read, if it is still the same; a ConfigMap that is gone is created. Gives the new
-/// resourceVersion.
+/// Puts the goal in the place of what was read, if it is still the same; a ConfigMap or a Secret that is gone is created.
+/// Gives the new resourceVersion.
 pub async fn put(
     api: &Api,
     namespace: &str,
@@ -87,8 +93,8 @@ pub async fn put(
 ) -> Result<String, ApiError> {
     match read {
         Some(read) => replace(api, namespace, target, read, goal).await,
-        None if target.kind == TargetKind::ConfigMap => create_config(api, namespace, &target.name, goal).await,
-        None => Err(ApiError::Refused(format!("{target} was deleted"))),
+        None if target.kind.is_workload() => Err(ApiError::Refused(format!("{target} was deleted"))),
+        None => create(api, namespace, target, goal).await,
     }
 }
 
@@ -103,7 +109,7 @@ async fn replace(
         TargetKind::Deployment | TargetKind::StatefulSet | TargetKind::DaemonSet => {
             template_patch(read, goal.content, goal.cause)
         }
-        TargetKind::ConfigMap => data_patch(read, goal.content),
+        TargetKind::ConfigMap | TargetKind::Secret => data_patch(read, goal.content),
     };
     patch_target(api, namespace, target, patch, goal.dry_run).await
 }
@@ -123,9 +129,8 @@ async fn patch_target(
         ..patch_params()
     };
     let patch = Patch::Json::<()>(patch);
-    let written = api
-        .ask(counted(dry_run), objects.patch(&target.name, &params, &patch))
-        .await?;
+    let request = objects.patch(&target.name, &params, &patch);
+    let written = ask(api, target.kind, counted(dry_run), request).await?;
     Ok(written.resource_version().unwrap_or_default())
 }
 
@@ -146,19 +151,21 @@ pub async fn scale(
     patch_target(api, namespace, target, patch, dry_run).await
 }
 
-async fn create_config(api: &Api, namespace: &str, name: &str, goal: Goal<'_>) -> Result<String, ApiError> {
+async fn create(api: &Api, namespace: &str, target: &TargetRef, goal: Goal<'_>) -> Result<String, ApiError> {
     let mut object = goal.content.0.as_object().cloned().unwrap_or_default();
+    object.remove(SALT);
     object.insert("apiVersion".into(), json!("v1"));
-    object.insert("kind".into(), json!("ConfigMap"));
-    object.insert("metadata".into(), json!({"name": name, "namespace": namespace}));
+    object.insert("kind".into(), json!(format!("{:?}", target.kind)));
+    object.insert("metadata".into(), json!({"name": target.name, "namespace": namespace}));
     let object: DynamicObject =
         serde_json::from_value(Value::Object(object)).map_err(|why| ApiError::Refused(why.to_string()))?;
     let params = PostParams {
         dry_run: goal.dry_run,
-        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..post_params()
     };
-    let objects = objects(api, namespace, TargetKind::ConfigMap);
-    let written = api.ask(counted(goal.dry_run), objects.create(&params, &object)).await?;
+    let objects = objects(api, namespace, target.kind);
+    let request = objects.create(&params, &object);
+    let written = ask(api, target.kind, counted(goal.dry_run), request).await?;
     Ok(written.resource_version().unwrap_or_default())
 }
 
@@ -174,6 +181,7 @@ fn objects(api: &Api, namespace: &str, kind: TargetKind) -> KubeApi<DynamicObjec
         TargetKind::StatefulSet => dynamic::<StatefulSet>(&api.client, &scope),
         TargetKind::DaemonSet => dynamic::<DaemonSet>(&api.client, &scope),
         TargetKind::ConfigMap => dynamic::<ConfigMap>(&api.client, &scope),
+        TargetKind::Secret => dynamic::<Secret>(&api.client, &scope),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use super::{CheckArguments, run::environment};
 use crate::{
     config::{
-        Flags, Mistake, Mistakes, Settings,
+        Flags, Mistake, Mistakes, Settings, StepSettings,
         load::{mistake, step},
         mistake::Place,
         source::{File, Way},
@@ -33,7 +33,7 @@ pub fn check(arguments: &CheckArguments) -> anyhow::Result<String> {
                     .filter(|file| file.content.get("kind").is_some_and(|kind| kind == "Guard"))
                 {
                     guards += 1;
-                    mistakes.extend(guard(file, &presets, &schemes, settings.steps.http));
+                    mistakes.extend(guard(file, &presets, &schemes, &settings.steps));
                 }
             }
             Err(mistake) => mistakes.push(*mistake),
@@ -73,7 +73,7 @@ fn documents(path: &Path) -> Result<Vec<File>, Box<Mistake>> {
 }
 
 /// What is wrong with a guard: first whether it can be read, then what it asks for.
-fn guard(file: &File, presets: &BTreeMap<String, Preset>, schemes: &Schemes, http: bool) -> Vec<Mistake> {
+fn guard(file: &File, presets: &BTreeMap<String, Preset>, schemes: &Schemes, steps: &StepSettings) -> Vec<Mistake> {
     let guard = match serde_path_to_error::deserialize::<_, Guard>(&file.content) {
         Ok(guard) => guard,
         Err(failed) => {
@@ -88,7 +88,7 @@ fn guard(file: &File, presets: &BTreeMap<String, Preset>, schemes: &Schemes, htt
         .unwrap_or_default();
     found
         .into_iter()
-        .chain(forbidden(&guard.spec.rollback, http))
+        .chain(forbidden(&guard.spec.rollback, steps.http, steps.job, steps.git))
         .map(|wrong| {
             let steps = wrong
                 .path

@@ -1,4 +1,4 @@
-//! IO. `modosu freeze`, `resume`, `abandon`: stopping modosu, as the calling user, through the API server.
+//! IO. `modosu freeze`, `resume`, `done`, `abandon`: stopping modosu and letting it go on, as the calling user, through the API server.
 //!
 //! A freeze is an annotation on the guard or its namespace, or the ConfigMap `modosu-freeze` in the daemon's namespace: what
 //! `kubectl annotate` writes as well. Nothing here needs the daemon.
@@ -7,31 +7,28 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::{
-    authentication::v1::SelfSubjectReview,
-    core::v1::{ConfigMap, Namespace},
-};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::{
-    Api, Client, Resource,
-    api::{Patch, PatchParams, PostParams},
-    core::NamespaceResourceScope,
+    Api, Client,
+    api::{ListParams, Patch, PostParams},
 };
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{AbandonArguments, AllowArguments, FreezeArguments, ResumeArguments, Where};
+use super::{
+    AbandonArguments, AllowArguments, DoneArguments, FreezeArguments, ResumeArguments, Where,
+    caller::{annotate, caller, decide, decision, parameters},
+};
 use crate::{
     config::GuardName,
+    decide::decided::is_halfway,
     model::{
         freeze::{BY, EVERYTHING, Freeze, REASON, UNTIL},
         guard::Guard,
-        incident::{Incident, IncidentState},
+        incident::Incident,
     },
     turn::by_hand::ALLOW,
 };
 
-/// Who wrote it, in managedFields.
-const MANAGER: &str = "modosu-cli";
 /// So many seconds are waited for the daemon to see that a freeze is gone.
 const TAKES_NOTE: u32 = 60;
 /// A freeze says until when: no longer than this.
@@ -55,6 +52,9 @@ pub async fn freeze(client: &Client, arguments: &FreezeArguments) -> anyhow::Res
         reason: arguments.reason.clone(),
     };
     let of = write(client, &arguments.place, &notes).await?;
+    if arguments.place.all {
+        taken_note(client, &arguments.place.daemon.daemon_namespace, until).await?;
+    }
     let freeze = Freeze {
         of,
         until: Some(until),
@@ -69,6 +69,13 @@ pub async fn freeze(client: &Client, arguments: &FreezeArguments) -> anyhow::Res
 
 /// Takes a freeze away; a plan that it stopped halfway goes on if the incident is named, or the guard has one.
 pub async fn resume(client: &Client, arguments: &ResumeArguments) -> anyhow::Result<String> {
+    if arguments.place.all {
+        let namespace = &arguments.place.daemon.daemon_namespace;
+        let configs: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+        if configs.get_opt(EVERYTHING).await?.is_none() {
+            bail!("no ConfigMap {EVERYTHING} freezes everything in namespace {namespace} (--daemon-namespace)");
+        }
+    }
     let of = write(client, &arguments.place, &Notes::default()).await?;
     let halfway = match &arguments.place.guard {
         Some(guard) => go_on(client, guard).await?,
@@ -77,10 +84,26 @@ pub async fn resume(client: &Client, arguments: &ResumeArguments) -> anyhow::Res
     Ok(format!("{of}: frozen no more\n{halfway}"))
 }
 
+/// Says that what a plan asked for is done.
+pub async fn done(client: &Client, arguments: &DoneArguments) -> anyhow::Result<String> {
+    let at = &arguments.incident;
+    let incidents: Api<Incident> = Api::namespaced(client.clone(), &at.namespace);
+    let status = incidents
+        .get(&at.name)
+        .await
+        .with_context(|| format!("incident {at}"))?
+        .status;
+    if status.is_none_or(|status| status.asked().is_none()) {
+        bail!("no plan of {at} waits for somebody to do something");
+    }
+    decide(client, at, decision("done", arguments.reason.as_deref())).await?;
+    Ok(format!("incident {at} goes on\n"))
+}
+
 /// Ends an incident as it is.
 pub async fn abandon(client: &Client, arguments: &AbandonArguments) -> anyhow::Result<String> {
     let at = &arguments.incident;
-    decide(client, &at.namespace, &at.name, "abandon", arguments.reason.as_deref()).await?;
+    decide(client, at, decision("abandon", arguments.reason.as_deref())).await?;
     Ok(format!("{at} is abandoned: everything stays as it is\n"))
 }
 
@@ -124,36 +147,20 @@ async fn go_on(client: &Client, at: &GuardName) -> anyhow::Result<String> {
             Some(freeze) if !freeze.of.starts_with("Incident/") => bail!("{at} is still {freeze}: resume that first"),
             own => {
                 let stopped = incidents.get(&open.name).await.context("the open incident")?.status;
-                let halfway = stopped.is_some_and(|status| status.state == Some(IncidentState::Escalated));
+                let halfway = stopped.is_some_and(|status| is_halfway(&status));
                 if !halfway && own.is_none() {
                     return Ok(String::new());
                 }
-                decide(client, &at.namespace, &open.name, "resume", None).await?;
+                let incident = GuardName {
+                    namespace: at.namespace.clone(),
+                    name: open.name.clone(),
+                };
+                decide(client, &incident, decision("resume", None)).await?;
                 return Ok(format!("incident {} goes on\n", open.name));
             }
         }
     }
     bail!("the daemon did not take note within a minute: does it run? Then say `modosu resume {at}` again")
-}
-
-async fn decide(
-    client: &Client,
-    namespace: &str,
-    incident: &str,
-    verb: &str,
-    reason: Option<&str>,
-) -> anyhow::Result<()> {
-    let by = caller(client).await?;
-    let at = Timestamp::now();
-    // Said again it is a decision of its own.
-    let reason = reason.map_or_else(|| format!("at {at}"), str::to_owned);
-    let patch = json!({"spec": {"decision": {"verb": verb, "by": by, "reason": reason}}});
-    let incidents: Api<Incident> = Api::namespaced(client.clone(), namespace);
-    incidents
-        .patch(incident, &parameters(), &Patch::Merge(patch))
-        .await
-        .with_context(|| format!("incident {namespace}/{incident}"))?;
-    Ok(())
 }
 
 /// What a freeze says; what is absent is taken away.
@@ -185,20 +192,17 @@ async fn write(client: &Client, place: &Where, notes: &Notes) -> anyhow::Result<
         }
         (None, Some(namespace), false) => {
             let namespaces: Api<Namespace> = Api::all(client.clone());
-            namespaces
-                .patch_metadata(namespace, &parameters(), &Patch::Merge(&annotations))
-                .await
-                .with_context(|| format!("namespace {namespace}"))?;
+            annotate(&namespaces, namespace, &annotations).await?;
             Ok(format!("Namespace/{namespace}"))
         }
         (None, None, true) => {
-            let configs: Api<ConfigMap> = Api::namespaced(client.clone(), &place.daemon_namespace);
+            let configs: Api<ConfigMap> = Api::namespaced(client.clone(), &place.daemon.daemon_namespace);
             everything(&configs, &notes.under(["until", "by", "reason"]))
                 .await
                 .with_context(|| {
                     format!(
                         "ConfigMap {EVERYTHING} in namespace {} (--daemon-namespace)",
-                        place.daemon_namespace
+                        place.daemon.daemon_namespace
                     )
                 })?;
             Ok(format!("ConfigMap/{EVERYTHING}"))
@@ -207,15 +211,28 @@ async fn write(client: &Client, place: &Where, notes: &Notes) -> anyhow::Result<
     }
 }
 
-async fn annotate<K>(objects: &Api<K>, name: &str, patch: &Value) -> anyhow::Result<()>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
-{
-    objects
-        .patch_metadata(name, &parameters(), &Patch::Merge(patch))
-        .await
-        .with_context(|| format!("{} {name}", K::kind(&())))?;
-    Ok(())
+/// A freeze of everything holds where the daemon reads it, and nowhere else: every guard says when it does, but for those
+/// that another freeze holds longer.
+async fn taken_note(client: &Client, namespace: &str, until: Timestamp) -> anyhow::Result<()> {
+    let guards: Api<Guard> = Api::all(client.clone());
+    let own = format!("ConfigMap/{EVERYTHING}");
+    let lasts = |guard: &&Guard, by_it: bool| {
+        let freeze = guard.status.as_ref().and_then(|status| status.freeze.as_ref());
+        freeze.is_some_and(|freeze| (freeze.of == own) == by_it && freeze.until.is_none_or(|other| other >= until))
+    };
+    for _ in 0..TAKES_NOTE {
+        let all = guards.list(&ListParams::default()).await;
+        let all = all.context("it is written; whether the daemon takes note cannot be seen: the guards")?;
+        let mut tell = all.items.iter().filter(|guard| !lasts(guard, false)).peekable();
+        if tell.peek().is_none() || tell.any(|guard| lasts(&guard, true)) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    bail!(
+        "ConfigMap {EVERYTHING} is written in namespace {namespace}, and no guard is frozen by it within a minute: \
+         does the daemon run there? (--daemon-namespace)"
+    )
 }
 
 /// The ConfigMap is made where it is missing.
@@ -240,25 +257,4 @@ async fn everything(configs: &Api<ConfigMap>, data: &Value) -> kube::Result<()> 
         .patch(EVERYTHING, &parameters(), &Patch::Merge(patch))
         .await
         .map(|_| ())
-}
-
-fn parameters() -> PatchParams {
-    PatchParams {
-        field_manager: Some(MANAGER.to_owned()),
-        ..PatchParams::default()
-    }
-}
-
-/// Who asks, as the API server knows them.
-async fn caller(client: &Client) -> anyhow::Result<String> {
-    let reviews: Api<SelfSubjectReview> = Api::all(client.clone());
-    let review = reviews
-        .create(&PostParams::default(), &SelfSubjectReview::default())
-        .await
-        .context("asking the API server who you are")?;
-    let user = review
-        .status
-        .and_then(|status| status.user_info)
-        .and_then(|user| user.username);
-    Ok(user.unwrap_or_else(|| "somebody".to_owned()))
 }

@@ -47,6 +47,7 @@ pub fn findings(settings: &Settings) -> Vec<(Way, String)> {
         .chain(namespaces(settings))
         .chain(freezes(settings))
         .chain(schemes(settings))
+        .chain(settings.git.findings())
         .chain(super::presets::findings(settings))
         .collect()
 }
@@ -65,6 +66,12 @@ pub fn right(path: &str) -> Option<&'static str> {
         "commonCause.within" => "a length of time from 1s to 1h, such as 2m",
         "commonCause.related" => "a length of time from 1s to 30m, such as 10m",
         "budget.rollbacksPerHour" | "budget.concurrent" => "how many, 0 or more: 0 leaves all to people",
+        "git.name" | "git.email" => "who makes commits, such as modosu and modosu@example.com",
+        "git.ca" => "the path of a readable file with PEM certificates",
+        _ if path.starts_with("git.protocols") => "some of https, ssh, http and file",
+        _ if path.starts_with("git.credentials") => {
+            "as in [{url: https://git.example.com/shop, username: modosu, passwordFile: /etc/modosu-git/token}]"
+        }
         "mode" => "observe, ask or enforce",
         "guard" => "namespace/name of one guard, such as shop/orders",
         "http.listen" => "an address and a port such as 0.0.0.0:9191 or [::]:9191",
@@ -164,7 +171,7 @@ fn filter(text: &str) -> Option<String> {
     Some(format!("`{odd}` is not a level"))
 }
 
-fn unreadable(path: &Path) -> Option<String> {
+pub(super) fn unreadable(path: &Path) -> Option<String> {
     match std::fs::File::open(path).and_then(|file| file.metadata()) {
         Ok(file) if file.is_dir() => Some(format!("{} is a directory", path.display())),
         Ok(_) => None,

@@ -19,9 +19,9 @@ pub struct BudgetSettings {
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct StepSettings {
-    /// There is no such step yet.
+    /// Jobs, as steps.
     pub job: bool,
-    /// There is no such step yet.
+    /// Commits that are made and pushed, as steps.
     pub git: bool,
     /// Requests, as steps and as checks before the first write.
     pub http: bool,

@@ -38,7 +38,8 @@ impl Clocks {
             baseline: wanted.then(|| memory.baseline(policy)).flatten(),
             counts: if wanted { memory.counts(policy) } else { BTreeMap::new() },
             unmet: unmet(policy, memory, context),
-            verified: wishes.iter().all(|(_, truth, _)| *truth == Truth::True),
+            verified: wishes.is_empty()
+                || wishes.iter().all(|(_, truth, _)| *truth == Truth::True) && memory.verified_for() >= policy.hold,
             harm: memory.harm(),
             blind: std::time::Duration::ZERO,
         }

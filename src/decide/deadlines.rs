@@ -1,8 +1,8 @@
 //! Pure. The clocks of a grade, and who is asked next when one has run out.
 //!
-//! *Decide by* runs while people are awaited, *done by* until the incident ends. What was missed stands in the status, so
-//! that a restart neither forgets it nor tells it twice. A missed clock asks the next role of the chain and nothing more:
-//! silence is never a yes.
+//! *Decide by* runs while people are awaited, or something is only observed; *done by* until the incident ends. What was
+//! missed stands in the status, so that a restart neither forgets it nor tells it twice. A missed clock asks the next role of
+//! the chain and nothing more: silence is never a yes.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::fmt;
@@ -97,10 +97,8 @@ pub fn run_out(status: &mut IncidentStatus, scheme: &Scheme, now: Timestamp) -> 
         .min_by_key(|(clock, due)| (noted(status, *clock, *due), *due))?;
     let chain = scheme.chain(&status.grade);
     let asked = |contact: &&&Contact| {
-        status
-            .missed
-            .iter()
-            .any(|missed| missed.role.as_ref() == Some(&contact.role))
+        let mut asked = status.missed.iter().filter(|missed| missed.grade == status.grade);
+        asked.any(|missed| missed.role.as_ref() == Some(&contact.role))
     };
     let mut ahead = chain.iter().filter(|contact| !asked(contact));
     let next = ahead.next();
@@ -122,8 +120,13 @@ pub fn run_out(status: &mut IncidentStatus, scheme: &Scheme, now: Timestamp) -> 
         status.decider = Some(role.clone());
         status.asked_at = Some(now);
     }
-    let at = now;
-    status.missed.push(Missed { clock, due, at, role });
+    status.missed.push(Missed {
+        clock,
+        due,
+        at: now,
+        role,
+        grade: status.grade.clone(),
+    });
     note(status, now, happened.to_string());
     Some(happened)
 }
@@ -149,10 +152,11 @@ fn overdue(status: &IncidentStatus, now: Timestamp) -> Vec<(Clock, Timestamp)> {
     let waits = status.common_cause.as_ref().is_some_and(|cause| cause.waiting);
     let (awaited, open) = match status.state {
         Some(IncidentState::AwaitingDecision | IncidentState::Escalated) => (!waits, true),
+        // A ticket that nobody took up. Where the mode lets modosu only record, its clocks never began.
+        Some(IncidentState::Observed) => (true, true),
         Some(IncidentState::RollingBack | IncidentState::Verifying) => (false, true),
         Some(
-            IncidentState::Observed
-            | IncidentState::Recovered
+            IncidentState::Recovered
             | IncidentState::RecoveredByHand
             | IncidentState::Kept
             | IncidentState::Passed

@@ -3,14 +3,17 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{
-    Act, Case, Happened, Input, Step, before, deadlines,
+    Act, Case, Happened, Input, Step, asking, before, by_hand, deadlines,
     progress::{act, cannot_roll_back, end},
+    recovered::unmark,
 };
 use crate::model::{
     freeze::Freeze,
     guard::KeptState,
-    incident::{Decision, Fix, IncidentState, IncidentStatus, Verb},
+    incident::{Decision, Fix, IncidentState, IncidentStatus, StateRef, Verb},
 };
 
 /// How long a freeze lasts that does not say until when.
@@ -23,34 +26,22 @@ pub fn follow_decision(input: &Input, case: Case, status: &mut IncidentStatus, s
     };
     note(decision, status, step);
     match verb {
-        Verb::Keep => {
-            keep(&case.spec.bad.hash, input, case, step);
-            end(status, IncidentState::Kept, input, Happened::Kept, step);
+        Verb::Keep => keep(input, case, status, step),
+        Verb::Rollback | Verb::Resume if let Some(because) = stands_in_the_way(input, case) => {
+            step.happened.push(Happened::CannotFollow { because });
         }
-        Verb::Rollback | Verb::Resume => match cannot_write(input, case) {
-            Some(because) => step.happened.push(Happened::CannotFollow { because }),
-            None => {
-                let thaws = status.freeze.take().is_some();
-                match verb {
-                    Verb::Resume if is_halfway(status) => go_on(input, status, step),
-                    // Nobody said that anything is to be put back.
-                    Verb::Resume if thaws => {}
-                    Verb::Resume => step.happened.push(Happened::CannotFollow {
-                        because: "there is no plan that stopped halfway".to_owned(),
-                    }),
-                    Verb::Rollback | Verb::Keep | Verb::Freeze | Verb::Abandon => {
-                        before::overrule(status, decision, input.now);
-                        act(input, case, status, step);
-                    }
-                }
-            }
-        },
+        Verb::Rollback => roll_back(input, case, decision, status, step),
+        Verb::Resume if let Some(because) = cannot_roll_back(input, status.goal(case.spec)) => {
+            step.happened.push(Happened::CannotFollow { because });
+        }
+        Verb::Resume => resume(input, status, step),
+        Verb::Done => nobody_asked(step),
         Verb::Freeze | Verb::Abandon => stop(verb, decision, input, case, status, step),
     }
     true
 }
 
-/// Follows a decision to stop while a plan runs or its proof is awaited. Gives whether that ends this turn.
+/// Follows a decision while a plan runs or its proof is awaited: to stop it, or that what it asked for is done. Gives whether that ends this turn.
 pub fn stopped(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) -> bool {
     let Some((verb, decision)) = news(case, status) else {
         return false;
@@ -59,23 +50,91 @@ pub fn stopped(input: &Input, case: Case, status: &mut IncidentStatus, step: &mu
         note(decision, status, step);
         return false;
     }
-    if !matches!(verb, Verb::Freeze | Verb::Abandon) {
+    if verb == Verb::Done {
+        note(decision, status, step);
+        if !asking::answer(input, decision, status) {
+            nobody_asked(step);
+        }
         return false;
     }
-    note(decision, status, step);
-    stop(verb, decision, input, case, status, step);
-    true
+    match verb {
+        Verb::Freeze | Verb::Abandon => {
+            note(decision, status, step);
+            stop(verb, decision, input, case, status, step);
+            true
+        }
+        Verb::Keep if status.state == Some(IncidentState::Verifying) => {
+            note(decision, status, step);
+            let because = format!(
+                "{} was put back already: `modosu allow {} {}`, then release it again",
+                case.spec.bad.hash, input.guard, case.spec.bad.hash
+            );
+            step.happened.push(Happened::CannotFollow { because });
+            false
+        }
+        Verb::Keep => {
+            note(decision, status, step);
+            unmark(case, status, step);
+            keep(input, case, status, step);
+            true
+        }
+        Verb::Rollback | Verb::Resume | Verb::Done => false,
+    }
+}
+
+fn nobody_asked(step: &mut Step) {
+    let because = "no plan waits for somebody to do something".to_owned();
+    step.happened.push(Happened::CannotFollow { because });
 }
 
 /// A decision that was not followed yet.
-fn news<'a>(case: Case<'a>, status: &IncidentStatus) -> Option<(Verb, &'a Decision)> {
+pub fn news<'a>(case: Case<'a>, status: &IncidentStatus) -> Option<(Verb, &'a Decision)> {
     let decision = case.spec.decision.as_ref()?;
     let followed = status.decided.as_ref().is_some_and(|old| old.decides_like(decision));
     Some((decision.verb.filter(|_| !followed)?, decision))
 }
 
-/// From now on this state is only reported.
-fn keep(hash: &str, input: &Input, case: Case, step: &mut Step) {
+/// Puts back what a person chose: where to, and which of the targets.
+fn roll_back(input: &Input, case: Case, decision: &Decision, status: &mut IncidentStatus, step: &mut Step) {
+    let reachable = |goal: Option<StateRef>| {
+        let to = goal.as_ref().or(case.spec.restore_to.as_ref());
+        cannot_roll_back(input, to).map_or(Ok(goal.clone()), Err)
+    };
+    let goal = match by_hand::goal(input, decision).and_then(reachable) {
+        Ok(goal) => goal,
+        Err(because) => {
+            step.happened.push(Happened::CannotFollow { because });
+            return;
+        }
+    };
+    status.freeze = None;
+    before::overrule(status, decision, input.now);
+    if goal != status.goal || decision.only != status.only {
+        // It gets a plan of its own.
+        status.plan.clear();
+        status.plan_hash = None;
+        status.goal = goal;
+        status.only.clone_from(&decision.only);
+    }
+    act(input, case, status, step);
+}
+
+/// What runs is left as it is, also where a plan put some of it back already.
+fn keep(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
+    report_only(input, case, step);
+    end(status, IncidentState::Kept, input, Happened::Kept, step);
+}
+
+/// From now on the state of the incident is only reported, and what a plan left halfway: nobody wants it judged as a release.
+fn report_only(input: &Input, case: Case, step: &mut Step) {
+    only_reported(&case.spec.bad.hash, input, case, step);
+    let proven = input.proven.iter().any(|state| state.hash == input.seen.hash);
+    if !proven {
+        only_reported(&input.seen.hash, input, case, step);
+    }
+}
+
+fn only_reported(hash: &str, input: &Input, case: Case, step: &mut Step) {
     step.record.kept.retain(|kept| kept.hash != hash);
     step.record.kept.push(KeptState {
         hash: hash.to_owned(),
@@ -91,33 +150,31 @@ fn note(decision: &Decision, status: &mut IncidentStatus, step: &mut Step) {
 
 fn stop(verb: Verb, decision: &Decision, input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
     if verb == Verb::Abandon {
-        // Also what a plan left halfway is only reported: nobody wants it judged as a release.
-        keep(&case.spec.bad.hash, input, case, step);
-        let proven = input.proven.iter().any(|state| state.hash == input.seen.hash);
-        if !proven {
-            keep(&input.seen.hash, input, case, step);
-        }
+        report_only(input, case, step);
         end(status, IncidentState::Abandoned, input, Happened::Abandoned, step);
         return;
     }
     // The next turn sees it, before anything more is written.
-    status.freeze = Some(Freeze {
-        of: format!("Incident/{}", case.name),
-        until: input.now.checked_add(FREEZE).ok(),
+    status.freeze = Some(freeze(case.name, decision, input.now));
+}
+
+/// What a person decided on that incident, as a freeze.
+pub fn freeze(incident: &str, decision: &Decision, now: Timestamp) -> Freeze {
+    Freeze {
+        of: format!("Incident/{incident}"),
+        until: now.checked_add(FREEZE).ok(),
         illegible: None,
         by: decision.by.clone(),
         reason: decision.reason.clone(),
-    });
+    }
 }
 
-/// Why nothing can be put back now, if it cannot.
-fn cannot_write(input: &Input, case: Case) -> Option<String> {
+/// Why nothing may be written now, if so.
+fn stands_in_the_way(input: &Input, case: Case) -> Option<String> {
     // What an incident froze, its own decision thaws.
     let own = format!("Incident/{}", case.name);
     let freeze = input.freeze.filter(|freeze| freeze.of != own);
-    freeze
-        .map(ToString::to_string)
-        .or_else(|| cannot_roll_back(input, case))
+    freeze.map(ToString::to_string).or_else(|| by_hand::observes(input))
 }
 
 /// A plan was begun and stopped before its end, and not by a failure of its last step.
@@ -132,6 +189,17 @@ pub fn is_halfway(status: &IncidentStatus) -> bool {
     let last = own().filter_map(|entry| entry.receipt.as_deref()).next_back();
     let open = (0..status.plan.len()).any(|place| status.receipt_of(place).is_none());
     begun && open && !matches!(last, Some("failed" | "changed"))
+}
+
+/// A plan that stopped halfway goes on. Else only the incident's own freeze ends: nobody said that anything is to be put back.
+fn resume(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
+    let thaws = status.freeze.take().is_some();
+    if is_halfway(status) {
+        go_on(input, status, step);
+    } else if !thaws {
+        let because = "there is no plan that stopped halfway".to_owned();
+        step.happened.push(Happened::CannotFollow { because });
+    }
 }
 
 /// The recorded plan goes on behind its last receipt. The time that it stood still was people's.

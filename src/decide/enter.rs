@@ -6,13 +6,15 @@ use std::time::Duration;
 use super::{
     Act, Case, Happened, Input, Step,
     baseline::{of_healthy_time, take_baseline},
-    between,
+    between, goes_back_to,
     happened::named,
+    note_no_way_back,
+    stands::stands,
 };
 use crate::{
     judge::{Status, policy::Policy},
     model::{
-        guard::{Action, BadState, Current, GuardStatus, RolledOut},
+        guard::{Action, BadState, Current, GuardStatus, RolledOut, TargetRef},
         incident::{IncidentState, IncidentStatus},
         units::Length,
     },
@@ -57,19 +59,38 @@ pub fn enter(input: &Input, step: &mut Step) -> bool {
         }
     });
     arrive(input, step, held);
+    tell_no_way_back(input, step);
     if let Some(current) = step.record.current.as_mut() {
         current.rolling_since = input.seen.rolled_out.is_err().then_some(input.now);
     }
     true
 }
 
+/// Said when the change comes, not only when it hurts.
+fn tell_no_way_back(input: &Input, step: &mut Step) {
+    note_no_way_back(input, &mut step.record);
+    goes_back_to(&mut step.record, input);
+    let told = step.record.restore_to.as_ref().and_then(|to| {
+        Some(Happened::NoWayBack {
+            to: named(&to.hash, &to.images),
+            why: to.blocked.clone()?,
+        })
+    });
+    step.happened.extend(told.filter(|_| !known(input)));
+}
+
 /// Going to `input.seen` as the goal of modosu's own plan: never a change of its own. What else somebody changed on the
 /// way is one.
 pub fn arrive_by_plan(input: &Input, case: Case, step: &mut Step) {
     let planned = |name: &str| case.status.plan.iter().any(|planned| planned.step == name);
-    let to = case.spec.restore_to.as_ref().map(|to| to.hash.as_str());
+    let to = case.status.goal(case.spec).map(|to| to.hash.as_str());
+    // What a person put back in part is their own choice, too, where nobody changed the rest.
+    let parts = || input.seen.parts.iter();
+    let beside = |target: &TargetRef| case.status.beside.get(&target.to_string());
+    let as_before = || parts().all(|(target, now)| beside(target).is_none_or(|then| then == now));
+    let in_part = !case.status.only.is_empty() && as_before();
     let sets = planned("setEnv") || planned("setConfig");
-    let as_planned = !planned("restore") || sets || to == Some(input.seen.hash.as_str());
+    let as_planned = !planned("restore") || sets || in_part || to == Some(input.seen.hash.as_str());
     arrive(input, step, held_now(input));
     if let Some(current) = step.record.current.as_mut().filter(|_| as_planned) {
         current.change = false;
@@ -92,6 +113,7 @@ fn arrive(input: &Input, step: &mut Step, held_before: Vec<String>) {
         rolling_since: None,
         allowed: false,
         held_before: if known { Vec::new() } else { held_before },
+        left_out: input.seen.left_out.keys().map(|target| target.name.clone()).collect(),
     });
     step.actions.push(Act::Begin { since: input.now });
 }
@@ -110,17 +132,14 @@ fn leave(input: &Input, left: &Current, step: &mut Step) {
         );
     }
     if let (Some(case), Some(status)) = (input.case, step.case.as_mut()) {
-        let to = case.spec.restore_to.as_ref().map(|state| state.hash.as_str());
+        let to = case.status.goal(case.spec).map(|state| state.hash.as_str());
         let by_hand = to == Some(input.seen.hash.as_str());
         let (state, happened) = if by_hand {
             (IncidentState::RecoveredByHand, Happened::RecoveredByHand)
         } else {
-            (
-                IncidentState::Superseded,
-                Happened::Superseded {
-                    by: named(&input.seen.hash, &input.seen.images),
-                },
-            )
+            status.stands = stands(input, case);
+            let (by, stands) = (named(&input.seen.hash, &input.seen.images), status.stands.clone());
+            (IncidentState::Superseded, Happened::Superseded { by, stands })
         };
         close(status, state, input, &happened);
         if by_hand {
@@ -174,6 +193,7 @@ pub fn mark_bad(
         rolled_back: false,
         until: None,
         returned: false,
+        pushed: Vec::new(),
     });
     if record.bad.len() > KEPT_BAD {
         // A mark is needed as long as the state could be restored.
@@ -192,13 +212,16 @@ const KEPT_BAD: usize = 50;
 /// for a moment, perhaps by chance, is not held against the next state's trigger. Hard facts are of the objects themselves, so
 /// that only those count which hold now.
 fn held_now(input: &Input) -> Vec<String> {
-    let held = input.verdict.triggers.iter().filter(|trigger| match trigger.status {
-        Status::Suspect { held, .. } => !trigger.by_chance || held > input.policy.window,
-        Status::Firing { .. } => true,
-        Status::Unknown(_) => !trigger.held.is_zero(),
-        Status::Quiet | Status::NotArmed(_) => false,
-    });
-    let mut names: Vec<String> = held.map(|trigger| trigger.name.clone()).collect();
+    let held = input
+        .verdict
+        .named_triggers()
+        .filter(|(_, trigger)| match trigger.status {
+            Status::Suspect { held, .. } => !trigger.by_chance || held > input.policy.window,
+            Status::Firing { .. } => true,
+            Status::Unknown(_) => !trigger.held.is_zero(),
+            Status::Quiet | Status::NotArmed(_) => false,
+        });
+    let mut names: Vec<String> = held.map(|(name, _)| name.clone()).collect();
     let facts = input.verdict.firing.iter().filter(|finding| finding.hard_fact);
     names.extend(facts.map(|finding| finding.name.clone()));
     let rules = |name: &str| input.policy.triggers.iter().any(|rule| rule.name == name);

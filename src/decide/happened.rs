@@ -4,11 +4,11 @@ use std::{fmt, time::Duration};
 
 use jiff::Timestamp;
 
-use super::deadlines::Late;
+use super::{WhyNot, deadlines::Late};
 use crate::model::{
     freeze::Freeze,
-    guard::{Action, Mode},
-    incident::{Decision, IncidentState, Verb},
+    guard::Action,
+    incident::{Decision, IncidentState, Stands, Verb},
     units::Length,
 };
 
@@ -39,6 +39,10 @@ pub enum Happened {
     Proven {
         hash: String,
     },
+    /// What is proven cannot be kept: a rollback goes to an older state.
+    NotKept {
+        why: String,
+    },
     BaselineTaken {
         of: String,
     },
@@ -68,6 +72,11 @@ pub enum Happened {
     Frozen(Freeze),
     /// People end it as it is.
     Abandoned,
+    /// A target was deleted while its incident was open; `halfway`: a plan had written something by then.
+    TargetDeleted {
+        target: String,
+        halfway: bool,
+    },
     /// What was put back may not return.
     Locked {
         hash: String,
@@ -80,6 +89,10 @@ pub enum Happened {
     },
     /// It may write again; what was seen meanwhile does not count.
     Thawed,
+    /// The plan waits until a person did something.
+    PersonAsked {
+        words: String,
+    },
     /// The plan begins to run.
     Acting {
         to: String,
@@ -94,6 +107,8 @@ pub enum Happened {
     RecoveredByHand,
     Superseded {
         by: String,
+        /// What stands where, where a plan was under way.
+        stands: Vec<Stands>,
     },
     Kept,
     Passed,
@@ -120,6 +135,11 @@ pub enum Happened {
     CannotFollow {
         because: String,
     },
+    /// A change came from which only a person may go back.
+    NoWayBack {
+        to: String,
+        why: String,
+    },
     /// The API server would refuse a rollback, or there is none to ask it for.
     NotReady {
         reason: String,
@@ -128,54 +148,6 @@ pub enum Happened {
     /// That is over.
     ReadyAgain {
         how: String,
-    },
-}
-
-/// Why modosu does not act by itself on what it sees.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WhyNot {
-    /// The trigger's action is for people.
-    ForPeople,
-    Mode(Mode),
-    /// Somebody stopped modosu from writing.
-    Frozen(Freeze),
-    /// Nothing changed within `watchFor`.
-    NotTheChange,
-    /// The change is older than `automaticFor`.
-    TooOld {
-        age: Duration,
-    },
-    /// It already held when the change came.
-    HeldBefore,
-    /// The last rollback is younger than `cooldown`.
-    CoolingDown,
-    /// The daemon put back so much by itself already.
-    OverBudget(String),
-    /// There is no proven state to go back to.
-    NothingProven,
-    /// What runs is what the plan would put there.
-    NothingToPutBack,
-    /// The plan cannot be made.
-    NoPlan(String),
-    /// What must hold before anything is written does not.
-    CheckFailed(String),
-    /// A restored template would not replace the pods that hurt.
-    PodsNotReplaced(String),
-    /// Old and new pods are equally bad, or could not be compared.
-    OldPodsToo(String),
-    /// It breaches together with others, and those whose change explains it are acted on first.
-    WaitsFor {
-        guards: String,
-    },
-    /// It breaches together with others, and no one group of changes explains it.
-    Together {
-        count: usize,
-        guards: String,
-        changed: usize,
-    },
-    /// Those for whose proof it waited did not recover.
-    DidNotHelp {
-        guards: String,
     },
 }
 
@@ -188,6 +160,7 @@ impl Happened {
             Self::WentBack { .. } => "WentBack",
             Self::MarkedBad { .. } => "MarkedBad",
             Self::Proven { .. } => "Proven",
+            Self::NotKept { .. } => "NotKept",
             Self::BaselineTaken { .. } | Self::BaselineGiven { .. } => "BaselineTaken",
             Self::Opened { .. } => "IncidentOpened",
             Self::PeopleDecide { .. } => "PeopleDecide",
@@ -199,6 +172,8 @@ impl Happened {
             Self::Locked { .. } => "Locked",
             Self::Allowed { .. } => "Allowed",
             Self::Abandoned => "Abandoned",
+            Self::TargetDeleted { .. } => "TargetDeleted",
+            Self::PersonAsked { .. } => "PersonAsked",
             Self::Acting { .. } => "RollingBack",
             Self::RolledOut => "RolledOut",
             Self::Recovered { .. } => "Recovered",
@@ -212,6 +187,7 @@ impl Happened {
             Self::RecoveredWith { .. } => "RecoveredWith",
             Self::FixExpected { .. } => "FixExpected",
             Self::CannotFollow { .. } => "CannotFollow",
+            Self::NoWayBack { .. } => "NoWayBack",
             Self::NotReady { .. } => "RollbackNotReady",
             Self::ReadyAgain { .. } => "RollbackReady",
         }
@@ -221,15 +197,19 @@ impl Happened {
     pub const fn warns(&self) -> bool {
         match self {
             Self::MarkedBad { .. }
+            | Self::NotKept { .. }
             | Self::Opened { .. }
             | Self::PeopleDecide { .. }
             | Self::Raised { .. }
             | Self::ClockMissed(_)
+            | Self::PersonAsked { .. }
             | Self::Acting { .. }
             | Self::Escalated { .. }
             | Self::Together { .. }
             | Self::Frozen(_)
             | Self::NotReady { .. }
+            | Self::NoWayBack { .. }
+            | Self::TargetDeleted { .. }
             | Self::CannotFollow { .. } => true,
             Self::Recovered { failed, .. } => !failed.is_empty(),
             Self::FirstSeen { .. }
@@ -266,6 +246,7 @@ impl fmt::Display for Happened {
             }
             Self::MarkedBad { hash } => write!(f, "{hash} is marked bad and will never be restored"),
             Self::Proven { hash } => write!(f, "{hash} is proven: a rollback may go back to it"),
+            Self::NotKept { why } => write!(f, "what runs cannot be kept as proven: {why}"),
             Self::BaselineTaken { of: by } | Self::BaselineGiven { by } => write!(f, "took the baseline from {by}"),
             Self::Opened {
                 action, sentence, why, ..
@@ -279,6 +260,7 @@ impl fmt::Display for Happened {
             }
             Self::Frozen(freeze) => write!(f, "{freeze}: nothing is written"),
             Self::Abandoned => f.write_str("people abandon it: everything stays as it is"),
+            Self::TargetDeleted { target, halfway } => target_deleted(f, target, *halfway),
             Self::Locked { hash, until, lifted_by } => write!(
                 f,
                 "{hash} may not return until {}; {lifted_by}",
@@ -286,19 +268,12 @@ impl fmt::Display for Happened {
             ),
             Self::Allowed { hash } => write!(f, "{hash} may return: it is judged like any change"),
             Self::Thawed => f.write_str("frozen no more; what was seen meanwhile does not count"),
+            Self::PersonAsked { words } => write!(f, "{words}; the plan goes on when somebody says done"),
             Self::Acting { to } => write!(f, "putting back {to}"),
             Self::RolledOut => f.write_str("rolled out; from now on readings count as proof"),
-            Self::Recovered { after, failed } => {
-                let after = humantime::format_duration(*after);
-                let but = if failed.is_empty() { "" } else { ", but " };
-                write!(
-                    f,
-                    "recovered {after} after the first bad reading{but}{}",
-                    failed.join("; ")
-                )
-            }
+            Self::Recovered { after, failed } => recovered(f, *after, failed),
             Self::RecoveredByHand => f.write_str("somebody went back to the proven state by hand"),
-            Self::Superseded { by } => write!(f, "a newer state came ({by}); nothing more is written"),
+            Self::Superseded { by, stands } => superseded(f, by, stands),
             Self::Kept => f.write_str("people keep this state; it is only reported from now on"),
             Self::Passed => f.write_str("healthy again for 30 min while people were awaited"),
             Self::Escalated { because } => {
@@ -315,10 +290,42 @@ impl fmt::Display for Happened {
                 )
             }
             Self::CannotFollow { because } => write!(f, "the decision cannot be followed: {because}"),
+            Self::NoWayBack { to, why } => {
+                write!(f, "no automatic rollback to {to} from here on, people decide: {why}")
+            }
             Self::NotReady { reason, why } => write!(f, "a rollback would fail now ({reason}): {why}"),
             Self::ReadyAgain { how } => write!(f, "a rollback would work again: {how}"),
         }
     }
+}
+
+fn target_deleted(f: &mut fmt::Formatter<'_>, target: &str, halfway: bool) -> fmt::Result {
+    let stays = if halfway {
+        "; what was put back by then stays"
+    } else {
+        ""
+    };
+    write!(
+        f,
+        "{target} was deleted: nothing is left to put back or to prove, nothing more is written{stays}"
+    )
+}
+
+fn recovered(f: &mut fmt::Formatter<'_>, after: Duration, failed: &[String]) -> fmt::Result {
+    let after = humantime::format_duration(after);
+    let but = if failed.is_empty() { "" } else { ", but " };
+    write!(
+        f,
+        "recovered {after} after the first bad reading{but}{}",
+        failed.join("; ")
+    )
+}
+
+fn superseded(f: &mut fmt::Formatter<'_>, by: &str, stands: &[Stands]) -> fmt::Result {
+    write!(f, "a newer state came ({by}); nothing more is written")?;
+    stands
+        .iter()
+        .try_for_each(|one| write!(f, "; {} {}: `{}`", one.target, one.words, one.command))
 }
 
 fn together(f: &mut fmt::Formatter<'_>, count: usize, guards: &str, acts_on: &str) -> fmt::Result {
@@ -330,49 +337,6 @@ fn together(f: &mut fmt::Formatter<'_>, count: usize, guards: &str, acts_on: &st
             f,
             "; {acts_on} changed just before: that is acted on, the others wait for its proof"
         )
-    }
-}
-
-impl fmt::Display for WhyNot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ForPeople => f.write_str("the trigger's action is alert_and_manual_review"),
-            Self::Mode(Mode::Observe) => f.write_str("the mode is observe"),
-            Self::Mode(Mode::Ask | Mode::Enforce) => f.write_str("the mode is ask"),
-            Self::Frozen(freeze) => write!(f, "{freeze}"),
-            Self::NotTheChange => f.write_str("it is not the change: nothing was changed within watchFor"),
-            Self::TooOld { age } => {
-                write!(
-                    f,
-                    "the change is {} old, older than automaticFor",
-                    humantime::format_duration(*age)
-                )
-            }
-            Self::HeldBefore => f.write_str("it was already so when the change came"),
-            Self::CoolingDown => f.write_str("the last rollback is younger than cooldown"),
-            Self::OverBudget(why) => f.write_str(why),
-            Self::NothingProven => f.write_str("there is no proven state to go back to"),
-            Self::NothingToPutBack => {
-                f.write_str("there is nothing to put back: what runs is what the plan would put there")
-            }
-            Self::NoPlan(why) => write!(f, "no plan can be made: {why}"),
-            Self::CheckFailed(why) => write!(
-                f,
-                "nothing was written, a check before it failed: {why}; to roll back all the same decide `rollback`, \
-                 with a reason of its own where that was decided before"
-            ),
-            Self::PodsNotReplaced(why) => write!(f, "a restored template would not replace the pods that hurt: {why}"),
-            Self::OldPodsToo(sentence) => f.write_str(sentence),
-            Self::WaitsFor { guards } => write!(f, "it waits for the proof of {guards}, whose change came just before"),
-            Self::Together { count, guards, changed } => {
-                let why = match changed {
-                    0 => "none of them changed in the 30 min before",
-                    _ => "their changes in the 30 min before are not one group",
-                };
-                write!(f, "{count} guards breach together ({guards}), and {why}")
-            }
-            Self::DidNotHelp { guards } => write!(f, "it waited for {guards}, and that did not end it"),
-        }
     }
 }
 

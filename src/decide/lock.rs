@@ -4,10 +4,10 @@
 
 use super::{Happened, Input, Record, happened::named};
 use crate::{
-    judge::{Finding, Verdict},
+    judge::{Verdict, hard_fact},
     model::{
         guard::{Action, BadState},
-        incident::{Evidence, IncidentSpec},
+        incident::IncidentSpec,
     },
 };
 
@@ -22,26 +22,8 @@ pub fn verdict(input: &Input) -> Option<Verdict> {
     } else {
         Action::AutomaticRollback
     };
-    let grade = input
-        .policy
-        .scheme
-        .default_for(action)
-        .map_or("", |grade| grade.name.as_str());
-    let finding = Finding {
-        name: RETRY_LOCK.to_owned(),
-        action,
-        grade: grade.to_owned(),
-        rank: input.policy.scheme.rank(grade),
-        hard_fact: true,
-        evidence: Evidence {
-            name: RETRY_LOCK.to_owned(),
-            condition: RETRY_LOCK.to_owned(),
-            sentence: sentence(input, bad),
-            grade: grade.to_owned(),
-            since: input.record.current.as_ref().map(|current| current.since),
-            ..Evidence::default()
-        },
-    };
+    let since = input.record.current.as_ref().map(|current| current.since);
+    let finding = hard_fact(input.policy, RETRY_LOCK, action, sentence(input, bad), since);
     let mut verdict = input.verdict.clone();
     verdict.firing.insert(0, finding);
     Some(verdict)
@@ -65,11 +47,17 @@ fn sentence(input: &Input, bad: &BadState) -> String {
         .map(|name| format!(", incident {name}"))
         .unwrap_or_default();
     let again = if bad.returned { " twice" } else { "" };
-    format!(
-        "{state} is here again, though it was put back{again} (at {}{by}); {}",
-        bad.at.strftime("%Y-%m-%d %H:%M UTC"),
-        lifted_by(input, &bad.hash)
-    )
+    let at = bad.at.strftime("%Y-%m-%d %H:%M UTC");
+    let here = format!("{state} is here again, though it was put back{again} (at {at}{by})");
+    format!("{}; {}", although(&here, &bad.pushed), lifted_by(input, &bad.hash))
+}
+
+/// What came back although a repository was changed, so that people look whether that is what is applied.
+pub fn although(what: &str, pushed: &[String]) -> String {
+    match pushed {
+        [] => what.to_owned(),
+        pushed => format!("{what}, although modosu changed the repository ({})", pushed.join("; ")),
+    }
 }
 
 fn lifted_by(input: &Input, hash: &str) -> String {
@@ -109,4 +97,17 @@ pub fn allow(input: &Input, record: &mut Record) -> Option<Happened> {
         current.allowed = true;
     }
     Some(Happened::Allowed { hash: hash.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_returns_names_the_commit_that_did_not_keep_it_away() {
+        assert_eq!(although("it is here again", &[]), "it is here again");
+        let pushed = ["reverts 8b21 on main of https://a: pushed as 4c0e".to_owned()];
+        let said = "it is here again, although modosu changed the repository (reverts 8b21 on main of https://a: pushed as 4c0e)";
+        assert_eq!(although("it is here again", &pushed), said);
+    }
 }

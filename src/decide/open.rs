@@ -1,19 +1,25 @@
 //! Pure. Opening an incident: which findings, which grade, and whether modosu may act by itself.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::{
-    Act, Happened, Input, Step, WhyNot, between, deadlines, enter::on_probation, lock::RETRY_LOCK, plan, together::Part,
+    Act, Happened, Input, Step, WhyNot, between, deadlines, enter::on_probation, lock::RETRY_LOCK, plan,
+    recovered::relapse_of, together::Part,
 };
 use crate::{
     judge::Finding,
     model::{
         grade::Scheme,
-        guard::{Action, Mode},
+        guard::{Action, Mode, TargetKind, TargetRef},
         incident::{CommonCause, IncidentSpec, IncidentState, IncidentStatus, PlannedStep, StateRef},
     },
 };
+
+/// After so long only people put a Secret's content back.
+const SECRETS_LAST: Duration = Duration::from_secs(24 * 3600);
 
 /// An incident to be opened. Whether its plan runs at once also depends on the plan: it may be empty.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,10 +32,11 @@ pub struct Draft {
     /// The automatic triggers among what fires.
     pub automatic: Vec<String>,
     pub common_cause: Option<CommonCause>,
+    pub relapse_of: Option<String>,
 }
 
 impl Draft {
-    /// The status with which it is opened: its clocks begin, unless it is only observed.
+    /// The status with which it is opened: its clocks begin, unless the mode is to record and nothing else.
     pub fn status(&self, plan: Vec<PlannedStep>, scheme: &Scheme, now: Timestamp) -> IncidentStatus {
         let awaits = self.state == IncidentState::AwaitingDecision;
         let why = self.why.as_ref();
@@ -42,10 +49,17 @@ impl Draft {
             plan_hash: (!plan.is_empty()).then(|| plan::hash(&plan)),
             plan,
             acting_since: (self.state == IncidentState::RollingBack).then_some(now),
+            automatic_since: (self.state == IncidentState::RollingBack).then_some(now),
             common_cause: self.common_cause.clone(),
+            relapse_of: self.relapse_of.clone(),
+            only: self
+                .spec
+                .decision
+                .as_ref()
+                .map_or_else(Vec::new, |wish| wish.only.clone()),
             ..IncidentStatus::default()
         };
-        if self.state == IncidentState::Observed {
+        if self.why == Some(WhyNot::Mode(Mode::Observe)) {
             status.decider = scheme.find(&status.grade).map(|grade| grade.decider.clone());
         } else {
             deadlines::begin(&mut status, scheme, now);
@@ -115,16 +129,17 @@ fn draft(input: &Input) -> Draft {
         why,
         automatic: automatic_names(input),
         common_cause,
+        relapse_of: relapse_of(input).map(str::to_owned),
     }
 }
 
 /// Observed where nothing may follow, RollingBack where modosu may act, else AwaitingDecision with the reason.
 fn standing(input: &Input, action: Action) -> (IncidentState, Option<WhyNot>) {
+    if input.mode() == Mode::Observe {
+        return (IncidentState::Observed, Some(WhyNot::Mode(Mode::Observe)));
+    }
     if action == Action::Monitor {
         return (IncidentState::Observed, Some(WhyNot::ForPeople));
-    }
-    if input.policy.mode.min(input.cap) == Mode::Observe {
-        return (IncidentState::Observed, Some(WhyNot::Mode(Mode::Observe)));
     }
     match automatic(input, &[]) {
         Ok(()) => (IncidentState::RollingBack, None),
@@ -166,7 +181,6 @@ pub fn alone(input: &Input, asked_for: &[String]) -> Result<(), WhyNot> {
 
 fn allowed(input: &Input, finding: &Finding) -> Result<(), WhyNot> {
     let policy = input.policy;
-    let mode = policy.mode.min(input.cap);
     let current = input.record.current.as_ref().ok_or(WhyNot::NotTheChange)?;
     let age = between(current.since, input.now);
     let rolled_back = input
@@ -176,16 +190,20 @@ fn allowed(input: &Input, finding: &Finding) -> Result<(), WhyNot> {
         .filter(|bad| bad.rolled_back)
         .map(|bad| bad.at)
         .max();
-    let restores = policy.steps.iter().any(|step| step.restore.is_some());
+    let restores = policy.restores();
+    let blocked = input.record.restore_to.as_ref().and_then(|to| to.blocked.clone());
     if let Some(freeze) = input.freeze {
         Err(WhyNot::Frozen(freeze.clone()))
-    } else if mode != Mode::Enforce {
-        Err(WhyNot::Mode(mode))
+    } else if input.mode() != Mode::Enforce {
+        let healed = input.healed().map(|words| WhyNot::Healed(words.to_owned()));
+        Err(healed.unwrap_or(WhyNot::Mode(input.mode())))
+    } else if let Some(of) = relapse_of(input) {
+        Err(WhyNot::Relapse { of: of.to_owned() })
     } else if !on_probation(current, policy, input.now) {
         Err(WhyNot::NotTheChange)
     } else if age >= policy.automatic_for {
         Err(WhyNot::TooOld {
-            age: std::time::Duration::from_secs(age.as_secs()),
+            age: Duration::from_secs(age.as_secs()),
         })
     } else if current.held_before.contains(&finding.evidence.name) {
         Err(WhyNot::HeldBefore)
@@ -193,6 +211,12 @@ fn allowed(input: &Input, finding: &Finding) -> Result<(), WhyNot> {
         Err(WhyNot::CoolingDown)
     } else if restores && input.record.restore_to.is_none() {
         Err(WhyNot::NothingProven)
+    } else if let Some(why) = blocked.filter(|_| restores) {
+        Err(WhyNot::NoWayBack(why))
+    } else if let Some(why) = old_secret(input).filter(|_| restores) {
+        Err(why)
+    } else if let Some(why) = input.seen.keeps_pods.clone() {
+        Err(WhyNot::PodsNotReplaced(why))
     } else if let Some(why) = input.over_budget {
         Err(WhyNot::OverBudget(why.to_owned()))
     } else if let Some(sentence) = input.around.not_this_change.get(&finding.name) {
@@ -200,6 +224,29 @@ fn allowed(input: &Input, finding: &Finding) -> Result<(), WhyNot> {
     } else {
         Ok(())
     }
+}
+
+/// Credentials rotate: what a Secret held long ago may let nobody in today, or nobody who should know it.
+fn old_secret(input: &Input) -> Option<WhyNot> {
+    let to = input.record.restore_to.as_ref()?;
+    let state = input.proven.iter().find(|state| state.hash == to.hash)?;
+    let age = between(state.proven_at, input.now);
+    let (parts, gone) = (&input.seen.parts, &input.seen.gone);
+    let differs =
+        |target: &TargetRef, hash: &String| parts.get(target).map_or(gone.contains(target), |now| now != hash);
+    let secrets = state
+        .settings
+        .iter()
+        .filter(|(target, _)| target.kind == TargetKind::Secret);
+    let changed = secrets.filter(|(target, hash)| differs(target, hash));
+    let changed: Vec<String> = changed.map(|(target, _)| target.to_string()).collect();
+    (!changed.is_empty() && age > SECRETS_LAST).then(|| {
+        let (secrets, ago) = (changed.join(", "), Duration::from_secs(age.as_secs()));
+        let ago = humantime::format_duration(ago);
+        WhyNot::OldSecret(format!(
+            "what would be put back into {secrets} was proven {ago} ago; credentials rotate, so beyond 24h people decide"
+        ))
+    })
 }
 
 /// The words with which an incident is opened.

@@ -6,10 +6,18 @@
 
 use serde_json::{Map, Value, json};
 
+/// What a person does.
+pub mod ask;
 /// Keys of ConfigMaps.
 mod config;
+/// What people see of a change.
+mod diff;
+/// Changes of repositories.
+pub mod git;
 /// Requests.
 pub mod http;
+/// Jobs.
+pub mod job;
 /// Numbers of pods.
 pub mod scale;
 
@@ -24,9 +32,6 @@ use crate::{
 
 /// The `from` of an object that is not there.
 pub const ABSENT: &str = "absent";
-/// A diff shown to people is cut here.
-const DIFF_LIMIT: usize = 4096;
-
 /// What a plan is made from.
 pub struct Sources<'a> {
     pub steps: &'a [Step],
@@ -35,9 +40,13 @@ pub struct Sources<'a> {
     pub uids: &'a std::collections::BTreeMap<TargetRef, String>,
     /// How many replicas the steps' workloads are asked to have now.
     pub replicas: &'a scale::Replicas,
+    /// The templates of the steps' Jobs.
+    pub templates: &'a job::Templates,
+    /// What the commits of the steps' repositories are known by.
+    pub git: &'a git::Known,
     /// The proven state to go back to.
     pub snapshot: Option<&'a Contents>,
-    /// Marks pods that restart for a restored ConfigMap.
+    /// Marks pods that restart for a restored ConfigMap or Secret.
     pub restored_at: &'a str,
 }
 
@@ -65,6 +74,12 @@ pub fn resolve(sources: &Sources) -> Result<Vec<PlannedStep>, String> {
             });
         } else if let Some(asked) = &step.http {
             plan.push(http::http(asked));
+        } else if let Some(asked) = &step.ask {
+            plan.push(ask::ask(asked));
+        } else if let Some(wanted) = &step.job {
+            plan.push(job::job(wanted, sources.templates)?);
+        } else if let Some(change) = &step.git {
+            plan.push(git::git(change, index, sources.git, sources.current, sources.snapshot));
         } else if step.wait_ready.is_some() {
             plan.push(PlannedStep {
                 step: "waitReady".into(),
@@ -166,22 +181,22 @@ pub fn reached(planned: &PlannedStep, current: &Content) -> bool {
 
 fn restore(sources: &Sources, snapshot: &Contents, goal: &mut Contents) -> Result<Vec<PlannedStep>, String> {
     let mut plan = Vec::new();
-    let mut configs = Vec::new();
-    // ConfigMaps come before workloads in the order of targets.
+    let mut settings = Vec::new();
+    // ConfigMaps and Secrets come before workloads in the order of targets.
     for (target, wanted) in snapshot {
         let current = goal.get(target).cloned();
         let differs = current.as_ref().map(Content::hash) != Some(wanted.hash());
         match target.kind {
-            TargetKind::ConfigMap => {
+            TargetKind::ConfigMap | TargetKind::Secret => {
                 if differs {
-                    configs.push(target.name.clone());
+                    settings.push(target);
                     plan.push(planned("restore", sources, target, current.as_ref(), wanted, None));
                 }
             }
             TargetKind::Deployment | TargetKind::StatefulSet | TargetKind::DaemonSet => {
                 let current = current.ok_or_else(|| format!("{target} was deleted: bring it back first"))?;
                 let uses = config_uses(wanted.0.get("spec").unwrap_or(&Value::Null));
-                let reads = uses.iter().any(|used| configs.contains(&used.name));
+                let reads = uses.iter().any(|used| settings.contains(&&used.target));
                 let restart = reads.then(|| sources.restored_at.to_owned());
                 if differs {
                     plan.push(planned("restore", sources, target, Some(&current), wanted, restart));
@@ -225,8 +240,14 @@ fn planned(
         uid: sources.uids.get(target).cloned(),
         from: Some(from.map_or_else(|| ABSENT.to_owned(), Content::hash)),
         to: Some(to.hash()),
-        diff: Some(diff(from, to)),
+        diff: Some(match target.kind {
+            TargetKind::Secret => diff::of_keys(from, to),
+            TargetKind::ConfigMap | TargetKind::Deployment | TargetKind::StatefulSet | TargetKind::DaemonSet => {
+                diff::of_lines(from, to)
+            }
+        }),
         content: None,
+        commits: None,
         restart,
     }
 }
@@ -287,28 +308,6 @@ fn with_restart(template: &Content, at: &str) -> Content {
     Content(value)
 }
 
-/// A short unified diff for people. Lines whose key looks like a secret are masked.
-fn diff(from: Option<&Content>, to: &Content) -> String {
-    let text = |content: Option<&Content>| {
-        content
-            .map(|c| serde_json::to_string_pretty(&c.0).unwrap_or_default())
-            .unwrap_or_default()
-    };
-    let (before, after) = (text(from), text(Some(to)));
-    let diff = similar::TextDiff::from_lines(&before, &after);
-    let mut shown = String::new();
-    for line in diff.unified_diff().context_radius(1).to_string().lines() {
-        let line = crate::report::mask::mask_line(line);
-        if shown.len() + line.len() > DIFF_LIMIT {
-            shown.push_str("… (cut)\n");
-            break;
-        }
-        shown.push_str(&line);
-        shown.push('\n');
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -339,6 +338,8 @@ mod tests {
 
     fn planned(steps: &[Step], current: &Contents, snapshot: Option<&Contents>) -> Vec<PlannedStep> {
         resolve(&Sources {
+            templates: &BTreeMap::new(),
+            git: &git::Known::default(),
             steps,
             current,
             uids: &BTreeMap::new(),
@@ -379,6 +380,27 @@ mod tests {
             ["restore ConfigMap/settings", "restart Deployment/orders", "waitReady -"]
         );
         assert_eq!(plan[1].restart.as_deref(), Some("now"));
+    }
+
+    #[test]
+    fn readers_of_a_restored_secret_restart() {
+        let state = |password: &str| {
+            let reads = json!([{"secretRef": {"name": "db"}}]);
+            let orders = json!({"spec": {"containers": [{"name": "orders", "envFrom": reads}]}});
+            Contents::from([
+                (
+                    "Secret/db".parse().unwrap(),
+                    Content(json!({"data": {"PASSWORD": password}})),
+                ),
+                ("Deployment/orders".parse().unwrap(), Content(orders)),
+            ])
+        };
+        let plan = planned(&restore_then_wait(), &state("Yg=="), Some(&state("YQ==")));
+        assert_eq!(
+            words(&plan),
+            ["restore Secret/db", "restart Deployment/orders", "waitReady -"]
+        );
+        assert_eq!(plan[0].diff.as_deref(), Some("~ PASSWORD\n"));
     }
 
     #[test]
@@ -452,6 +474,8 @@ mod tests {
             current: &only_config,
             uids: &BTreeMap::new(),
             replicas: &BTreeMap::new(),
+            templates: &BTreeMap::new(),
+            git: &git::Known::default(),
             snapshot: Some(&good),
             restored_at: "now",
         };

@@ -6,20 +6,21 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    Act, Case, Happened, Input, Step, WhyNot, before, between, deadlines, decided,
+    Act, Case, Happened, Input, Step, WhyNot, asking, before, between, by_hand, deadlines, decided,
     decided::follow_decision,
     enter,
     enter::close,
     happened::named,
     lock, open,
     open::automatic,
-    recovered::{recover, timings},
+    raised,
+    recovered::{recover, timings, unmark},
     waiting::waits,
 };
 use crate::{
     model::{
         guard::{Action, Mode},
-        incident::{IncidentState, IncidentStatus},
+        incident::{IncidentState, IncidentStatus, StateRef},
     },
     verify::{self, RollOut},
 };
@@ -32,7 +33,12 @@ pub fn progress(input: &Input, step: &mut Step) {
     let (Some(case), Some(mut status)) = (input.case, step.case.take()) else {
         return;
     };
+    if by_hand::waits(input) {
+        step.case = Some(status);
+        return;
+    }
     decided::note_fix(input, case, &mut status, step);
+    raised::raise(input, case, &mut status, step);
     match status.state {
         None => {}
         Some(IncidentState::AwaitingDecision) => awaiting(input, case, &mut status, step),
@@ -72,18 +78,22 @@ fn awaiting(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut S
     let hold = input.policy.hold;
     let forgiven = |name: &String| input.clocks.quiet_by.get(name).is_some_and(|quiet| *quiet >= hold);
     status.asked_for.retain(|name| !forgiven(name));
-    let new = automatic(input, &status.asked_for).is_ok();
-    if new && cannot_roll_back(input, case).is_none() && !nothing_planned(status) {
-        raise(input, status, step);
+    let new = automatic(input, &status.asked_for).is_ok() && is_own_plan(input, case, status);
+    if new && cannot_roll_back(input, status.goal(case.spec)).is_none() && !nothing_planned(case.status) {
         act(input, case, status, step);
     } else if input.clocks.quiet >= PASSES_AFTER {
         end(status, IncidentState::Passed, input, Happened::Passed, step);
     } else {
-        raise(input, status, step);
         status.asked_for.extend(open::automatic_names(input));
         status.asked_for.sort();
         status.asked_for.dedup();
     }
+}
+
+/// The plan is the one that modosu would make by itself, not what a person chose.
+fn is_own_plan(input: &Input, case: Case, status: &IncidentStatus) -> bool {
+    let chosen = status.goal(case.spec).map(|to| &to.hash);
+    status.only.is_empty() && chosen == input.record.restore_to.as_ref().map(|to| &to.hash)
 }
 
 /// The recorded plan has nothing to put back. Where no status was written yet nothing is recorded.
@@ -92,16 +102,25 @@ fn nothing_planned(status: &IncidentStatus) -> bool {
 }
 
 fn observed(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
+    if follow_decision(input, case, status, step) {
+        return;
+    }
     if input.clocks.quiet >= input.policy.hold {
         end(status, IncidentState::Observed, input, Happened::ObservedEnds, step);
         return;
     }
-    raise(input, status, step);
-    if status.action == Some(Action::Monitor) || input.policy.mode.min(input.cap) == Mode::Observe {
+    if input.mode() == Mode::Observe {
+        return;
+    }
+    if status.action == Some(Action::Monitor) {
+        if status.asked_at.is_none() {
+            // It was opened while the mode was to record alone.
+            deadlines::begin(status, &input.policy.scheme, input.now);
+        }
         return;
     }
     // More than an eye is needed now.
-    let automatic = match (automatic(input, &[]), cannot_roll_back(input, case)) {
+    let automatic = match (automatic(input, &[]), cannot_roll_back(input, status.goal(case.spec))) {
         (Ok(()), Some(because)) => Err(WhyNot::NoPlan(because)),
         (allowed, _) => allowed,
     };
@@ -125,6 +144,7 @@ pub fn people_decide(input: &Input, status: &mut IncidentStatus, why: WhyNot, st
 }
 
 fn escalated(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
+    unmark(case, status, step);
     if follow_decision(input, case, status, step) {
         return;
     }
@@ -144,9 +164,9 @@ fn escalated(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut 
 }
 
 /// Why the plan cannot run now, if it cannot.
-pub fn cannot_roll_back(input: &Input, case: Case) -> Option<String> {
-    let restores = input.policy.steps.iter().any(|step| step.restore.is_some());
-    let Some(to) = &case.spec.restore_to else {
+pub fn cannot_roll_back(input: &Input, goal: Option<&StateRef>) -> Option<String> {
+    let restores = input.policy.restores();
+    let Some(to) = goal else {
         return restores.then(|| "there is no proven state to go back to".to_owned());
     };
     if input.record.bad.iter().any(|bad| bad.hash == to.hash) {
@@ -154,23 +174,6 @@ pub fn cannot_roll_back(input: &Input, case: Case) -> Option<String> {
     }
     let kept = input.proven.iter().any(|state| state.hash == to.hash);
     (restores && !kept).then(|| format!("the proven state {} is kept no more", to.hash))
-}
-
-/// A worse finding joined: grade and action only ever rise.
-pub fn raise(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
-    let Some(worst) = input.verdict.firing.iter().max_by_key(|finding| finding.rank) else {
-        return;
-    };
-    status.action = status.action.max(input.verdict.action());
-    if worst.rank > input.policy.scheme.rank(&status.grade) {
-        status.grade.clone_from(&worst.grade);
-        deadlines::tighten(status, &input.policy.scheme, input.now);
-        let grade = worst.grade.clone();
-        step.happened.push(Happened::Raised {
-            grade,
-            sentence: worst.evidence.sentence.clone(),
-        });
-    }
 }
 
 /// The plan may run from the next write on. The state that hurts is marked bad first.
@@ -182,6 +185,9 @@ pub fn act(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut St
     mark_rolled_back(input, case, step);
     status.state = Some(IncidentState::RollingBack);
     status.acting_since = Some(input.now);
+    if !step.is_by_people() {
+        status.automatic_since = Some(input.now);
+    }
     let steps = status.journal.iter().filter(|entry| entry.is_step());
     if let Some(last) = steps.map(|entry| entry.seq).max() {
         // Not the first attempt: the plan is made anew from what is there now.
@@ -189,7 +195,7 @@ pub fn act(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut St
         status.plan_hash = None;
         status.rolled_out_at = None;
     }
-    let happened = Happened::Acting { to: goal(case) };
+    let happened = Happened::Acting { to: goal(case, status) };
     status.reason = happened.to_string();
     step.happened.push(happened);
     step.actions.push(Act::Run);
@@ -210,21 +216,24 @@ pub fn mark_rolled_back(input: &Input, case: Case, step: &mut Step) {
         bad.at = input.now;
         bad.until = input.now.checked_add(input.policy.retry_lock).ok();
         bad.returned |= lock::is_of_lock(case.spec);
+        bad.pushed = case.status.pushed();
     }
 }
 
-fn goal(case: Case) -> String {
-    case.spec
-        .restore_to
-        .as_ref()
-        .map_or_else(|| "what the plan says".to_owned(), |to| named(&to.hash, &to.images))
+fn goal(case: Case, status: &IncidentStatus) -> String {
+    let to = status.goal(case.spec);
+    let to = to.map_or_else(|| "what the plan says".to_owned(), |to| named(&to.hash, &to.images));
+    match status.only.as_slice() {
+        [] => to,
+        only => format!("{to}, only {}", only.join(", ")),
+    }
 }
 
 /// The plan's deadline: `within` from the first bad reading, without the time spent waiting for people.
-fn deadline(within: Duration, case: Case, status: &IncidentStatus) -> Timestamp {
+fn deadline(within: Duration, case: Case, status: &IncidentStatus, now: Timestamp) -> Timestamp {
     let acting = status.acting_since.unwrap_or(case.spec.opened_at);
     let waited = between(case.spec.opened_at, acting);
-    case.spec.first_bad_at + within + waited
+    case.spec.first_bad_at + within + waited + asking::waited(status, now)
 }
 
 /// A guard whose targets cannot be seen decides nothing; what it was doing is still not done at the deadline.
@@ -233,7 +242,7 @@ pub fn overdue(case: Case, within: Duration, now: Timestamp, why: &str) -> Optio
         Some(IncidentState::RollingBack | IncidentState::Verifying) => true,
         Some(_) | None => false,
     };
-    (acts && now > deadline(within, case, case.status)).then(|| Happened::Escalated {
+    (acts && now > deadline(within, case, case.status, now)).then(|| Happened::Escalated {
         because: format!("{}; {why}", tried(case.status)),
     })
 }
@@ -246,7 +255,8 @@ fn rolling_back(input: &Input, case: Case, status: &mut IncidentStatus, step: &m
         escalate(status, input, format!("{freeze}; {}", tried(status)), step);
         return;
     }
-    if let Some(because) = cannot_roll_back(input, case) {
+    let unseen = || verify::stopped_by(status, input.now).map(str::to_owned);
+    if let Some(because) = cannot_roll_back(input, status.goal(case.spec)).or_else(unseen) {
         escalate(status, input, because, step);
         return;
     }
@@ -261,9 +271,10 @@ fn rolling_back(input: &Input, case: Case, status: &mut IncidentStatus, step: &m
     {
         mark_rolled_back(input, case, step);
     }
-    if input.now > deadline(input.policy.within, case, status) {
+    if input.now > deadline(input.policy.within, case, status, input.now) {
         escalate(status, input, tried(status), step);
     } else {
+        asking::asks(input, status, step);
         step.actions.push(Act::Run);
     }
 }
@@ -272,7 +283,7 @@ fn verifying(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut 
     if decided::stopped(input, case, status, step) {
         return;
     }
-    let late = input.now > deadline(input.policy.within, case, status);
+    let late = input.now > deadline(input.policy.within, case, status, input.now);
     if status.rolled_out_at.is_none() {
         settle_down(input, case, status, step, late);
     } else if verify::proven(input.clocks, input.policy) {
@@ -298,7 +309,7 @@ fn settle_down(input: &Input, case: Case, status: &mut IncidentStatus, step: &mu
         RollOut::Undone => escalate(
             status,
             input,
-            "somebody put the bad state back over ours".to_owned(),
+            lock::although("somebody put the bad state back over ours", &status.pushed()),
             step,
         ),
         RollOut::Underway(why) if late => {
@@ -315,6 +326,7 @@ fn settle_down(input: &Input, case: Case, status: &mut IncidentStatus, step: &mu
 
 /// People take over: modosu does nothing more for this incident by itself.
 pub fn escalate(status: &mut IncidentStatus, input: &Input, because: String, step: &mut Step) {
+    asking::over(status, &input.policy.scheme);
     let happened = Happened::Escalated { because };
     status.state = Some(IncidentState::Escalated);
     status.reason = happened.to_string();
@@ -365,7 +377,11 @@ fn present(input: &Input) -> String {
         .firing
         .iter()
         .map(|finding| finding.evidence.sentence.as_str());
-    let mut all: Vec<&str> = facts.chain(sentences).collect();
-    all.dedup();
+    let mut all: Vec<&str> = Vec::new();
+    for sentence in facts.chain(sentences) {
+        if !all.contains(&sentence) {
+            all.push(sentence);
+        }
+    }
     format!("not recovered in time, seen now: {}", all.join("; "))
 }

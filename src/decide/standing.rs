@@ -143,12 +143,16 @@ pub fn watching(verdict: &Verdict, blind: Duration, case: Option<&IncidentStatus
 
 /// Whether a trigger can never fire because its limit lies at or below what is usual here: its owner should change it.
 fn usable(verdict: &Verdict) -> News {
-    let told = verdict.triggers.iter().filter_map(|trigger| match &trigger.status {
-        Status::NotArmed(unarmed) if unarmed.limit_below_baseline => Some(format!("{}: {unarmed}", trigger.name)),
-        Status::NotArmed(_) | Status::Quiet | Status::Unknown(_) | Status::Suspect { .. } | Status::Firing { .. } => {
-            None
-        }
-    });
+    let told = verdict
+        .named_triggers()
+        .filter_map(|(name, trigger)| match &trigger.status {
+            Status::NotArmed(unarmed) if unarmed.limit_below_baseline => Some(format!("{name}: {unarmed}")),
+            Status::NotArmed(_)
+            | Status::Quiet
+            | Status::Unknown(_)
+            | Status::Suspect { .. }
+            | Status::Firing { .. } => None,
+        });
     let told: Vec<_> = told.collect();
     News {
         kind: "TriggersUsable",

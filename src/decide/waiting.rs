@@ -4,7 +4,7 @@
 use super::{
     Case, Happened, Input, Step, WhyNot, between,
     open::alone,
-    progress::{self, PASSES_AFTER, act, cannot_roll_back, end, raise},
+    progress::{self, PASSES_AFTER, act, cannot_roll_back, end},
     together::{Part, Proof},
 };
 use crate::model::incident::{CommonCause, IncidentState, IncidentStatus};
@@ -35,22 +35,19 @@ pub fn waits(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut 
         people(input, status, WhyNot::DidNotHelp { guards }, step);
     } else if proof == Proof::Helped && !input.verdict.firing.is_empty() {
         by_itself(input, case, status, step);
-    } else {
-        raise(input, status, step);
     }
     true
 }
 
 /// The others recovered and this one did not: what is wrong with it is its own.
 fn by_itself(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
-    let allowed = match (alone(input, &[]), cannot_roll_back(input, case)) {
+    let allowed = match (alone(input, &[]), cannot_roll_back(input, status.goal(case.spec))) {
         (Ok(()), Some(because)) => Err(WhyNot::NoPlan(because)),
         (allowed, _) => allowed,
     };
     match allowed {
         Ok(()) => {
             stop_waiting(status);
-            raise(input, status, step);
             act(input, case, status, step);
         }
         Err(why) => people(input, status, why, step),

@@ -44,6 +44,8 @@ struct Step {
 pub struct Collected {
     window: Duration,
     steps: VecDeque<Step>,
+    /// Of all steps together.
+    length: Duration,
     hours: Hours,
     /// Readings beyond a limit, of which it is not known yet what comes of them.
     aside: Aside,
@@ -63,6 +65,7 @@ impl Collected {
         Self {
             window,
             steps: VecDeque::new(),
+            length: Duration::ZERO,
             hours: Hours::new(shares),
             aside: Aside::default(),
         }
@@ -71,6 +74,7 @@ impl Collected {
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.steps.clear();
+        self.length = Duration::ZERO;
         self.hours.clear();
         self.aside = Aside::default();
     }
@@ -103,6 +107,7 @@ impl Collected {
             self.hours.add(length, cells.into_iter());
         }
         self.hours.add(length, cells.clone());
+        self.length += length;
         let step_length = MINUTE.max(self.window / STEPS);
         let values = values.map(|value| value.map_or((0.0, 0.0), |v| (v, 1.0)));
         match self.steps.back_mut() {
@@ -124,23 +129,18 @@ impl Collected {
             }),
         }
         while self.steps.len() > 1
-            && self
-                .length()
-                .saturating_sub(self.steps.front().map_or(Duration::ZERO, |s| s.length))
-                >= self.window
+            && let Some(oldest) = self.steps.front()
+            && self.length.saturating_sub(oldest.length) >= self.window
         {
+            self.length -= oldest.length;
             self.steps.pop_front();
         }
-    }
-
-    fn length(&self) -> Duration {
-        self.steps.iter().map(|step| step.length).sum()
     }
 
     /// Every signal's number, by name, once enough was collected. A signal that was known less than half of the time has none.
     pub fn numbers(&self, policy: &Policy, places: &[Place], requests: Option<usize>) -> Option<BTreeMap<String, f64>> {
         let counted = requests.map(|column| self.sum(column).all);
-        if self.length() < LEAST.min(self.window) || counted.is_some_and(|all| all < REQUESTS) {
+        if self.length < LEAST.min(self.window) || counted.is_some_and(|all| all < REQUESTS) {
             return None;
         }
         let named = policy.signals.iter().zip(places).enumerate();
@@ -180,7 +180,7 @@ impl Collected {
 
     /// What is missing for a baseline, and how long it will take.
     pub fn waits(&self, requests: Option<usize>) -> String {
-        let (length, least) = (self.length(), LEAST.min(self.window));
+        let (length, least) = (self.length, LEAST.min(self.window));
         let answered = requests.map_or(REQUESTS, |column| self.sum(column).all);
         if length >= least && answered >= REQUESTS {
             return "none was taken before the change; this state's own is taken when it is steady".to_owned();

@@ -10,13 +10,14 @@
 //! call       = "baseline" "(" signal ")"               what the signal is compared with
 //!            | "change" "(" signal ")"                 relative to its baseline: 10% is a tenth more
 //!            | "abs" "(" number ")" | ("min" | "max") "(" number "," number { "," number } ")"
-//! literal    = digits [ "." digits ] [ "e" exponent ] [ unit ]
-//! unit       = "%" | ns us ms s m h d | B KB MB GB KiB MiB GiB TiB | "/s"        (directly behind the digits)
+//! literal    = ( digits [ "." [ digits ] ] | "." digits ) [ "e" exponent ] [ unit ]
+//! unit       = "%" | ns us µs ms s m h d | B KB MB GB KiB MiB GiB TiB | "/s"        (directly behind the digits)
 //! signal     = letter or "_", then letters, digits and "_"
 //! ```
 //!
 //! `or` binds least, then `and`, `not`, relations, `+ -`, `* /`, a sign. Plain `baseline` belongs to the one signal that
-//! the condition names. Units are checked against the guard's signals when it is loaded. Truth has three values: what
+//! the condition names. Units are checked against the guard's signals when it is loaded, and so is whether anything that
+//! can be measured decides a comparison (`error_rate > 5` is refused: 5 % was meant). Truth has three values: what
 //! depends on a missing number is Unknown; false and Unknown is false, true or Unknown is true.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -28,6 +29,7 @@ mod check;
 mod lexer;
 mod mistake;
 mod parser;
+mod range;
 /// The tree as written.
 pub mod syntax;
 #[cfg(test)]

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{
     Context, Finding,
     memory::{self, Memory},
@@ -31,28 +33,32 @@ pub fn hard_facts(policy: &Policy, memory: &mut Memory, context: &Context<'_>) -
         };
         *not_since = None;
         let since = *since.get_or_insert(context.now);
-        let grade = policy
-            .scheme
-            .default_for(action)
-            .map_or("", |grade| grade.name.as_str());
-        let evidence = Evidence {
-            name: name.to_owned(),
-            condition: name.to_owned(),
-            sentence: sentence.clone(),
-            grade: grade.to_owned(),
-            since: Some(since),
-            ..Evidence::default()
-        };
-        findings.push(Finding {
-            name: name.to_owned(),
-            action,
-            grade: grade.to_owned(),
-            rank: policy.scheme.rank(grade),
-            hard_fact: true,
-            evidence,
-        });
+        findings.push(hard_fact(policy, name, action, sentence.clone(), Some(since)));
     }
     findings
+}
+
+/// One that holds since then, with the grade that its action has by default.
+pub fn hard_fact(policy: &Policy, name: &str, action: Action, sentence: String, since: Option<Timestamp>) -> Finding {
+    let grade = policy
+        .scheme
+        .default_for(action)
+        .map_or("", |grade| grade.name.as_str());
+    Finding {
+        name: name.to_owned(),
+        action,
+        grade: grade.to_owned(),
+        rank: policy.scheme.rank(grade),
+        hard_fact: true,
+        evidence: Evidence {
+            name: name.to_owned(),
+            condition: name.to_owned(),
+            sentence,
+            grade: grade.to_owned(),
+            since,
+            ..Evidence::default()
+        },
+    }
 }
 
 /// Lost traffic is for people, whatever the others lead to: nights, switches and renamed metrics look alike.

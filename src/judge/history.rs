@@ -194,6 +194,12 @@ impl History {
         })
     }
 
+    /// Whether it was counted for longer since then than any window reaches back.
+    pub fn longer_than_any_window(&self, since: Timestamp) -> bool {
+        let newest = self.steps.back();
+        newest.is_some_and(|newest| newest.end - since.as_millisecond() > LONGEST.max(self.window))
+    }
+
     /// The newest step's cells.
     pub fn last_cells(&self) -> impl Iterator<Item = Cell> + Clone {
         self.cells

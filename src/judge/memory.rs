@@ -14,12 +14,12 @@ use super::{
     collected::Collected,
     harm::Tally,
     history::{Cell, History, between},
-    metered::{Counted, Metered},
+    metered::{Counted, Metered, meters},
     noted::{cell, note},
     policy::{Policy, Reference, Source},
     slow::Slow,
     traffic::Traffic,
-    view::{Latest, Leaf, Place, begin, places},
+    view::{Latest, Place, begin, places},
     words,
 };
 use crate::model::{
@@ -47,9 +47,11 @@ pub struct Memory {
     pub(super) traffic: Traffic,
     pub(super) healthy: Clock,
     pub(super) all_quiet: Clock,
-    /// Used again every turn.
+    /// All of the guard's own conditions of recovery hold.
+    pub(super) verified: Clock,
+    /// By the signals' places; and of which baseline: when it was taken, and how many numbers are left of it.
     pub(super) baselines: Vec<Option<f64>>,
-    pub(super) leaves: Vec<Leaf>,
+    compared_with: Option<(Timestamp, usize)>,
     requests: Option<usize>,
     answered: f64,
     newest: Option<Timestamp>,
@@ -119,8 +121,9 @@ impl Memory {
             traffic: Traffic::new(policy.window),
             healthy: Clock::default(),
             all_quiet: Clock::default(),
+            verified: Clock::default(),
             baselines: Vec::new(),
-            leaves: Vec::new(),
+            compared_with: None,
             requests,
             answered: 0.0,
             newest: None,
@@ -187,6 +190,11 @@ impl Memory {
         self.told(self.all_quiet)
     }
 
+    /// How long all of the guard's own conditions of recovery have held, in readings with new data. Unknown stops the clock.
+    pub const fn verified_for(&self) -> Duration {
+        self.told(self.verified)
+    }
+
     /// Every signal's number in the healthy time collected so far: at least five minutes and 100 requests, or nothing.
     pub fn baseline(&self, policy: &Policy) -> Option<BTreeMap<String, f64>> {
         self.collected.numbers(policy, &self.places, self.requests)
@@ -221,6 +229,14 @@ impl Memory {
 
     /// The baseline by the signals' places, and the meters against it.
     pub(super) fn compare_with(&mut self, policy: &Policy, baseline: Option<&Baseline>) {
+        for metered in &mut self.meters {
+            metered.follow(policy, baseline);
+        }
+        let which = baseline.map(|baseline| (baseline.taken_at, baseline.values.len()));
+        if self.compared_with == which && which.is_some() {
+            return;
+        }
+        self.compared_with = which;
         let fixed = |name: &String| match &policy.reference {
             Reference::Fixed(numbers) => numbers.get(name).copied(),
             Reference::Healthy | Reference::Offset(_) | Reference::Query(_) => None,
@@ -228,11 +244,8 @@ impl Memory {
         let taken = |name: &String| baseline?.values.get(name).copied().filter(|value| value.is_finite());
         let number = |name: &String| fixed(name).or_else(|| taken(name));
         self.baselines.clear();
-        self.baselines
-            .extend(policy.signals.iter().map(|signal| number(&signal.name)));
-        for metered in &mut self.meters {
-            metered.follow(policy, baseline);
-        }
+        let signals = policy.signals.iter();
+        self.baselines.extend(signals.map(|signal| number(&signal.name)));
     }
 
     /// The newest reading, for the meters; those of a change that is no longer watched rest, but for what they say already.
@@ -284,6 +297,7 @@ impl Memory {
 
     fn restart(&mut self, since: Timestamp) {
         self.since = Some(since);
+        self.compared_with = None;
         self.history.clear();
         self.latest.fill(Latest::Unknown(Because::WarmingUp));
         for hold in &mut self.holds {
@@ -294,6 +308,7 @@ impl Memory {
         self.no_facts = [None; 3];
         self.healthy.reset();
         self.all_quiet.reset();
+        self.verified.reset();
         self.meters.iter_mut().for_each(Metered::begin);
         self.slow.iter_mut().for_each(Slow::begin);
         self.collected.spoil();
@@ -379,16 +394,4 @@ impl Memory {
         self.collected.add(length, self.history.last_cells(), values);
         self.slow.iter_mut().for_each(|slow| slow.collect(length));
     }
-}
-
-fn meters(policy: &Policy, places: &[Place]) -> Vec<Metered> {
-    let counted = policy
-        .metered()
-        .into_iter()
-        .filter_map(|signal| match places.get(signal)? {
-            Place::Share { column, of, .. } => Some(Metered::new(signal, *of, Counted::Column(*column))),
-            Place::Value => Some(Metered::new(signal, signal, Counted::Slow)),
-            Place::Rate { .. } => None,
-        });
-    counted.collect()
 }

@@ -15,6 +15,7 @@ use super::{
     policy::{Policy, Signal},
     share::Count,
     slow::Slow,
+    view::Place,
     words,
 };
 use crate::model::guard::{Baseline, BaselineCounts};
@@ -176,4 +177,17 @@ impl NoMeter {
             ),
         }
     }
+}
+
+/// One of each signal that a condition calls `worse`.
+pub fn meters(policy: &Policy, places: &[Place]) -> Vec<Metered> {
+    let counted = policy
+        .metered()
+        .into_iter()
+        .filter_map(|signal| match places.get(signal)? {
+            Place::Share { column, of, .. } => Some(Metered::new(signal, *of, Counted::Column(*column))),
+            Place::Value => Some(Metered::new(signal, signal, Counted::Slow)),
+            Place::Rate { .. } => None,
+        });
+    counted.collect()
 }

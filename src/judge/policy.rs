@@ -7,12 +7,14 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use super::condition::Condition;
 use crate::model::{
     grade::{Scheme, Schemes},
-    guard::{Action, GuardSpec, HttpCheck, Mode, Step, Unit},
+    guard::{Action, GuardSpec, HttpCheck, Mode, Step, Unit, Worse},
     preset::Preset,
     units::Certainty,
 };
 
 mod compile;
+/// Changes of repositories.
+pub mod git;
 mod reference;
 mod selector;
 mod signals;
@@ -33,6 +35,8 @@ pub struct Policy {
     /// In the order of a reading's `signals`.
     pub signals: Vec<Signal>,
     pub triggers: Vec<Rule>,
+    /// Of these signals and triggers, for the verdicts.
+    pub names: Arc<Names>,
     /// What follows from hard facts; `None`: off.
     pub hard_facts: Option<Action>,
     pub scheme: Arc<Scheme>,
@@ -53,6 +57,13 @@ pub struct Policy {
     pub steps: Vec<Step>,
     pub verify: Vec<Condition>,
     pub hold: Duration,
+}
+
+/// What signals and triggers are called, in their order. A verdict is made every turn of every guard: all of one guard's share it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    pub signals: Vec<String>,
+    pub triggers: Vec<String>,
 }
 
 /// What stands beside, or in the place of, the healthy time that a signal is compared with.
@@ -82,6 +93,7 @@ pub struct Evidence {
 pub struct Signal {
     pub name: String,
     pub unit: Unit,
+    pub worse: Worse,
     pub source: Source,
 }
 
@@ -150,6 +162,11 @@ pub struct Mistake {
 }
 
 impl Policy {
+    /// Whether its plan goes back to a proven state.
+    pub fn restores(&self) -> bool {
+        self.steps.iter().any(|step| step.restore.is_some())
+    }
+
     /// The conditions that must hold before anything is written.
     pub fn before_conditions(&self) -> impl Iterator<Item = &Condition> {
         self.before.iter().filter_map(|before| match &before.check {

@@ -61,7 +61,7 @@ impl Count {
     }
 
     /// How likely a share as far out, or farther, would be if the true share were the limit.
-    fn chance(self, relation: Relation, limit: f64) -> f64 {
+    pub fn chance(self, relation: Relation, limit: f64) -> f64 {
         let side = if relation.upward() { self } else { self.others() };
         let limit = if relation.upward() { limit } else { 1.0 - limit };
         if limit < 0.0 {

@@ -7,4 +7,5 @@ mod noise;
 mod recall;
 mod stories;
 mod timeline;
+mod verification;
 mod worse;

@@ -68,14 +68,14 @@ impl Asked<'_> {
                 .iter()
                 .map(|c| self.view.leaf(c, rule.min_requests, error)),
         );
-        if let Some(why) = self.not_armed(leaves) {
+        let truths = self.truths(leaves);
+        if let Some(why) = self.not_armed(truths.beyond, leaves) {
             hold.release();
             if let Some(fresh) = self.fresh {
                 hold.quiet.advance(fresh.at);
             }
             return (self.verdict(Status::NotArmed(why), hold, String::new()), None);
         }
-        let truths = self.truths(leaves);
         advance(hold, truths.beyond, self.fresh);
         self.count(hold, truths.beyond);
         match truths.beyond {
@@ -132,8 +132,18 @@ impl Asked<'_> {
         }
     }
 
-    /// Why it cannot fire: what it compares with is not there, or already lay beyond its limit then.
-    fn not_armed(&self, leaves: &[Leaf]) -> Option<Unarmed> {
+    /// Why it cannot fire: what it compares with is not there, and nothing else makes it true; or it held of that already.
+    fn not_armed(&self, beyond: Truth, leaves: &[Leaf]) -> Option<Unarmed> {
+        let lacks = if beyond == Truth::True {
+            None
+        } else {
+            self.lacks(leaves)
+        };
+        lacks.or_else(|| self.held_before(leaves))
+    }
+
+    /// What it compares with and is not there.
+    fn lacks(&self, leaves: &[Leaf]) -> Option<Unarmed> {
         let condition = &self.rule.condition;
         let missing = condition
             .baselines()
@@ -143,14 +153,22 @@ impl Asked<'_> {
             let (name, why) = (self.view.name(*signal), self.view.memory.waits());
             return Some(unarmed(format!("no baseline yet of {name}: {why}")));
         }
-        let no_meter = |signal| Some((self.view.policy.signals.get(signal)?, self.view.no_meter(signal)?));
-        if let Some((signal, why)) = condition.metered().find_map(no_meter) {
-            return Some(Unarmed {
-                limit_below_baseline: why.is_hopeless(),
-                why: why.sentence(signal),
-            });
+        let zero = leaves.iter().find_map(|leaf| match leaf.missing {
+            Some(Missing::Zero(signal)) => Some(signal),
+            Some(Missing::Signal(_) | Missing::Counts(_) | Missing::Baseline(_) | Missing::NotFinite) | None => None,
+        });
+        if let Some(signal) = zero {
+            let name = self.view.name(signal);
+            return Some(unarmed(format!(
+                "the baseline of {name} is 0: nothing is relative to it"
+            )));
         }
-        self.held_before(leaves)
+        let no_meter = |signal| Some((self.view.policy.signals.get(signal)?, self.view.no_meter(signal)?));
+        let (signal, why) = condition.metered().find_map(no_meter)?;
+        Some(Unarmed {
+            limit_below_baseline: why.is_hopeless(),
+            why: why.sentence(signal),
+        })
     }
 
     /// Whether it held of the baseline, and what to do about that. Exactly the limit is too much of a share.
@@ -328,7 +346,6 @@ impl Asked<'_> {
     fn verdict(&self, status: Status, hold: &Hold, sentence: String) -> TriggerVerdict {
         let held: Duration = hold.held.total();
         TriggerVerdict {
-            name: self.rule.name.clone(),
             status,
             held,
             sentence,

@@ -2,20 +2,20 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
 use super::{
     clock::Hold,
     condition::{Condition, Dimension, Truth},
-    policy::Rule,
+    policy::{Names, Rule},
     share::Count,
     view::{Leaf, Odds, View},
     words,
 };
 use crate::model::{
-    guard::{Action, Unit},
+    guard::{Action, Unit, Worse},
     incident::Evidence,
     reading::Because,
 };
@@ -30,6 +30,7 @@ pub struct Verdict {
     pub signals: Vec<SignalShown>,
     /// Triggers and hard facts that fire, hard facts first.
     pub firing: Vec<Finding>,
+    pub names: Arc<Names>,
 }
 
 /// Healthy, breached, or not known.
@@ -46,7 +47,6 @@ pub enum Overall {
 /// What the judge says of one trigger.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TriggerVerdict {
-    pub name: String,
     pub status: Status,
     /// How long it has held, counted in readings with new data.
     pub held: Duration,
@@ -94,14 +94,14 @@ impl fmt::Display for Unarmed {
 /// One signal as it is shown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SignalShown {
-    pub name: String,
     pub unit: Unit,
+    pub worse: Worse,
     pub value: Option<f64>,
     pub baseline: Option<f64>,
     /// Of the first trigger that compares it with something that does not move.
     pub limit: Option<f64>,
     pub verdict: Word,
-    /// Why its value is not known; empty where it is.
+    /// Why its value is not known, what is beyond its limit, with the numbers, or that nobody asked for anything lately; else empty.
     pub because: String,
     /// The end of the newest reading that counted.
     pub at: Option<Timestamp>,
@@ -127,6 +127,58 @@ pub struct Finding {
     /// It needs no requests and no statistics.
     pub hard_fact: bool,
     pub evidence: Evidence,
+}
+
+impl Verdict {
+    /// In one sentence with its numbers: what is over a limit, why nothing is known, or how far it is from its limits.
+    pub fn told(&self) -> String {
+        match &self.overall {
+            Overall::Unknown { because } => format!("Unknown: {because}"),
+            Overall::Breached => {
+                let facts = self.firing.iter().filter(|finding| finding.hard_fact);
+                let facts = facts.map(|finding| finding.evidence.sentence.as_str());
+                let beyond = |trigger: &&TriggerVerdict| match trigger.status {
+                    Status::Suspect { .. } | Status::Firing { .. } => true,
+                    Status::Quiet | Status::NotArmed(_) | Status::Unknown(_) => false,
+                };
+                let triggers = self.triggers.iter().filter(beyond);
+                let triggers = triggers.map(|trigger| trigger.sentence.as_str());
+                facts.chain(triggers).collect::<Vec<_>>().join("; ")
+            }
+            Overall::Healthy => {
+                let known: Vec<String> = self.named_signals().filter_map(against).collect();
+                let mut told = "healthy".to_owned();
+                if !known.is_empty() {
+                    told = format!("{told}: {}", known.join(", "));
+                }
+                let earlier = self.signals.iter().find(|signal| !signal.because.is_empty());
+                earlier.map_or_else(|| told.clone(), |signal| format!("{told}; {}", signal.because))
+            }
+        }
+    }
+
+    /// The most that follows: the highest action of what fires.
+    pub fn action(&self) -> Option<Action> {
+        self.firing.iter().map(|finding| finding.action).max()
+    }
+
+    /// Every trigger by name.
+    pub fn named_triggers(&self) -> impl Iterator<Item = (&String, &TriggerVerdict)> {
+        self.names.triggers.iter().zip(&self.triggers)
+    }
+
+    /// Every signal by name.
+    pub fn named_signals(&self) -> impl Iterator<Item = (&String, &SignalShown)> {
+        self.names.signals.iter().zip(&self.signals)
+    }
+}
+
+/// `error_rate 0.2 % (limit 5 %)`, where it is known and compared with something.
+fn against((name, signal): (&String, &SignalShown)) -> Option<String> {
+    let limit = signal.limit.map(|limit| ("limit", limit));
+    let (what, other) = limit.or(signal.baseline.map(|before| ("baseline", before)))?;
+    let (value, other) = words::pair(signal.value?, other, Dimension::Of(signal.unit));
+    Some(format!("{name} {value} ({what} {other})"))
 }
 
 impl Overall {
@@ -191,10 +243,24 @@ pub fn evidence(rule: &Rule, leaves: &[Leaf], view: &View<'_>, hold: &Hold, sinc
         since: Some(since),
         query: None,
         requests: leaf.and_then(|l| l.count).map(|count| words::whole(count.all)),
-        odds: odds.map(Odds::to_one),
+        odds: odds
+            .map(Odds::to_one)
+            .or_else(|| against_chance(&rule.condition, first?, leaf?, view)),
         tolerated: odds.map(|odds| odds.tolerated),
         readings: Some(odds.map_or(hold.readings, |odds| odds.read.readings)),
     }
+}
+
+/// Of a share against a limit: one over the chance of so many, were the true share just the limit, bursts as before counted in.
+fn against_chance(condition: &Condition, place: Place, leaf: &Leaf, view: &View<'_>) -> Option<f64> {
+    let single = condition
+        .comparisons
+        .get(place.0)?
+        .single
+        .filter(|single| single.counted)?;
+    let spread = view.usual(single.signal).map_or(1.0, |usual| usual.dispersion);
+    let chance = leaf.count?.spread_by(spread).chance(single.relation, leaf.limit?);
+    Some(chance.max(1e-12).recip())
 }
 
 /// Every comparison that holds, with its numbers: `error_rate 31.2 % > 5 %`.

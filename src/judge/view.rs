@@ -183,6 +183,22 @@ impl View<'_> {
         (cell.count.all >= needed).then(|| turned(cell, *others))
     }
 
+    /// Of a share that is known although nobody asked for anything lately: what it is of.
+    pub fn of_earlier(&self, signal: usize) -> Option<String> {
+        let Some(Place::Share { column, .. }) = self.places.get(signal) else {
+            return None;
+        };
+        let none = |cell: Cell| cell.count.all <= 0.0;
+        if !none(self.history.last(*column)) || !none(self.history.window(*column, 0.0, |_| ())) {
+            return None;
+        }
+        let earlier = words::whole(self.history.window(*column, 1.0, |_| ()).count.all);
+        let window = words::length(self.policy.window);
+        Some(format!(
+            "no requests in the last {window}; this is of the {earlier} before"
+        ))
+    }
+
     /// What the newest reading by itself counted of a share.
     pub fn newest(&self, signal: usize) -> Cell {
         match self.places.get(signal) {
@@ -203,6 +219,7 @@ impl View<'_> {
     pub fn because(&self, missing: Missing, needed: u32) -> Because {
         let signal = match missing {
             Missing::Baseline(_) => return Because::NoBaseline,
+            Missing::Zero(_) => return Because::ZeroBaseline,
             Missing::NotFinite => return Because::NotANumber,
             Missing::Counts(signal) if matches!(self.places.get(signal), Some(Place::Value)) => {
                 return match self.latest.get(signal) {
@@ -224,6 +241,7 @@ impl View<'_> {
                 Because::TooFewRequests {
                     requests: words::whole(held),
                     needed,
+                    last_hour: self.history.longer_than_any_window(self.since),
                 }
             }
             (Some(Latest::Value { .. } | Latest::Counted), _) => Because::BeforeChange,

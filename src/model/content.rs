@@ -3,6 +3,9 @@
 //! A hash is over canonical JSON (keys sorted) and leaves out what does not change behaviour: the
 //! `pod-template-hash` label, `restartedAt`, nulls, modosu's own annotations. It is versioned, so that a later rule
 //! cannot be taken for an earlier one.
+//!
+//! Hashes are read by many who may not read Secrets, and a short password is soon found by its hash. So a Secret's is taken
+//! with a salt that only those know who may read Secrets.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +18,30 @@ use super::guard::{TargetKind, TargetRef};
 pub const OWN_PREFIX: &str = "modosu.dev/";
 /// Put on a pod template so that its pods restart with a restored ConfigMap.
 pub const RESTORED_AT: &str = "modosu.dev/restored-at";
+/// On a pod template: from this state there is no way back that modosu may take by itself, and why (a migration).
+pub const NO_WAY_BACK: &str = "modosu.dev/no-way-back";
+/// On a pod template: the whole hash of the commit that it was built from.
+pub const COMMIT: &str = "modosu.dev/commit";
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 const VERSION: &str = "modosu v1";
 
-/// The part of an object that is restored: a workload's pod template, a ConfigMap's `data` and `binaryData`.
-#[derive(Clone, Debug, PartialEq)]
+/// The Secret of a namespace that holds the salt of its Secrets' hashes.
+pub const SALT_SECRET: &str = "modosu-salt";
+/// In the content of a Secret: what its hash is taken with. Never written to the Secret.
+pub const SALT: &str = "salt";
+/// What belongs to a ConfigMap or a Secret but not to its content: needed where it is created again.
+const BESIDE: [&str; 2] = ["immutable", "type"];
+
+/// The part of an object that is restored: a workload's pod template, the `data` and `binaryData` of a ConfigMap or a Secret.
+#[derive(Clone, PartialEq)]
 pub struct Content(pub Value);
+
+/// It may be a Secret's: no values.
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Content({})", self.hash())
+    }
+}
 
 /// The contents of all of a guard's targets.
 pub type Contents = BTreeMap<TargetRef, Content>;
@@ -32,14 +53,29 @@ impl Content {
             TargetKind::Deployment | TargetKind::StatefulSet | TargetKind::DaemonSet => {
                 Self(object.pointer("/spec/template").cloned().unwrap_or(Value::Null))
             }
-            TargetKind::ConfigMap => {
-                let part = |key: &str| object.get(key).cloned().unwrap_or(Value::Null);
-                let mut content = Map::new();
-                content.insert("data".into(), part("data"));
-                content.insert("binaryData".into(), part("binaryData"));
-                Self(without_nulls(&Value::Object(content)))
+            TargetKind::ConfigMap | TargetKind::Secret => {
+                let keys = ["data", "binaryData"].into_iter().chain(BESIDE);
+                let parts = keys.filter_map(|key| Some((key.to_owned(), object.get(key)?.clone())));
+                Self(without_nulls(&Value::Object(parts.collect())))
             }
         }
+    }
+
+    /// A Secret's content, so that its hash tells nothing to those who do not know the salt.
+    #[must_use]
+    pub fn salted(mut self, salt: &str) -> Self {
+        if let Some(content) = self.0.as_object_mut() {
+            content.insert(SALT.to_owned(), salt.into());
+        }
+        self
+    }
+
+    /// The names of the keys that a ConfigMap or a Secret holds.
+    pub fn keys(&self) -> Vec<&str> {
+        let fields = ["data", "binaryData"]
+            .into_iter()
+            .filter_map(|field| self.0.get(field)?.as_object());
+        fields.flat_map(Map::keys).map(String::as_str).collect()
     }
 
     /// Content-addressed: equal for contents that behave the same.
@@ -86,6 +122,9 @@ fn short_image(image: &str) -> String {
 /// The value without what does not change behaviour, keys sorted (`serde_json::Map` is a `BTreeMap` here).
 fn canonical(content: &Value) -> Value {
     let mut value = without_nulls(content);
+    if let Some(object) = value.as_object_mut() {
+        object.retain(|key, _| !BESIDE.contains(&key.as_str()));
+    }
     remove_entry(&mut value, "labels", |key| key == "pod-template-hash");
     remove_entry(&mut value, "annotations", |key| {
         key == RESTARTED_AT || key.starts_with(OWN_PREFIX)
@@ -162,6 +201,28 @@ mod tests {
             of(&json!({"data": {"a": "1"}, "binaryData": null}))
         );
         assert_ne!(of(&json!({"data": {"a": "1"}})), of(&json!({"data": {"a": "2"}})));
+    }
+
+    #[test]
+    fn the_hash_of_a_secret_tells_nothing_without_the_salt_and_its_debug_output_nothing_at_all() {
+        let object = json!({"type": "Opaque", "data": {"PIN": "MTIzNA=="}});
+        let secret = || Content::of(TargetKind::Secret, &object);
+        assert_eq!(secret().salted("a").hash(), secret().salted("a").hash());
+        assert_ne!(secret().salted("a").hash(), secret().salted("b").hash());
+        assert_ne!(secret().salted("a").hash(), secret().hash());
+        assert_eq!(format!("{:?}", secret()), format!("Content({})", secret().hash()));
+    }
+
+    #[test]
+    fn what_an_object_is_created_with_is_kept_and_is_no_other_content() {
+        let config = |more: Value| {
+            let mut object = json!({"data": {"a": "1"}});
+            json_patch::merge(&mut object, &more);
+            Content::of(TargetKind::ConfigMap, &object)
+        };
+        let immutable = config(json!({"immutable": true}));
+        assert_eq!(immutable.hash(), config(json!({})).hash());
+        assert_eq!(immutable.0, json!({"data": {"a": "1"}, "immutable": true}));
     }
 
     #[test]

@@ -142,6 +142,10 @@ impl Scheme {
         if grade.decider.trim().is_empty() {
             note(&["decider"], "name the role that decides, such as oncall".to_owned());
         }
+        if grade.decide_within.or(grade.done_within).is_none() {
+            let wrong = "has no clock, so nobody would ever be late; it needs decideWithin or doneWithin, such as `decideWithin: 24h`";
+            note(&[], format!("`{name}` {wrong}"));
+        }
         if let (Some(decide), Some(done)) = (grade.decide_within, grade.done_within)
             && decide > done
         {
@@ -236,6 +240,36 @@ Low: team decides within 7days, done within -
     }
 
     #[test]
+    fn the_table_of_grades_in_the_documents_is_the_schemes_own() {
+        let table = include_str!("../../docs/grades.md");
+        for name in ["severities", "levels"] {
+            let scheme = shipped(name);
+            for grade in &scheme.grades {
+                let length =
+                    |length: Option<Length>| length.map_or_else(|| "–".to_owned(), |length| length.to_string());
+                let next = scheme.chain(&grade.name).into_iter().map(|contact| {
+                    let after = contact.after;
+                    let after = if after.0.is_zero() {
+                        String::new()
+                    } else {
+                        format!(" after {after}")
+                    };
+                    format!("{}{after}", contact.role)
+                });
+                let row = format!(
+                    "| {name} | {} | {} | {} | {} | {} |\n",
+                    grade.name,
+                    grade.decider,
+                    length(grade.decide_within),
+                    length(grade.done_within),
+                    next.collect::<Vec<_>>().join(", ")
+                );
+                assert!(table.contains(&row), "docs/grades.md lacks\n{row}");
+            }
+        }
+    }
+
+    #[test]
     fn defaults_follow_the_action_in_every_scheme() {
         use Action::{AlertAndManualReview, AutomaticRollback, Monitor};
         let names = |scheme: &Scheme| {
@@ -275,7 +309,7 @@ Low: team decides within 7days, done within -
         let wrong = Scheme::parse(
             "grades:
   - {name: red, decider: ' ', decideWithin: 2h, doneWithin: 1h}
-  - {name: red, decider: me, chain: [{role: you, onlyFrom: blue}, {role: you}, {role: me}, {role: ''}]}
+  - {name: red, decider: me, doneWithin: 1h, chain: [{role: you, onlyFrom: blue}, {role: you}, {role: me}, {role: ''}]}
   - {name: '', decider: me}",
         )
         .unwrap();
@@ -284,7 +318,7 @@ Low: team decides within 7days, done within -
             .into_iter()
             .map(|(way, wrong)| format!("{}: {wrong}", way.join(".")))
             .collect();
-        insta::assert_snapshot!(told.join("\n"), @r"
+        insta::assert_snapshot!(told.join("\n"), @r#"
 grades.0.decider: name the role that decides, such as oncall
 grades.0.decideWithin: 2h is longer than doneWithin, 1h: it is decided before it is done
 grades.1.name: two grades are named `red`
@@ -293,7 +327,8 @@ grades.1.chain.1.role: `you` was asked already: a role is asked once
 grades.1.chain.2.role: `me` was asked already: a role is asked once
 grades.1.chain.3.role: name a role, such as tech-lead
 grades.2.name: a grade needs a name
-");
+grades.2: `` has no clock, so nobody would ever be late; it needs decideWithin or doneWithin, such as `decideWithin: 24h`
+"#);
         assert_eq!(
             Scheme::default().mistakes(),
             [(

@@ -13,6 +13,8 @@ use super::units::{Amount, Certainty, Length, Share};
 
 /// What need not be written.
 mod defaults;
+/// Changes of repositories.
+pub mod git;
 /// Requests of steps and checks.
 mod http;
 /// What modosu says of a guard.
@@ -26,12 +28,13 @@ use defaults::{
     a_day, a_minute, a_week, one_in_a_thousand, one_in_ten_thousand, severities, ten_minutes, ten_seconds, twenty,
     two_hours, yes,
 };
+pub use git::{Checkout, GitChange};
 pub use http::{HttpCheck, Method};
 pub use status::{
-    BadState, Baseline, BaselineCounts, Current, EffectiveMode, GuardStatus, IncidentRef, KeptState, RestoreTo,
-    RolledOut, State,
+    BadState, Baseline, BaselineCounts, Current, EffectiveMode, GuardStatus, IncidentRef, KeptState, NoWayBack,
+    Recovery, RestoreTo, RolledOut, State,
 };
-pub use step::{Check, Empty, OnFailure, Rollback, Scale, SetConfig, SetEnv, Step};
+pub use step::{Ask, Check, Empty, OnFailure, Rollback, RunJob, Scale, SetConfig, SetEnv, Step};
 pub use target::{TargetKind, TargetRef};
 
 /// What is watched, and how it is put back when it hurts.
@@ -51,7 +54,7 @@ pub use target::{TargetKind, TargetRef};
     printcolumn = r#"{"name":"State","type":"string","jsonPath":".status.state"}"#,
     printcolumn = r#"{"name":"Since","type":"date","jsonPath":".status.current.since"}"#,
     printcolumn = r#"{"name":"Image","type":"string","jsonPath":".status.current.images[0]"}"#,
-    printcolumn = r#"{"name":"Restore-to","type":"string","jsonPath":".status.restoreTo.images[0]"}"#,
+    printcolumn = r#"{"name":"Restore-to","type":"string","jsonPath":".status.restoreTo.printed"}"#,
     printcolumn = r#"{"name":"Incident","type":"string","jsonPath":".status.incident.name"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
@@ -60,7 +63,7 @@ pub struct GuardSpec {
     /// observe: only record; ask: a person confirms every rollback; enforce (the default): modosu acts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
-    /// 1 to 20 objects of this namespace, restored together.
+    /// 1 to 20 objects of this namespace, restored together. Secrets need rights of their own: docs/secrets.md.
     #[x_kube(validation = ("self.size() >= 1 && self.size() <= 20", "a guard has 1 to 20 targets"))]
     #[schemars(length(min = 1, max = 20))]
     pub targets: Vec<TargetRef>,
@@ -170,6 +173,9 @@ pub struct SignalSpec {
     pub alerts: Option<BTreeMap<String, String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
+    /// Whether more of it is worse (`up`), or less. Default: `up`; of a ratio what `bad` or `good` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worse: Option<Worse>,
 }
 
 /// Counter selectors: `bad` or `good`, and `total`.
@@ -205,6 +211,25 @@ pub enum Unit {
     Count,
     /// Events per second.
     Rate,
+}
+
+/// Which way a signal's number gets worse.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Worse {
+    #[default]
+    Up,
+    Down,
+}
+
+impl Worse {
+    /// Of what is left of all.
+    pub const fn opposite(self) -> Self {
+        match self {
+            Self::Up => Self::Down,
+            Self::Down => Self::Up,
+        }
+    }
 }
 
 /// Where a baseline comes from: exactly one of `window`, `offset`, `fixed`, `query`.

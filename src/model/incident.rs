@@ -3,6 +3,8 @@
 //! The spec is written once, when the incident is opened, and is immutable but for `decision`, which is how people
 //! decide. The journal is append-only: an `intent` before each action, a `receipt` with the same `seq` after it.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -10,10 +12,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{freeze::Freeze, guard::Action, units::Length};
 
+/// What people decide.
+mod decision;
 /// What is going to be done, and what was.
 mod plan;
 
-pub use plan::{Before, Checked, JournalEntry, PlannedStep};
+pub use decision::{Decision, Fix, Verb};
+pub use plan::{ASK, Before, Checked, JournalEntry, PlannedStep};
 
 /// One opened case.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -83,7 +88,8 @@ pub struct Evidence {
     pub query: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<u64>,
-    /// Of `worse(…)`: how many to one that the share exceeds what is tolerated.
+    /// How many to one against chance, where counts tell: of `worse(…)` what its meter says, of a share against a limit one over
+    /// the chance of so many at that limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub odds: Option<f64>,
     /// Of `worse(…)`: the highest share that is not called worse than before.
@@ -107,40 +113,15 @@ pub struct StateRef {
     pub images: Vec<String>,
 }
 
-/// What a person decided, written by `modosu rollback|keep` or `kubectl edit`.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Decision {
-    /// Without it nothing is decided: only `fixEta` is told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub verb: Option<Verb>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// In so long it will be fixed, says who repairs it; from when modosu reads it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fix_eta: Option<Length>,
-}
-
-impl Decision {
-    /// Whether they decide the same: another `fixEta` is no other decision.
-    pub fn decides_like(&self, other: &Self) -> bool {
-        self.verb == other.verb && self.by == other.by && self.reason == other.reason
-    }
-}
-
-/// When it will be fixed, as people said.
+/// How one object stands after a plan that was stopped by a newer rollout.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Fix {
-    pub eta: Length,
-    /// When modosu read it.
-    pub told_at: Timestamp,
-    /// `toldAt` and `eta` later.
-    pub ready_at: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<String>,
+pub struct Stands {
+    /// `Deployment/orders`.
+    pub target: String,
+    /// Already back, or with the newer rollout; and what the command would do.
+    pub words: String,
+    /// To make it whole the other way.
+    pub command: String,
 }
 
 /// Requests that failed since the first bad reading, as far as they were counted.
@@ -152,33 +133,6 @@ pub struct Harm {
     pub counted: Length,
     pub failed: u64,
     pub requests: u64,
-}
-
-/// The verbs of a decision.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum Verb {
-    Rollback,
-    Keep,
-    /// Nothing is written for two hours; a running plan stops before its next write.
-    Freeze,
-    /// A plan that was stopped halfway goes on.
-    Resume,
-    /// Everything stays as it is, and the incident ends.
-    Abandon,
-}
-
-impl Verb {
-    /// As it is told.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Rollback => "Rollback",
-            Self::Keep => "Keep",
-            Self::Freeze => "Freeze",
-            Self::Resume => "Resume",
-            Self::Abandon => "Abandon",
-        }
-    }
 }
 
 /// How the incident stands.
@@ -194,6 +148,10 @@ pub struct IncidentStatus {
     pub grade: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
+    /// What joined since it was opened: what raised its grade stands here. Append-only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 60))]
+    pub triggers: Vec<Evidence>,
     /// The first of `decideBy` and `doneBy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub respond_by: Option<Timestamp>,
@@ -225,6 +183,15 @@ pub struct IncidentStatus {
     /// Append-only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub journal: Vec<JournalEntry>,
+    /// Where a person decided to go instead of `restoreTo`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal: Option<StateRef>,
+    /// A person decided that only these targets go back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
+    /// What ran beside what the plan writes when it began: another content there is somebody else's change.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub beside: BTreeMap<String, String>,
     /// What the checks before the first write came to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Before>,
@@ -243,9 +210,18 @@ pub struct IncidentStatus {
     /// What a rollback leaves as it is, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_restored: Vec<String>,
+    /// A newer rollout came while the plan was under way: what stands where.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stands: Vec<Stands>,
+    /// What other tools will do to what is put back, and how to keep it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_tools: Vec<String>,
     /// When the plan began to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acting_since: Option<Timestamp>,
+    /// When modosu last began it by itself, not because a person decided so: that counts against the daemon's budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub automatic_since: Option<Timestamp>,
     /// When everything was rolled out: readings count as proof from here on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_out_at: Option<Timestamp>,
@@ -255,9 +231,27 @@ pub struct IncidentStatus {
     pub closed_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,
+    /// The incident from which the guard had recovered less than an hour before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relapse_of: Option<String>,
     /// Other guards breached together with this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub common_cause: Option<CommonCause>,
+}
+
+impl Incident {
+    /// What every trigger and hard fact saw, as it was opened and since.
+    pub fn evidence(&self) -> impl Iterator<Item = &Evidence> + Clone {
+        let joined = self.status.iter().flat_map(|status| &status.triggers);
+        self.spec.triggers.iter().chain(joined)
+    }
+}
+
+impl IncidentStatus {
+    /// Where the plan goes: where a person decided to go, else what the incident was opened with.
+    pub fn goal<'a>(&'a self, spec: &'a IncidentSpec) -> Option<&'a StateRef> {
+        self.goal.as_ref().or(spec.restore_to.as_ref())
+    }
 }
 
 /// Guards that breached together, written `namespace/name`.
@@ -292,6 +286,9 @@ pub struct Missed {
     /// Who was asked; absent: nobody further is in the chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
+    /// For which grade: a worse one asks its whole chain.
+    #[serde(default)]
+    pub grade: String,
 }
 
 /// The clocks of a grade.

@@ -42,7 +42,7 @@ macro_rules! shipped {
     };
 }
 
-const SHIPPED: [(&str, &str); 10] = shipped![
+const SHIPPED: [(&str, &str); 11] = shipped![
     "benchmark",
     "celery",
     "ci",
@@ -53,6 +53,7 @@ const SHIPPED: [(&str, &str); 10] = shipped![
     "linkerd",
     "nginx-ingress",
     "prometheus-http",
+    "prometheus-http-status",
 ];
 
 impl Preset {
@@ -87,6 +88,33 @@ mod tests {
             ["error_rate", "request_rate", "response_time", "success_rate"]
         );
         assert_eq!(http.triggers.len(), 4);
+    }
+
+    /// A name that an exporter gave up is found by whoever reads the file: of which version they are, and where that stands.
+    #[test]
+    fn every_shipped_preset_says_of_which_exporter_its_names_are() {
+        let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/presets");
+        for (name, text) in SHIPPED {
+            let series = match name {
+                "kubernetes" => vec!["kubernetes", "kubernetes-state"],
+                name => vec![name],
+            };
+            for file in series {
+                let tested = std::fs::read_to_string(format!("{tests}/{file}.prom")).unwrap();
+                let said: Vec<&str> = tested
+                    .lines()
+                    .take_while(|line| !line.starts_with("# target:"))
+                    .collect();
+                assert!(
+                    said[0].starts_with("# exporter: ") && said[1].starts_with("# source: "),
+                    "{file}"
+                );
+                assert!(
+                    text.contains(&said.join("\n")),
+                    "{name} does not say what {file}.prom does: {said:?}"
+                );
+            }
+        }
     }
 
     #[test]

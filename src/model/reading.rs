@@ -67,8 +67,14 @@ pub enum Because {
     NotANumber,
     /// The newest sample is that old, against a scrape interval of so much.
     Stale { age: Duration, interval: Duration },
-    /// Too few requests since the change, also in the longest window.
-    TooFewRequests { requests: u64, needed: u32 },
+    /// What this server counts since the last reading begins before what another one had told by then.
+    CountedBefore,
+    /// Too few requests in the longest window: the last hour, or the time since the change where that is shorter.
+    TooFewRequests {
+        requests: u64,
+        needed: u32,
+        last_hour: bool,
+    },
     /// The window still reaches back before the change.
     BeforeChange,
     /// Nothing was read yet.
@@ -77,7 +83,11 @@ pub enum Because {
     NoBuckets,
     /// The condition needs a baseline that does not exist yet.
     NoBaseline,
+    /// The condition needs a baseline to be more than nothing.
+    ZeroBaseline,
 }
+
+const ZERO: &str = "the baseline is 0: nothing is relative to it";
 
 impl Because {
     /// In a word and in a sentence that stay the same from turn to turn: for a status, which is written when something
@@ -92,11 +102,14 @@ impl Because {
             Self::NoData => ("NoData", "Prometheus has no such series for this guard"),
             Self::NotANumber => ("NotANumber", "the value is not a finite number"),
             Self::Stale { .. } => ("Stale", "the newest sample is too old"),
+            Self::TooFewRequests { last_hour: true, .. } => ("TooFewRequests", "too few requests in the last hour"),
+            Self::CountedBefore => ("CountedBefore", "another Prometheus answers, which missed scrapes"),
             Self::TooFewRequests { .. } => ("TooFewRequests", "too few requests since the change"),
             Self::BeforeChange => ("BeforeChange", "the window still reaches back before the change"),
             Self::WarmingUp => ("WarmingUp", "nothing was read yet"),
             Self::NoBuckets => ("NoBuckets", "the histogram's buckets were not counted"),
             Self::NoBaseline => ("NoBaseline", "there is no baseline yet"),
+            Self::ZeroBaseline => ("ZeroBaseline", ZERO),
         };
         (reason, words.into())
     }
@@ -124,13 +137,30 @@ impl fmt::Display for Because {
                     short(interval)
                 )
             }
-            Self::TooFewRequests { requests, needed } => {
-                write!(f, "{requests} requests since the change, {needed} are needed")
+            Self::CountedBefore => f.write_str(
+                "another Prometheus answers than before, which missed scrapes: what it counts now was counted already",
+            ),
+            Self::TooFewRequests {
+                requests,
+                needed,
+                last_hour,
+            } => {
+                let when = if *last_hour {
+                    "in the last hour"
+                } else {
+                    "since the change"
+                };
+                match requests {
+                    0 => write!(f, "no requests {when}: of nothing there is no share"),
+                    1 => write!(f, "1 request {when}, {needed} are needed"),
+                    _ => write!(f, "{requests} requests {when}, {needed} are needed"),
+                }
             }
             Self::BeforeChange => f.write_str("the window still reaches back before the change"),
             Self::WarmingUp => f.write_str("nothing was read yet"),
             Self::NoBuckets => f.write_str("the histogram's buckets were not counted in this reading"),
             Self::NoBaseline => f.write_str("there is no baseline yet"),
+            Self::ZeroBaseline => f.write_str(ZERO),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! IO. What is asked beside a turn's readings, for the few guards that need it: counts by pod, and what goes on around a
-//! guard whose traffic fell.
+//! guard whose traffic fell. All other guards wait meanwhile, so that every question ends at a deadline that the turn sets.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,12 +8,13 @@ use std::{
 };
 
 use futures::{FutureExt, StreamExt, stream};
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     answer::Answer,
     poll::{AT_ONCE, Poller},
-    prometheus::Prometheus,
-    query::{Births, Form, Grown, Moment, Names, Values, all_up, growth_by_pod},
+    prometheus_plan::Answers,
+    query::{Births, Form, Grown, Moment, Names, Values, growth_by_pod},
     sides::{ByPod, PodCount, over},
 };
 use crate::judge::{policy::Policy, share::Count, traffic::Told};
@@ -37,7 +38,7 @@ type Rows = BTreeMap<(Values, String, String), f64>;
 
 impl<K: Ord + Clone> Poller<K> {
     /// What each pod counted, in the order asked; nothing where the queries were not answered in time.
-    pub async fn by_pod(&mut self, asked: &[ByPod<K>]) -> Vec<Option<Vec<PodCount>>> {
+    pub async fn by_pod(&mut self, asked: &[ByPod<K>], deadline: Instant) -> Vec<Option<Vec<PodCount>>> {
         let mut queries: BTreeMap<Query, BTreeSet<Values>> = BTreeMap::new();
         for one in asked {
             for query in self.queries_of(one).into_iter().flatten() {
@@ -47,7 +48,7 @@ impl<K: Ord + Clone> Poller<K> {
                     .insert(one.policy.matching.values().cloned().collect());
             }
         }
-        let answers = self.ask_all(queries).await;
+        let answers = self.ask_by_pod(queries, deadline).await;
         let counted = |one: &ByPod<K>| {
             let [part, total] = self.queries_of(one)?;
             let values: Values = one.policy.matching.values().cloned().collect();
@@ -66,35 +67,67 @@ impl<K: Ord + Clone> Poller<K> {
         Some([query(&one.part), query(&one.total)])
     }
 
-    /// What the targets and the neighbours of these guards say, in the order asked; nothing where Prometheus does not answer.
-    pub async fn around<'a>(&mut self, asked: &'a [Fell<K>]) -> Vec<Option<Told>> {
-        let prometheus = &self.prometheus;
-        let settled = self.learned.settled();
-        let running = asked.iter().map(|one: &'a Fell<K>| {
-            let at = self.marks.get(&one.guard).copied();
-            let window = one.window.max(self.learned.interval(&one.guard).saturating_mul(2));
-            let row = Around {
-                counter: &one.counter,
-                namespace: &one.namespace,
-                matching: &one.policy.matching,
-                births: self.births(&one.policy, &one.counter),
-                window,
-                settled,
-                since: one.low.saturating_add(one.window),
-            };
-            async move { row.ask(prometheus, at?).await }.boxed()
-        });
-        let running: Vec<_> = running.collect();
-        let told = stream::iter(running).buffered(AT_ONCE).collect().await;
-        self.queries += u32::try_from(asked.len() * 3).unwrap_or(u32::MAX);
-        told
+    /// What the targets and the neighbours of these guards say, in the order asked; nothing where Prometheus does not answer
+    /// in time. Guards of which the same is to be known share their queries.
+    pub async fn around(&mut self, asked: &[Fell<K>], deadline: Instant) -> Vec<Option<Told>> {
+        let rows: Vec<Option<Around>> = asked.iter().map(|one| self.around_of(one)).collect();
+        let mut batches: BTreeMap<Moment, Vec<(Form, Row, Moment)>> = BTreeMap::new();
+        for question in rows.iter().flatten().flat_map(Around::questions) {
+            batches.entry(question.2).or_default().push(question);
+        }
+        let mut answers = BTreeMap::new();
+        // The newest first: nothing is told without them.
+        for (at, batch) in batches.into_iter().rev() {
+            answers.insert(at, self.ask(batch, deadline).await);
+        }
+        rows.iter().map(|row| row.as_ref()?.told(&answers)).collect()
+    }
+
+    fn around_of(&self, one: &Fell<K>) -> Option<Around> {
+        let at = self.marks.get(&one.guard).copied()?;
+        let window = one.window.max(self.learned.interval(&one.guard).saturating_mul(2));
+        // In whole windows, so that guards that fell together share their queries.
+        let windows = one.low.as_millis().div_ceil(one.window.as_millis().max(1)) + 1;
+        let since = one.window.saturating_mul(u32::try_from(windows).unwrap_or(u32::MAX));
+        let on_targets = self.learned.on_targets(&one.policy);
+        let counter = || one.counter.clone();
+        let up = if on_targets {
+            Form::Up
+        } else {
+            Form::UpOf {
+                selector: counter(),
+                over: since,
+            }
+        };
+        // Its namespace's rows: by the labels that name it.
+        let mut namespace = one.policy.matching.clone();
+        namespace.retain(|_, value| *value == one.namespace);
+        let growth = Form::Growth {
+            selector: counter(),
+            over: window,
+            settled: self.learned.settled(),
+            births: self.births(&one.policy, &one.counter),
+            begun: None,
+        };
+        Some(Around {
+            at,
+            before: at.before(since),
+            up: (up, one.policy.matching.clone().into_iter().unzip()),
+            growth: (!namespace.is_empty()).then(|| (growth, namespace.into_iter().unzip())),
+            window,
+            on_targets,
+        })
     }
 
     fn births(&self, policy: &Policy, total: &str) -> Births {
         Births::of(self.learned.on_targets(policy), total)
     }
 
-    async fn ask_all(&mut self, queries: BTreeMap<Query, BTreeSet<Values>>) -> BTreeMap<Query, Rows> {
+    async fn ask_by_pod(
+        &mut self,
+        queries: BTreeMap<Query, BTreeSet<Values>>,
+        deadline: Instant,
+    ) -> BTreeMap<Query, Rows> {
         let settled = self.learned.settled();
         let prometheus = &self.prometheus;
         self.queries += u32::try_from(queries.len()).unwrap_or(u32::MAX);
@@ -107,7 +140,8 @@ impl<K: Ord + Clone> Poller<K> {
                 births,
             };
             let text = growth_by_pod(names, &rows, &grown);
-            let rows = rows_of(names, prometheus.query(&text, Some(*at)).await.ok()?);
+            let answer = timeout_at(deadline, prometheus.query(&text, Some(*at))).await.ok()?;
+            let rows = rows_of(names, answer.ok()?);
             Some((query, rows))
         });
         let running: Vec<_> = running.map(FutureExt::boxed).collect();
@@ -116,57 +150,59 @@ impl<K: Ord + Clone> Poller<K> {
     }
 }
 
+/// The names of labels, and one row's values.
+type Row = (Names, Values);
+
 /// What is asked around one guard.
-struct Around<'a> {
-    counter: &'a str,
-    namespace: &'a str,
-    matching: &'a BTreeMap<String, String>,
-    births: Births,
+struct Around {
+    at: Moment,
+    /// When the rate was as ever.
+    before: Moment,
+    up: (Form, Row),
+    /// What its namespace's rows grew in a window.
+    growth: Option<(Form, Row)>,
     window: Duration,
-    settled: Duration,
-    /// How long ago the rate was as before.
-    since: Duration,
+    on_targets: bool,
 }
 
-impl Around<'_> {
-    async fn ask(&self, prometheus: &Prometheus, at: Moment) -> Option<Told> {
-        let (names, values): (Names, Values) = self.matching.clone().into_iter().unzip();
-        let up = number(prometheus, &all_up(&names, &values), at).await??;
-        // Its namespace's rows: by the labels that name it.
-        let mut own = self.matching.clone();
-        own.retain(|_, value| value == self.namespace);
-        let around = if own.is_empty() {
-            None
-        } else {
-            Some(self.rates(prometheus, own, at).await?)
+impl Around {
+    fn questions(&self) -> impl Iterator<Item = (Form, Row, Moment)> {
+        let growth = |at| {
+            self.growth
+                .iter()
+                .map(move |(form, row)| (form.clone(), row.clone(), at))
         };
-        Some(Told {
-            up: (up - 1.0).abs() < f64::EPSILON,
-            around,
-        })
+        let (up, row) = self.up.clone();
+        [(up, row, self.at)]
+            .into_iter()
+            .chain(growth(self.at))
+            .chain(growth(self.before))
     }
 
-    /// Before and now; where either is not known, nothing is.
-    async fn rates(&self, prometheus: &Prometheus, labels: BTreeMap<String, String>, at: Moment) -> Option<(f64, f64)> {
-        let (names, values): (Names, Values) = labels.into_iter().unzip();
-        let form = Form::Growth {
-            selector: self.counter.to_owned(),
-            over: self.window,
-            settled: self.settled,
-            births: self.births.clone(),
+    fn told(&self, answers: &BTreeMap<Moment, Answers>) -> Option<Told> {
+        let number = |at, question| number(answers.get(at)?, question);
+        // What is pushed has no `up`; that it is still pushed shows in its samples, which are new.
+        let up = match number(&self.at, &self.up)? {
+            None if self.on_targets => return None,
+            None => true,
+            Some(up) => (up - 1.0).abs() < f64::EPSILON,
         };
-        let text = form.text(&names, [&values]);
-        let before = number(prometheus, &text, at.before(self.since)).await?;
-        let now = number(prometheus, &text, at).await?;
-        let rate = |count: f64| count / self.window.as_secs_f64();
-        before.zip(now).map(|(before, now)| (rate(before), rate(now)))
+        let rate = |at, question| Some(number(at, question)?? / self.window.as_secs_f64());
+        let around = match &self.growth {
+            Some(growth) => Some((rate(&self.before, growth)?, rate(&self.at, growth)?)),
+            None => None,
+        };
+        Some(Told { up, around })
     }
 }
 
-/// The one row's number; `None`: no answer, `Some(None)`: no row.
-async fn number(prometheus: &Prometheus, text: &str, at: Moment) -> Option<Option<f64>> {
-    let rows = prometheus.query(text, Some(at)).await.ok()?.rows;
-    Some(rows.first().and_then(|row| row.value).filter(|value| value.is_finite()))
+/// The row's number; `None`: no answer, `Some(None)`: no row.
+fn number(answers: &Answers, (form, (names, values)): &(Form, Row)) -> Option<Option<f64>> {
+    match answers.get(&(form.clone(), names.clone()))?.get(values) {
+        None => Some(None),
+        Some(Ok(number)) => Some(Some(*number).filter(|number| number.is_finite())),
+        Some(Err(_)) => None,
+    }
 }
 
 fn rows_of(names: &Names, answer: Answer) -> Rows {

@@ -29,6 +29,8 @@ struct Inner<T> {
     /// By scope, the list that replaces the scope's `objects` once it is complete.
     coming: BTreeMap<Scope, BTreeMap<ObjectKey, Arc<T>>>,
     listed: BTreeSet<Scope>,
+    /// Why the watch does not work at present.
+    failing: Option<String>,
 }
 
 /// The namespace that a watch covers; `None`: all.
@@ -59,6 +61,7 @@ impl<T: PartialEq> Cache<T> {
             objects: BTreeMap::new(),
             coming: BTreeMap::new(),
             listed: BTreeSet::new(),
+            failing: None,
         };
         Arc::new(Self {
             inner: Mutex::new(inner),
@@ -68,6 +71,11 @@ impl<T: PartialEq> Cache<T> {
     /// Whether the first list is complete in so many scopes.
     pub fn listed(&self, scopes: usize) -> bool {
         lock(&self.inner).listed.len() >= scopes
+    }
+
+    /// Why the watch does not work at present.
+    pub fn failing(&self) -> Option<String> {
+        lock(&self.inner).failing.clone()
     }
 
     /// The object of that name.
@@ -125,7 +133,9 @@ impl<T: PartialEq> Cache<T> {
         while let Some(event) = stream.next().await {
             match event {
                 Ok(event) => {
-                    if std::mem::take(&mut lost) {
+                    // That a list begins tells nothing of how it ends.
+                    if !matches!(event, watcher::Event::Init) && std::mem::take(&mut lost) {
+                        lock(&self.inner).failing = None;
                         tracing::info!(kind, "watching {kind} again");
                     }
                     for namespace in self.apply(&scope, event, &trim) {
@@ -133,6 +143,7 @@ impl<T: PartialEq> Cache<T> {
                     }
                 }
                 Err(why) => {
+                    lock(&self.inner).failing = Some(why.to_string());
                     if !std::mem::replace(&mut lost, true) {
                         tracing::warn!(kind, "cannot watch {kind}, trying again: {why}");
                     }

@@ -1,7 +1,7 @@
 //! IO. The cluster as watches show it: guards, incidents, workloads, pods, ConfigMaps, snapshots.
 //!
-//! ConfigMaps and snapshots are watched as metadata; a ConfigMap's content is read when its version changes and kept
-//! as a hash.
+//! ConfigMaps and snapshots are watched as metadata, and so are the Secrets that guards name; content is read when its
+//! version changes and kept as a hash.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,7 +12,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{ApiResource, DynamicObject},
+    api::{ApiResource, DynamicObject, ObjectMeta},
     core::PartialObjectMeta,
     runtime::{WatchStreamExt, watcher},
 };
@@ -21,28 +21,30 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    cache::{Cache, Changes, ObjectKey, Scope},
+    cache::{Cache, Changes, Scope},
+    managers::Manager,
     objects::{Pod, Revision, Workload},
 };
 use crate::model::{
-    content::Content,
     freeze::Freeze,
     guard::{Guard, TargetKind, TargetRef},
     incident::Incident,
 };
 
-/// The label by which a snapshot belongs to its guard.
-pub const GUARD_LABEL: &str = "modosu.dev/guard";
-/// The annotations of a snapshot.
-pub const HASH: &str = "modosu.dev/hash";
-pub const PROVEN_AT: &str = "modosu.dev/proven-at";
-pub const LAST_RUNNING: &str = "modosu.dev/last-running";
-pub const IMAGES: &str = "modosu.dev/images";
 const PAGE: u32 = 500;
 const WORKLOADS: [TargetKind; 3] = [TargetKind::Deployment, TargetKind::StatefulSet, TargetKind::DaemonSet];
 
 /// Who stopped modosu, and where.
 mod freezes;
+/// What GitOps tools do to what they look after.
+mod managers;
+/// Proven states, as their snapshots' metadata tells.
+mod proven;
+/// The Secrets that guards name.
+mod secrets;
+
+pub use proven::{GUARD_LABEL, HASH, IMAGES, LAST_RUNNING, PROVEN_AT, Proven, SETTINGS, settings};
+pub use secrets::NotWatched;
 
 /// What watches show.
 pub struct Cluster {
@@ -60,36 +62,26 @@ pub struct Cluster {
     everything: Arc<Cache<Freeze>>,
     pub changes: Arc<Changes>,
     scopes: Vec<Scope>,
-    read: BTreeMap<ObjectKey, ReadConfig>,
+    secrets: secrets::Secrets,
+    read: BTreeMap<(String, TargetRef), ReadConfig>,
+    wishes: managers::Wishes,
 }
 
-/// Which version of a ConfigMap there is.
+/// Which version of a ConfigMap or a Secret there is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigVersion {
     pub uid: String,
     pub version: String,
+    pub manager: Option<Manager>,
 }
 
-/// A ConfigMap's content as a hash, and when its data last changed.
+/// The content of a ConfigMap or a Secret as a hash, and when its data last changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadConfig {
     pub uid: String,
     pub version: String,
     pub hash: String,
     pub changed: Option<Timestamp>,
-}
-
-/// A proven state: the metadata of its snapshot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proven {
-    /// The snapshot's name.
-    pub name: String,
-    pub guard: String,
-    pub hash: String,
-    pub proven_at: Timestamp,
-    /// When it last began to run: the newest is where a rollback goes.
-    pub last_running: Timestamp,
-    pub images: Vec<String>,
 }
 
 impl Cluster {
@@ -113,7 +105,9 @@ impl Cluster {
             everything: Cache::new(),
             changes: Arc::default(),
             scopes,
+            secrets: secrets::Secrets::default(),
             read: BTreeMap::new(),
+            wishes: managers::Wishes::default(),
         };
         for scope in &cluster.scopes {
             cluster.watch_scope(client, scope, stop);
@@ -127,11 +121,7 @@ impl Cluster {
         let changes = || self.changes.clone();
         for (kind, cache) in &self.workloads {
             let kind = *kind;
-            let (name, api) = match kind {
-                TargetKind::StatefulSet => ("StatefulSets", dynamic::<StatefulSet>(client, scope)),
-                TargetKind::DaemonSet => ("DaemonSets", dynamic::<DaemonSet>(client, scope)),
-                TargetKind::Deployment | TargetKind::ConfigMap => ("Deployments", dynamic::<Deployment>(client, scope)),
-            };
+            let (name, api) = workloads(kind, client, scope);
             let read = move |object: DynamicObject| Some(Workload::read(kind, &object));
             let follow = cache
                 .clone()
@@ -175,7 +165,7 @@ impl Cluster {
             self.configs.clone().follow(
                 ("ConfigMaps", scope.clone()),
                 configs,
-                |o| ConfigVersion::read(&o),
+                |o| ConfigVersion::read(&o.metadata),
                 changes(),
             ),
         );
@@ -220,72 +210,79 @@ impl Cluster {
             && self.everything.listed(1)
     }
 
-    /// The content hash of a ConfigMap, read again when its version changed. `Ok(None)`: there is no such ConfigMap.
-    pub async fn config(
-        &mut self,
-        client: &Client,
-        key: &ObjectKey,
-        now: Timestamp,
-    ) -> kube::Result<Option<ReadConfig>> {
-        let Some(version) = self.configs.get(&key.0, &key.1) else {
-            self.read.remove(key);
-            return Ok(None);
-        };
-        if let Some(read) = self.read.get(key)
-            && read.uid == version.uid
-            && read.version == version.version
-        {
-            return Ok(Some(read.clone()));
+    /// Whether a proven state of that guard holds a ConfigMap or a Secret.
+    pub fn is_proven(&self, namespace: &str, guard: &str, target: &TargetRef) -> bool {
+        let holds = |state: &Proven| state.guard == guard && state.settings.contains_key(target);
+        !self.snapshots.matching(namespace, holds).is_empty()
+    }
+
+    /// What the watch shows of a ConfigMap or a Secret that a guard names; `Ok(None)`: there is none. An error says why that
+    /// is not known.
+    pub fn version(&self, namespace: &str, target: &TargetRef) -> Result<Option<Arc<ConfigVersion>>, NotWatched> {
+        match target.kind {
+            TargetKind::Secret => self.secrets.version(namespace, &target.name),
+            TargetKind::ConfigMap | TargetKind::Deployment | TargetKind::StatefulSet | TargetKind::DaemonSet => {
+                Ok(self.configs.get(namespace, &target.name))
+            }
         }
-        let api = dynamic::<ConfigMap>(client, &Some(key.0.clone()));
-        let Some(object) = api.get_opt(&key.1).await? else {
-            return Ok(None);
-        };
-        let hash = Content::of(TargetKind::ConfigMap, &object.data).hash();
+    }
+
+    /// What was read of that version.
+    pub fn known(&self, namespace: &str, target: &TargetRef, version: &ConfigVersion) -> Option<&ReadConfig> {
+        let read = self.read.get(&(namespace.to_owned(), target.clone()))?;
+        (read.uid == version.uid && read.version == version.version).then_some(read)
+    }
+
+    /// Notes what was read, under the watch's version, so that a newer one that was read early is not read again for ever.
+    pub fn note(
+        &mut self,
+        key: (String, TargetRef),
+        version: &ConfigVersion,
+        object: &DynamicObject,
+        hash: String,
+        now: Timestamp,
+    ) -> ReadConfig {
         let uid = object.uid().unwrap_or_default();
-        let before = self.read.get(key).filter(|before| before.uid == uid);
+        let before = self.read.get(&key).filter(|before| before.uid == uid);
         let changed = match before {
             // A new label is no new content.
             Some(before) if before.hash == hash => before.changed,
-            Some(_) => data_changed(&object).or(Some(now)),
-            None => data_changed(&object).or(object.metadata.creation_timestamp.as_ref().map(|time| time.0)),
+            Some(_) => data_changed(object).or(Some(now)),
+            None => data_changed(object).or(object.metadata.creation_timestamp.as_ref().map(|time| time.0)),
         };
-        // The watch's version, so that a newer one that was read early is not read again for ever.
-        let version = version.version.clone();
         let read = ReadConfig {
             uid,
-            version,
+            version: version.version.clone(),
             hash,
             changed,
         };
-        self.read.insert(key.clone(), read.clone());
-        Ok(Some(read))
+        self.read.insert(key, read.clone());
+        read
+    }
+
+    /// Forgets what is gone.
+    pub fn forget(&mut self, namespace: &str, target: &TargetRef) {
+        self.read.remove(&(namespace.to_owned(), target.clone()));
     }
 }
 
 impl ConfigVersion {
-    fn read(object: &PartialObjectMeta<ConfigMap>) -> Option<Self> {
+    fn read(metadata: &ObjectMeta) -> Option<Self> {
         Some(Self {
-            uid: object.uid()?,
-            version: object.resource_version()?,
+            uid: metadata.uid.clone()?,
+            version: metadata.resource_version.clone()?,
+            manager: Manager::of(metadata),
         })
     }
 }
 
-impl Proven {
-    fn read(object: &PartialObjectMeta<ControllerRevision>) -> Option<Self> {
-        let note = |key: &str| object.annotations().get(key);
-        let time = |key: &str| note(key)?.parse::<Timestamp>().ok();
-        Some(Self {
-            name: object.name_any(),
-            guard: object.labels().get(GUARD_LABEL)?.clone(),
-            hash: note(HASH)?.clone(),
-            proven_at: time(PROVEN_AT)?,
-            last_running: time(LAST_RUNNING)?,
-            images: note(IMAGES)
-                .map(|list| list.split_whitespace().map(str::to_owned).collect())
-                .unwrap_or_default(),
-        })
+fn workloads(kind: TargetKind, client: &Client, scope: &Scope) -> (&'static str, Api<DynamicObject>) {
+    match kind {
+        TargetKind::StatefulSet => ("StatefulSets", dynamic::<StatefulSet>(client, scope)),
+        TargetKind::DaemonSet => ("DaemonSets", dynamic::<DaemonSet>(client, scope)),
+        TargetKind::Deployment | TargetKind::ConfigMap | TargetKind::Secret => {
+            ("Deployments", dynamic::<Deployment>(client, scope))
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Pure. Queries as people would ask them, for an incident's evidence.
 
 use super::{
-    prometheus_plan::{firing, gauge},
+    prometheus_selectors::{firing, gauge},
     query::{Form, Names, Values, selected},
 };
 use crate::judge::policy::{Policy, Source};

@@ -5,8 +5,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::api::DynamicObject;
 use serde_json::Value;
 
-use crate::model::content::{Content, images};
-use crate::model::{freeze::Freeze, guard::TargetKind};
+use super::managers::Manager;
+use crate::model::content::{Content, NO_WAY_BACK, images};
+use crate::model::{
+    freeze::Freeze,
+    guard::{TargetKind, TargetRef},
+};
 
 /// A Deployment, StatefulSet or DaemonSet as far as it concerns a guard.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,10 +21,14 @@ pub struct Workload {
     /// The hash of its pod template.
     pub template: String,
     pub images: Vec<String>,
+    /// Why nobody may go back from its template without a person: what its annotation says.
+    pub no_way_back: Option<String>,
     pub config: Vec<ConfigUse>,
     pub rollout: Rollout,
     /// What its annotations say.
     pub freeze: Option<Freeze>,
+    /// The tool that looks after it.
+    pub manager: Option<Manager>,
     /// The kind and name of a controller that owns it, such as a Rollout.
     pub owner: Option<String>,
     /// Why a new template would not replace its pods.
@@ -45,10 +53,10 @@ pub struct Rollout {
     pub deadline_exceeded: Option<String>,
 }
 
-/// A ConfigMap that a pod template uses, and whether a running process can see it change.
+/// A ConfigMap or a Secret that a pod template uses, and whether a running process can see it change.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConfigUse {
-    pub name: String,
+    pub target: TargetRef,
     /// Read once, at the container's start: env, envFrom, subPath.
     pub at_start: bool,
 }
@@ -73,6 +81,8 @@ pub struct Pod {
     pub revision: Option<String>,
     pub ready_since: Option<Timestamp>,
     pub leaving: bool,
+    /// All of its containers ended for good.
+    pub finished: bool,
     pub containers: Vec<Container>,
     pub config: Vec<ConfigUse>,
     /// The owner's name, for words.
@@ -124,7 +134,9 @@ impl Workload {
         let template = data.pointer("/spec/template").unwrap_or(&Value::Null);
         let rollout = match kind {
             TargetKind::DaemonSet => daemon_set(object),
-            TargetKind::Deployment | TargetKind::StatefulSet | TargetKind::ConfigMap => counted(object),
+            TargetKind::Deployment | TargetKind::StatefulSet | TargetKind::ConfigMap | TargetKind::Secret => {
+                counted(object)
+            }
         };
         let note = |name: &str| object.metadata.annotations.as_ref()?.get(name).cloned();
         Self {
@@ -135,7 +147,7 @@ impl Workload {
                     .and_then(Value::as_str)
                     .map(str::to_owned),
                 TargetKind::DaemonSet => note(GENERATION_OF_DAEMON_SET),
-                TargetKind::Deployment | TargetKind::ConfigMap => revision(&object.metadata),
+                TargetKind::Deployment | TargetKind::ConfigMap | TargetKind::Secret => revision(&object.metadata),
             },
             template: Content::of(kind, data).hash(),
             freeze: Freeze::of_annotations(
@@ -143,8 +155,13 @@ impl Workload {
                 object.metadata.annotations.as_ref(),
             ),
             images: images(template),
+            no_way_back: template
+                .get("metadata")
+                .and_then(|metadata| text(metadata.get("annotations")?, NO_WAY_BACK))
+                .map(str::to_owned),
             config: config_uses(template.get("spec").unwrap_or(&Value::Null)),
             rollout,
+            manager: Manager::of(&object.metadata),
             owner: controller(&object.metadata).map(|owner| format!("{}/{}", owner.kind, owner.name)),
             keeps_pods: keeps_pods(data),
             ordered: kind == TargetKind::StatefulSet
@@ -263,6 +280,10 @@ impl Pod {
                 _ => None,
             },
             leaving: object.metadata.deletion_timestamp.is_some(),
+            finished: matches!(
+                data.pointer("/status/phase").and_then(Value::as_str),
+                Some("Succeeded" | "Failed")
+            ),
             containers: statuses
                 .into_iter()
                 .flatten()
@@ -313,7 +334,7 @@ fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key).and_then(Value::as_str)
 }
 
-/// Every ConfigMap that a pod spec names: env, envFrom, volumes, projected volumes; init containers too.
+/// Every ConfigMap and Secret that a pod spec reads: env, envFrom, volumes, projected volumes; init containers too.
 pub fn config_uses(spec: &Value) -> Vec<ConfigUse> {
     let mut uses = Vec::new();
     let list = |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
@@ -322,17 +343,17 @@ pub fn config_uses(spec: &Value) -> Vec<ConfigUse> {
         .flat_map(|key| list(spec, key))
         .collect();
     for container in &containers {
-        let refs = list(container, "env")
-            .into_iter()
-            .map(|env| env.pointer("/valueFrom/configMapKeyRef/name").cloned());
-        let whole = list(container, "envFrom")
-            .into_iter()
-            .map(|from| from.pointer("/configMapRef/name").cloned());
-        for name in refs.chain(whole).flatten() {
-            uses.extend(name.as_str().map(|name| ConfigUse {
-                name: name.into(),
-                at_start: true,
-            }));
+        for env in list(container, "env") {
+            named(
+                &env,
+                "/valueFrom/configMapKeyRef/name",
+                "/valueFrom/secretKeyRef/name",
+                true,
+                &mut uses,
+            );
+        }
+        for from in list(container, "envFrom") {
+            named(&from, "/configMapRef/name", "/secretRef/name", true, &mut uses);
         }
     }
     for volume in list(spec, "volumes") {
@@ -340,26 +361,31 @@ pub fn config_uses(spec: &Value) -> Vec<ConfigUse> {
             .iter()
             .flat_map(|c| list(c, "volumeMounts"))
             .any(|mount| text(&mount, "name") == text(&volume, "name") && mount.get("subPath").is_some());
-        let projected = volume.get("projected").map(|p| list(p, "sources")).unwrap_or_default();
-        let names = std::iter::once(volume.pointer("/configMap/name").cloned()).chain(
-            projected
-                .iter()
-                .map(|source| source.pointer("/configMap/name").cloned()),
-        );
-        for name in names.flatten() {
-            uses.extend(name.as_str().map(|name| ConfigUse {
-                name: name.into(),
-                at_start: sub_path,
-            }));
+        named(&volume, "/configMap/name", "/secret/secretName", sub_path, &mut uses);
+        for source in volume.get("projected").map(|p| list(p, "sources")).unwrap_or_default() {
+            named(&source, "/configMap/name", "/secret/name", sub_path, &mut uses);
         }
     }
     uses.sort();
     uses.dedup_by(|next, kept| {
-        let same = next.name == kept.name;
+        let same = next.target == kept.target;
         kept.at_start |= same && next.at_start;
         same
     });
     uses
+}
+
+/// The ConfigMap or the Secret that is named at one of these places.
+fn named(value: &Value, config: &str, secret: &str, at_start: bool, uses: &mut Vec<ConfigUse>) {
+    for (kind, place) in [(TargetKind::ConfigMap, config), (TargetKind::Secret, secret)] {
+        uses.extend(value.pointer(place).and_then(Value::as_str).map(|name| ConfigUse {
+            target: TargetRef {
+                kind,
+                name: name.to_owned(),
+            },
+            at_start,
+        }));
+    }
 }
 
 #[cfg(test)]
@@ -369,21 +395,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_way_to_use_a_config_map_is_seen() {
+    fn every_way_to_read_a_config_map_or_a_secret_is_seen() {
         let spec = json!({
             "initContainers": [{"env": [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "init", "key": "a"}}}]}],
-            "containers": [{"envFrom": [{"configMapRef": {"name": "all"}}], "volumeMounts": [{"name": "one", "mountPath": "/x", "subPath": "x"}]}],
+            "containers": [{
+                "env": [{"name": "B", "valueFrom": {"secretKeyRef": {"name": "key", "key": "b"}}}],
+                "envFrom": [{"configMapRef": {"name": "all"}}, {"secretRef": {"name": "whole"}}],
+                "volumeMounts": [{"name": "one", "mountPath": "/x", "subPath": "x"}],
+            }],
+            "imagePullSecrets": [{"name": "no process reads it"}],
             "volumes": [
                 {"name": "one", "configMap": {"name": "file"}},
                 {"name": "two", "projected": {"sources": [{"configMap": {"name": "part"}}, {"secret": {"name": "s"}}]}},
                 {"name": "three", "configMap": {"name": "all"}},
+                {"name": "four", "secret": {"secretName": "mounted"}},
             ],
         });
         let seen: Vec<_> = config_uses(&spec)
             .into_iter()
-            .map(|used| (used.name, used.at_start))
+            .map(|used| (used.target.to_string(), used.at_start))
             .collect();
-        let want = [("all", true), ("file", true), ("init", true), ("part", false)];
+        let want = [
+            ("ConfigMap/all", true),
+            ("ConfigMap/file", true),
+            ("ConfigMap/init", true),
+            ("ConfigMap/part", false),
+            ("Secret/key", true),
+            ("Secret/mounted", false),
+            ("Secret/s", false),
+            ("Secret/whole", true),
+        ];
         assert_eq!(seen, want.map(|(name, at_start)| (name.to_owned(), at_start)));
     }
 

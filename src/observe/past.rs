@@ -18,7 +18,7 @@ use super::{
     answer::{Failure, Run},
     poll::{AT_ONCE, GRID, Poller},
     prometheus::Prometheus,
-    prometheus_plan::{Plan, Terms},
+    prometheus_plan::{Plan, Terms, buckets_of},
     query::{Form, Moment, Names, Values},
     steps::Steps,
 };
@@ -29,18 +29,20 @@ use crate::{
 
 /// The most numbers that one query may ask for: an answer of some ten megabytes.
 const NUMBERS: u64 = 200_000;
+/// So many buckets a histogram is expected to have.
+const BUCKETS: u64 = 16;
 /// So many queries for one number each run at the same time.
 const NUMBERS_AT_ONCE: usize = 8;
 /// The most queries that looking for a culprit may cost one batch.
 const SPLITS: u32 = 16;
-/// Reading the past may take so many time-outs.
-const PATIENCE: u32 = 3;
 
 /// A guard whose past is to be read.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     pub policy: Arc<Policy>,
     pub stretches: Vec<Stretch>,
+    /// Also the buckets of latencies that are weighed.
+    pub closely: bool,
 }
 
 /// A stretch of the past, on the daemon's clock.
@@ -54,26 +56,36 @@ pub struct Stretch {
 }
 
 /// Guards that are asked together, and for which steps.
-type Group<'a, K> = (Steps, Vec<(&'a K, &'a Policy)>);
+type Group<'a, K> = (Steps, Vec<(&'a K, &'a Wanted)>);
 /// One guard's numbers at the moments where it has some.
 type Numbers = Result<BTreeMap<Moment, f64>, Failure>;
 type Series = BTreeMap<(Form, Names), BTreeMap<Values, Numbers>>;
 
 impl<K: Ord + Clone> Poller<K> {
     /// Each guard's past readings, oldest first; `now` is on the daemon's clock. `None` where Prometheus does not answer at
-    /// all: nothing is known then, not even that there is none, and it can be asked again.
-    pub async fn past(&mut self, wanted: &BTreeMap<K, Wanted>, now: Timestamp) -> Option<BTreeMap<K, Vec<Reading>>> {
+    /// all: nothing is known then, not even that there is none, and it can be asked again. Takes no longer than so many
+    /// time-outs.
+    pub async fn past(
+        &mut self,
+        wanted: &BTreeMap<K, Wanted>,
+        now: Timestamp,
+        patience: u32,
+    ) -> Option<BTreeMap<K, Vec<Reading>>> {
         let clock = self.clock(now).await.ok()?;
-        let deadline = Instant::now() + self.prometheus.timeout().saturating_mul(PATIENCE);
+        let deadline = Instant::now() + self.prometheus.timeout().saturating_mul(patience);
         let guards = wanted
             .iter()
             .map(|(guard, wanted)| (guard.clone(), wanted.policy.clone()));
         self.learn(&guards.collect(), clock, deadline).await;
-        let at = clock.on_grid(GRID).before(self.learned.lag());
         let mut readings: BTreeMap<K, Vec<Reading>> = BTreeMap::new();
-        for (steps, guards) in self.groups(wanted, at) {
+        for (steps, guards) in self.groups(wanted, clock) {
             for steps in steps.parts() {
-                let together = usize::try_from(NUMBERS / steps.count()).unwrap_or(1).max(1);
+                let each = if guards.iter().any(|(_, wanted)| wanted.closely) {
+                    steps.count().saturating_mul(BUCKETS)
+                } else {
+                    steps.count()
+                };
+                let together = usize::try_from(NUMBERS / each).unwrap_or(1).max(1);
                 for guards in guards.chunks(together) {
                     for (guard, reading) in self.piece(guards, steps, deadline, now).await {
                         readings.entry(guard.clone()).or_default().push(reading);
@@ -89,25 +101,16 @@ impl<K: Ord + Clone> Poller<K> {
         Some(readings)
     }
 
-    /// The numbers that these queries give at present, in the order asked.
-    pub async fn numbers(&mut self, queries: &[String]) -> Vec<Result<f64, Because>> {
-        self.queries += u32::try_from(queries.len()).unwrap_or(u32::MAX);
-        let prometheus = &self.prometheus;
-        let asking = queries.iter().map(|query| number(prometheus, query).boxed());
-        let asking: Vec<_> = asking.collect();
-        stream::iter(asking).buffered(NUMBERS_AT_ONCE).collect().await
-    }
-
     /// Who is asked for which steps: guards whose stretches end together are asked together, from the earliest on.
-    fn groups<'a>(&mut self, wanted: &'a BTreeMap<K, Wanted>, at: Moment) -> Vec<Group<'a, K>> {
+    fn groups<'a>(&mut self, wanted: &'a BTreeMap<K, Wanted>, clock: Moment) -> Vec<Group<'a, K>> {
         let mut groups: BTreeMap<(i64, u64), Group<'_, K>> = BTreeMap::new();
         for (guard, wanted) in wanted {
+            // Something is left for the live reading that goes on from there.
+            let end = self.moment(&wanted.policy, clock).before(GRID);
             for stretch in &wanted.stretches {
                 let Some(from) = Moment::from_clock(stretch.from, self.ahead) else {
                     continue;
                 };
-                // Something is left for the live reading that goes on from there.
-                let end = at.before(GRID);
                 let to = stretch.to.and_then(|to| Moment::from_clock(to, self.ahead));
                 let steps = Steps::within(from, to.unwrap_or(end).min(end), stretch.step);
                 if stretch.to.is_none() {
@@ -119,7 +122,7 @@ impl<K: Ord + Clone> Poller<K> {
                     .entry((steps.last, steps.step))
                     .or_insert_with(|| (steps, Vec::new()));
                 group.0.first = group.0.first.min(steps.first);
-                group.1.push((guard, &wanted.policy));
+                group.1.push((guard, wanted));
             }
         }
         // What is nearest counts most, should the time not be enough for all of it.
@@ -128,25 +131,32 @@ impl<K: Ord + Clone> Poller<K> {
 
     async fn piece<'a>(
         &mut self,
-        guards: &[(&'a K, &Policy)],
+        guards: &[(&'a K, &Wanted)],
         steps: Steps,
         deadline: Instant,
         now: Timestamp,
     ) -> Vec<(&'a K, Reading)> {
         let step = Duration::from_secs(steps.step);
-        let plan = |guard: &K, policy: &Policy| {
+        let plan = |guard: &K, wanted: &Wanted| {
+            let policy = &wanted.policy;
             let terms = Terms {
                 over: Some(step),
                 settled: self.learned.settled(),
                 interval: self.learned.interval(guard),
                 on_targets: self.learned.on_targets(policy),
+                live: false,
                 rules: &self.rules,
             };
-            Plan::of(policy, terms)
+            let plan = Plan::of(policy, terms);
+            if wanted.closely {
+                plan.with_buckets(policy, terms)
+            } else {
+                plan
+            }
         };
         let plans: Vec<(&K, Plan)> = guards
             .iter()
-            .map(|(guard, policy)| (*guard, plan(guard, policy)))
+            .map(|(guard, wanted)| (*guard, plan(guard, wanted)))
             .collect();
         let (series, queries) = ask(&self.prometheus, &plans, steps, deadline).await;
         self.queries += queries;
@@ -162,13 +172,20 @@ impl<K: Ord + Clone> Poller<K> {
             let silent = numbers.values().all(|numbers| matches!(numbers, Some(Err(_))));
             let moments = steps.moments().take(if silent { 1 } else { usize::MAX });
             for at in moments {
-                let found = plan.read_from(|form| {
+                let mut found = plan.read_from(|form| {
                     let numbers = numbers.get(form)?;
                     Some(match numbers {
                         None => None,
                         Some(Ok(numbers)) => numbers.get(&at).map(|number| Ok(*number)),
                         Some(Err(failure)) => Some(Err(failure.clone())),
                     })
+                });
+                plan.add_buckets(&mut found.signals, |form| {
+                    let (names, values) = plan.row(form);
+                    let numbers = series.get(&(form.clone(), names))?;
+                    Some(buckets_of(numbers, &values, |numbers| {
+                        numbers.as_ref().ok()?.get(&at).copied()
+                    }))
                 });
                 readings.push((*guard, self.reading(guard, plan, at, step, found, now)));
             }
@@ -239,10 +256,12 @@ impl Batch<'_> {
                 Err(_) => Err(late()),
             };
             match answer.and_then(|runs| self.numbers(runs)) {
-                Ok(found) => numbers.extend(
-                    part.into_iter()
-                        .filter_map(|row| Some((row.clone(), found.get(&row)?.clone()))),
-                ),
+                Ok(mut found) => {
+                    let asked: BTreeSet<&[String]> = part.iter().map(Vec::as_slice).collect();
+                    let own = |row: &Values| row.get(..self.names.len()).is_some_and(|own| asked.contains(own));
+                    found.retain(|row, _| own(row));
+                    numbers.extend(found);
+                }
                 Err(failure) if part.len() > 1 && queries < SPLITS && failure.may_be_one_series() => {
                     let right = part.split_off(part.len() / 2);
                     parts.extend([right, part]);
@@ -256,8 +275,9 @@ impl Batch<'_> {
     fn numbers(&self, runs: Vec<Run>) -> Result<BTreeMap<Values, Numbers>, Failure> {
         let mut found: BTreeMap<Values, BTreeMap<Moment, f64>> = BTreeMap::new();
         for mut run in runs {
-            let value = |name| run.labels.remove(name).unwrap_or_default();
-            let values: Values = self.names.iter().map(value).collect();
+            let value = |name: &str| run.labels.remove(name).unwrap_or_default();
+            let names = self.names.iter().map(String::as_str).chain(self.form.more());
+            let values: Values = names.map(value).collect();
             let numbers = found.entry(values).or_default();
             for (at, number) in run.values {
                 let at = Moment::from_seconds(at);
@@ -274,6 +294,13 @@ impl Batch<'_> {
             .map(|(values, numbers)| (values, Ok(numbers)))
             .collect())
     }
+}
+
+/// The numbers that these queries give at present, in the order asked.
+pub async fn numbers(prometheus: &Prometheus, queries: &[String]) -> Vec<Result<f64, Because>> {
+    let asking = queries.iter().map(|query| number(prometheus, query).boxed());
+    let asking: Vec<_> = asking.collect();
+    stream::iter(asking).buffered(NUMBERS_AT_ONCE).collect().await
 }
 
 async fn number(prometheus: &Prometheus, query: &str) -> Result<f64, Because> {

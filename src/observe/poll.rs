@@ -47,7 +47,7 @@ const SLACK: Duration = Duration::from_secs(1);
 /// Reads Prometheus for all guards, turn by turn. `K` names a guard.
 #[derive(Debug)]
 pub struct Poller<K> {
-    pub(super) prometheus: Prometheus,
+    pub(crate) prometheus: Prometheus,
     breaker: Breaker,
     /// How far Prometheus' clock is ahead of the daemon's.
     pub(super) ahead: SignedDuration,
@@ -55,11 +55,13 @@ pub struct Poller<K> {
     closely: BTreeSet<K>,
     /// Up to when each guard's counts were read.
     pub(super) marks: BTreeMap<K, Moment>,
+    /// The time of the newest sample that was seen of each guard.
+    newest: BTreeMap<K, Option<Moment>>,
     pub(super) learned: Learned<K>,
     pub(super) rules: Rules,
     hints: Hints<K>,
     memories: BTreeMap<(Form, Names), Memory>,
-    pub(super) queries: u32,
+    pub(crate) queries: u32,
 }
 
 /// What one turn learned.
@@ -79,6 +81,7 @@ impl<K: Ord + Clone> Poller<K> {
             breaker: Breaker::default(),
             ahead: SignedDuration::ZERO,
             marks: BTreeMap::new(),
+            newest: BTreeMap::new(),
             learned: Learned::default(),
             closely: BTreeSet::new(),
             rules: Rules::default(),
@@ -97,6 +100,7 @@ impl<K: Ord + Clone> Poller<K> {
     pub async fn turn(&mut self, guards: &BTreeMap<K, Arc<Policy>>, now: Timestamp) -> Polled<K> {
         let deadline = Instant::now() + self.prometheus.timeout();
         self.marks.retain(|guard, _| guards.contains_key(guard));
+        self.newest.retain(|guard, _| guards.contains_key(guard));
         self.learned.retain(|guard| guards.contains_key(guard));
         let readings = match self.clock(now).await {
             Ok(clock) => self.read(guards, clock, now, deadline).await,
@@ -151,32 +155,35 @@ impl<K: Ord + Clone> Poller<K> {
         deadline: Instant,
     ) -> BTreeMap<K, Reading> {
         self.learn(guards, clock, deadline).await;
-        let at = clock.on_grid(GRID).before(self.learned.lag());
-        let plans: BTreeMap<&K, (Plan, Duration)> = guards
+        let plans: BTreeMap<&K, (Plan, Moment, Duration)> = guards
             .iter()
-            .filter(|(guard, _)| self.marks.get(guard).is_none_or(|mark| *mark < at))
-            .map(|(guard, policy)| (guard, self.plan(guard, policy, at)))
+            .map(|(guard, policy)| (guard, policy, self.moment(policy, clock)))
+            .filter(|(guard, _, at)| self.marks.get(guard).is_none_or(|mark| *mark < *at))
+            .map(|(guard, policy, at)| (guard, self.plan(guard, policy, at)))
             .collect();
-        let asked = plans
-            .values()
-            .flat_map(|(plan, _)| plan.queries().map(|form| (form.clone(), plan.row(form))))
-            .collect();
-        let answers = self.ask(asked, at, deadline).await;
+        let questions = |(plan, at, _): &(Plan, Moment, Duration)| {
+            let question = |form: &Form| (form.clone(), plan.row(form), *at);
+            plan.queries().map(question).collect::<Vec<_>>()
+        };
+        let answers = self.ask(plans.values().flat_map(questions).collect(), deadline).await;
         let failure = answers
             .values()
             .flat_map(BTreeMap::values)
             .find_map(|number| number.as_ref().err());
         self.breaker.answered(now, failure.map(Failure::to_string));
         let mut readings = BTreeMap::new();
-        for (guard, (plan, span)) in plans {
-            let found = plan.read(&answers);
+        for (guard, (plan, at, span)) in plans {
+            let found = plan.read(&answers, self.seen_by_all(guard));
             let again = found.again;
+            let newest = found.newest;
             readings.insert(guard.clone(), self.reading(guard, &plan, at, span, found, now));
             if !again {
+                let seen = self.newest.entry(guard.clone()).or_default();
+                *seen = newest.max(*seen);
                 self.marks.insert(guard.clone(), at);
             }
         }
-        self.hint(guards, &mut readings, at, deadline).await;
+        self.hint(guards, &mut readings, clock, deadline).await;
         readings
     }
 
@@ -212,7 +219,20 @@ impl<K: Ord + Clone> Poller<K> {
         }
     }
 
-    fn plan(&self, guard: &K, policy: &Policy, at: Moment) -> (Plan, Duration) {
+    /// Up to when every server that answers has samples of what that guard's last reading saw: two intervals before the newest.
+    fn seen_by_all(&self, guard: &K) -> Option<Moment> {
+        let newest = self.newest.get(guard).copied().flatten()?;
+        // One that is from after the last reading came from a clock that was put back since.
+        let seen = self.marks.get(guard).is_some_and(|mark| newest <= *mark);
+        seen.then(|| newest.before(self.learned.interval(guard).saturating_mul(2) + SLACK))
+    }
+
+    /// Up to when that guard's readings are whole.
+    pub(super) fn moment(&self, policy: &Policy, clock: Moment) -> Moment {
+        clock.on_grid(GRID).before(self.learned.lag(policy.matching.keys()))
+    }
+
+    fn plan(&self, guard: &K, policy: &Policy, at: Moment) -> (Plan, Moment, Duration) {
         let over = self
             .marks
             .get(guard)
@@ -223,6 +243,7 @@ impl<K: Ord + Clone> Poller<K> {
             settled: self.learned.settled(),
             interval: self.learned.interval(guard),
             on_targets: self.learned.on_targets(policy),
+            live: true,
             rules: &self.rules,
         };
         let plan = Plan::of(policy, terms);
@@ -231,7 +252,7 @@ impl<K: Ord + Clone> Poller<K> {
         } else {
             plan
         };
-        (plan, over.unwrap_or_default())
+        (plan, at, over.unwrap_or_default())
     }
 
     pub(super) fn reading(
@@ -263,9 +284,13 @@ impl<K: Ord + Clone> Poller<K> {
         let rows = |policy: &Policy| -> (Names, Values) { policy.matching.clone().into_iter().unzip() };
         let asked = guards
             .values()
-            .flat_map(|policy| self.learned.queries(due, policy).map(|form| (form, rows(policy))))
+            .flat_map(|policy| {
+                self.learned
+                    .queries(due, policy)
+                    .map(|form| (form, rows(policy), clock))
+            })
             .collect();
-        let answers = self.ask(asked, clock, deadline).await;
+        let answers = self.ask(asked, deadline).await;
         self.learned.lay_out(&answers);
         let lengths = || answers.iter().filter(|((form, _), _)| form.is_scrape_duration());
         let answered =
@@ -283,15 +308,16 @@ impl<K: Ord + Clone> Poller<K> {
         }
     }
 
-    /// Sends every distinct query once, several at a time.
-    async fn ask(&mut self, asked: Vec<(Form, (Names, Values))>, at: Moment, deadline: Instant) -> Answers {
-        let mut batches: BTreeMap<(Form, Names), BTreeSet<Values>> = BTreeMap::new();
-        for (form, (names, values)) in asked {
-            batches.entry((form, names)).or_default().insert(values);
+    /// Sends every distinct query once, several at a time. Rows with the same names are of the same moment.
+    pub(super) async fn ask(&mut self, asked: Vec<(Form, (Names, Values), Moment)>, deadline: Instant) -> Answers {
+        let mut batches: BTreeMap<(Form, Names), (Moment, BTreeSet<Values>)> = BTreeMap::new();
+        for (form, (names, values), at) in asked {
+            let batch = batches.entry((form, names)).or_insert_with(|| (at, BTreeSet::new()));
+            batch.1.insert(values);
         }
         let prometheus = &self.prometheus;
         let memories = &self.memories;
-        let running = batches.into_iter().map(|((form, names), rows)| async move {
+        let running = batches.into_iter().map(|((form, names), (at, rows))| async move {
             let memory = memories.get(&(form.kind(), names.clone())).cloned().unwrap_or_default();
             let batch = Batch { form, names, rows };
             let asked = batch.ask(prometheus, memory, at, deadline).await;

@@ -39,8 +39,8 @@ pub struct Batch {
     pub rows: BTreeSet<Values>,
 }
 
-/// The number of every row that has one. A row that is missing has none. Of buckets, every `le` is a row: its value is the last
-/// (where the whole query failed, it is left out).
+/// The number of every row that has one. A row that is missing has none. Of buckets, every `le` is a row: its value is the last, and so is that of
+/// [`MARK`] (where the whole query failed, it is left out).
 pub type Numbers = BTreeMap<Values, Result<f64, Failure>>;
 
 /// What is known about batches of one kind from earlier turns.
@@ -225,10 +225,10 @@ impl<'a> Asking<'a> {
         let asked: BTreeSet<&Values> = part.iter().copied().collect();
         for mut row in answer.rows {
             let mut value = |name: &str| row.labels.remove(name).unwrap_or_default();
-            let le = matches!(self.batch.form, Form::Buckets { .. }).then(|| value("le"));
+            let more = self.batch.form.more().map(&mut value).filter(|value| !value.is_empty());
             let mut values: Values = self.batch.names.iter().map(|name| value(name)).collect();
             if asked.contains(&values) {
-                values.extend(le);
+                values.extend(more);
                 let number = row
                     .value
                     .ok_or_else(|| Failure::Partial("the row is a native histogram".into()));

@@ -86,7 +86,8 @@ pub fn question(policy: &Policy) -> Option<String> {
         format!("count by ({by}) ({})", probe(&others(&names), &others(&values)))
     };
     let any = format!("count({})", probe(&Names::new(), &Values::new()));
-    let parts: Vec<_> = (0..names.len()).map(but).chain([any]).collect();
+    let own = bare(policy).map(|metric| format!("count by ({by}) ({})", selected(&metric, &names, &values)));
+    let parts: Vec<_> = (0..names.len()).map(but).chain([any]).chain(own).collect();
     Some(parts.join(" or "))
 }
 
@@ -98,6 +99,15 @@ pub fn words(policy: &Policy, answer: &Answer) -> Option<String> {
         let pairs = pairs.into_iter().map(|(name, value)| format!("{name}={value}"));
         pairs.collect::<Vec<_>>().join(" and ")
     };
+    // Its own labels are found by the bare metric alone: the whole selector has no such row.
+    if let Some(metric) = bare(policy)
+        && answer
+            .rows
+            .iter()
+            .any(|row| policy.matching.keys().all(|name| own(name, row)))
+    {
+        return Some(format!("there is {metric} for it, but not {what}"));
+    }
     let mut found = Vec::new();
     for name in policy.matching.keys() {
         let others: Vec<_> = policy.matching.iter().filter(|(other, _)| *other != name).collect();
@@ -134,6 +144,13 @@ pub fn words(policy: &Policy, answer: &Answer) -> Option<String> {
             none.collect::<Vec<_>>().join(", nor with ")
         )
     })
+}
+
+/// The metric that is counted, without the selector's own matchers, where it has some.
+fn bare(policy: &Policy) -> Option<String> {
+    let selector = counted(policy)?;
+    let (metric, _) = selector.split_once('{')?;
+    (!metric.trim().is_empty()).then(|| metric.trim().to_owned())
 }
 
 /// What a guard's rows are rows of, and its query for some values of some labels.
@@ -188,23 +205,30 @@ mod tests {
         let policy = policy("{preset: prometheus-http}");
         assert_eq!(
             question(&policy).unwrap(),
-            "count by (job, namespace) (http_requests_total{namespace=\"shop\"}) or \
-             count by (job, namespace) (http_requests_total{job=\"ordres\"}) or count(http_requests_total)"
+            "count by (job, namespace) (http_requests_total{code!=\"\", namespace=\"shop\"}) or \
+             count by (job, namespace) (http_requests_total{code!=\"\", job=\"ordres\"}) or \
+             count(http_requests_total{code!=\"\"}) or \
+             count by (job, namespace) (http_requests_total{job=\"ordres\", namespace=\"shop\"})"
         );
         let shop = |job| [("job", job), ("namespace", "shop")];
         assert_eq!(
             told(&policy, &[&shop("orders"), &shop("payments"), &[]]),
-            "http_requests_total: with namespace=shop job is orders, payments"
+            "http_requests_total{code!=\"\"}: with namespace=shop job is orders, payments"
         );
         assert_eq!(
             told(&policy, &[&[("job", "ordres"), ("namespace", "shop-eu")], &[]]),
-            "http_requests_total: with job=ordres namespace is shop-eu"
+            "http_requests_total{code!=\"\"}: with job=ordres namespace is shop-eu"
         );
         assert_eq!(
             told(&policy, &[&[]]),
-            "there is http_requests_total, but not with job=ordres, nor with namespace=shop"
+            "there is http_requests_total{code!=\"\"}, but not with job=ordres, nor with namespace=shop"
         );
-        assert_eq!(told(&policy, &[]), "there is no http_requests_total at all");
+        assert_eq!(told(&policy, &[]), "there is no http_requests_total{code!=\"\"} at all");
+        // The status code is in another label: nothing of it could ever be bad.
+        assert_eq!(
+            told(&policy, &[&shop("ordres")]),
+            "there is http_requests_total for it, but not http_requests_total{code!=\"\"}"
+        );
     }
 
     #[test]

@@ -37,7 +37,9 @@ const INTERVALS: [u64; 12] = [1, 2, 3, 5, 10, 15, 20, 30, 45, 60, 90, 120];
 #[derive(Debug)]
 pub struct Learned<K> {
     known: BTreeMap<K, Known>,
-    lag: Duration,
+    /// By the names of labels: guards that share their queries share their moment, and what is pushed once a minute holds up
+    /// nobody else.
+    lags: BTreeMap<Names, Duration>,
     /// Names of labels that targets do not have; series may.
     on_series: BTreeSet<Names>,
     /// When intervals and scrapes' lengths were asked for.
@@ -108,7 +110,7 @@ impl<K> Default for Learned<K> {
     fn default() -> Self {
         Self {
             known: BTreeMap::new(),
-            lag: MARGIN,
+            lags: BTreeMap::new(),
             on_series: BTreeSet::new(),
             at: None,
             lengths_at: None,
@@ -168,7 +170,8 @@ impl<K: Ord + Clone> Learned<K> {
             .unwrap_or_default()
             .mul_f64(SLOWER)
             .min(LONGEST_SCRAPE);
-        self.lag = self.lag.max(up_to_grid(slowest) + MARGIN);
+        let lag = self.lags.entry(names).or_default();
+        *lag = (*lag).max(up_to_grid(slowest) + MARGIN);
     }
 
     /// Begins a new round at `at`; `answered`: the scrapes' lengths are known anew.
@@ -177,7 +180,8 @@ impl<K: Ord + Clone> Learned<K> {
             self.at = Some(at);
         }
         if answered {
-            (self.lag, self.lengths_at) = (MARGIN, Some(at));
+            self.lags.clear();
+            self.lengths_at = Some(at);
         }
     }
 
@@ -185,9 +189,12 @@ impl<K: Ord + Clone> Learned<K> {
         self.known.retain(|guard, _| keep(guard));
     }
 
-    /// How far readings stay behind Prometheus' now.
-    pub fn lag(&self) -> Duration {
-        self.lag
+    /// How far readings of guards with these labels stay behind Prometheus' now.
+    pub fn lag<'a>(&self, names: impl Iterator<Item = &'a String>) -> Duration {
+        self.lags
+            .get(&names.cloned().collect::<Names>())
+            .copied()
+            .unwrap_or(MARGIN)
     }
 
     /// A guard's scrape interval; a usual one where its own is not known yet.

@@ -2,14 +2,16 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+pub use super::prometheus_selectors::{counted, heartbeat};
 use super::{
     answer::Failure,
     prometheus_batch::Numbers,
     prometheus_rules::Rules,
-    query::{Births, Form, Moment, Names, Values, quoted, suffixed},
+    prometheus_selectors::{firing, gauge},
+    query::{Births, Form, MARK, Moment, Names, Values, suffixed},
 };
 use crate::{
-    judge::policy::{BY, MATCH, Policy, Source, matched_selector},
+    judge::policy::{Policy, Source},
     model::reading::{Because, Bucket, Measured},
 };
 
@@ -84,6 +86,8 @@ pub struct Terms<'a> {
     pub interval: Duration,
     /// The guard's labels are its targets' own.
     pub on_targets: bool,
+    /// Others may have answered before: asked as well is where the counts begin.
+    pub live: bool,
     pub rules: &'a Rules,
 }
 
@@ -98,6 +102,7 @@ impl Terms<'_> {
 impl Plan {
     /// Which queries `policy` needs.
     pub fn of(policy: &Policy, terms: Terms<'_>) -> Self {
+        let counter = counted(policy);
         let growth = |selector: &str, total: &str| {
             let (settled, births) = terms.births(total);
             terms.over.map(|over| Form::Growth {
@@ -105,6 +110,7 @@ impl Plan {
                 over,
                 settled,
                 births,
+                begun: counter.clone().filter(|counter| terms.live && counter == total),
             })
         };
         let ask = |source: &Source| match source {
@@ -178,17 +184,36 @@ impl Plan {
             .chain(self.buckets.iter().map(|(_, form, _)| form))
     }
 
-    /// This guard's share of the answers.
-    pub fn read(&self, answers: &Answers) -> Found {
+    /// This guard's share of the answers. `seen`: the time of the newest sample of all that was answered before, less what
+    /// one server may be behind another.
+    pub fn read(&self, answers: &Answers, seen: Option<Moment>) -> Found {
         let mut found = self.read_from(|form| {
             let (names, values) = self.row(form);
             let numbers = answers.get(&(form.clone(), names))?;
             Some(numbers.get(&values).cloned())
         });
         if !found.again {
-            self.add_buckets(&mut found.signals, answers);
+            self.add_buckets(&mut found.signals, |form| {
+                let (names, values) = self.row(form);
+                let numbers = answers.get(&(form.clone(), names))?;
+                Some(buckets_of(numbers, &values, |number| number.as_ref().ok().copied()))
+            });
+        }
+        if self.begun(answers).is_some_and(|begun| Some(begun) < seen) {
+            uncount(&mut found.signals, &Because::CountedBefore);
         }
         found
+    }
+
+    /// When the newest sample was as the counts begin, on the server that knew least.
+    fn begun(&self, answers: &Answers) -> Option<Moment> {
+        let begun = self.queries().filter_map(|form| {
+            let (names, mut values) = self.row(form);
+            values.push(MARK.1.to_owned());
+            let seconds = answers.get(&(form.clone(), names))?.get(&values)?.as_ref().ok()?;
+            matches!(form, Form::Growth { .. }).then(|| Moment::from_seconds(*seconds))?
+        });
+        begun.min()
     }
 
     /// The same, from answers that are kept in some other way: a query that was not asked has none, one without a row has
@@ -249,22 +274,23 @@ impl Plan {
         Found { signals, newest, again }
     }
 
-    /// Buckets that got no answer are left out: the quantile is known without them.
-    fn add_buckets(&self, signals: &mut [Measured], answers: &Answers) {
+    /// Buckets that got no answer are left out: the quantile is known without them. `rows`: of a query that was answered, every
+    /// `le` with its count.
+    pub fn add_buckets<'a>(
+        &self,
+        signals: &mut [Measured],
+        rows: impl Fn(&Form) -> Option<Vec<(&'a str, Option<f64>)>>,
+    ) {
         for (signal, form, scale) in &self.buckets {
-            let (names, values) = self.row(form);
-            let Some(numbers) = answers.get(&(form.clone(), names)) else {
-                continue;
+            let Some(rows) = rows(form) else { continue };
+            let bucket = |(le, count): (&str, Option<f64>)| {
+                let le: f64 = le.parse().ok()?;
+                Some(Bucket {
+                    le: le * scale,
+                    count: count?,
+                })
             };
-            let own = numbers
-                .range(values.clone()..)
-                .take_while(|(row, _)| row.starts_with(&values));
-            let bucket = |(row, count): (&Values, &Result<f64, Failure>)| {
-                let le: f64 = row.get(values.len())?.parse().ok()?;
-                let count = *count.as_ref().ok()?;
-                Some(Bucket { le: le * scale, count })
-            };
-            let all: Option<Vec<Bucket>> = own.map(bucket).collect();
+            let all: Option<Vec<Bucket>> = rows.into_iter().map(bucket).collect();
             let Some(mut buckets) = all else { continue };
             buckets.sort_by(|one, other| one.le.total_cmp(&other.le));
             if let Some(measured) = signals.get_mut(*signal)
@@ -286,9 +312,25 @@ impl Plan {
             | Form::Newest { .. }
             | Form::Growth { .. }
             | Form::Buckets { .. }
+            | Form::Up
+            | Form::UpOf { .. }
             | Form::Quantile { .. } => (self.names.clone(), self.values.clone()),
         }
     }
+}
+
+/// The rows that one guard's values begin, by what comes after them.
+pub fn buckets_of<'a, N>(
+    numbers: &'a BTreeMap<Values, N>,
+    values: &Values,
+    count: impl Fn(&'a N) -> Option<f64>,
+) -> Vec<(&'a str, Option<f64>)> {
+    let own = numbers
+        .range(values.clone()..)
+        .take_while(|(row, _)| row.starts_with(values));
+    // Where the whole query failed, its one row has no `le`.
+    let le = |(row, number): (&'a Values, &'a N)| (row.get(values.len()).map_or("", String::as_str), count(number));
+    own.map(le).collect()
 }
 
 fn finite(answer: Option<Option<Result<f64, Failure>>>) -> Result<Option<f64>, Because> {
@@ -298,53 +340,6 @@ fn finite(answer: Option<Option<Result<f64, Failure>>>) -> Result<Option<f64>, B
         Some(Some(Ok(number))) if number.is_finite() => Ok(Some(number)),
         Some(Some(Ok(_))) => Err(Because::NotANumber),
         Some(Some(Err(failure))) => Err(failure.into()),
-    }
-}
-
-/// The selector whose newest sample tells how old a guard's numbers are: the first that counts all requests, otherwise the
-/// first of a gauge.
-pub fn heartbeat(policy: &Policy) -> Option<String> {
-    let gauge = |source: &Source| match source {
-        Source::Gauge { query } => matched_selector(query),
-        Source::Bad { .. }
-        | Source::Good { .. }
-        | Source::Rate { .. }
-        | Source::Quantile { .. }
-        | Source::Complement { .. }
-        | Source::Alerts { .. } => None,
-    };
-    let gauges = || policy.signals.iter().find_map(|signal| gauge(&signal.source));
-    counted(policy).or_else(gauges)
-}
-
-/// The first selector that counts all requests.
-pub fn counted(policy: &Policy) -> Option<String> {
-    policy.signals.iter().find_map(|signal| match &signal.source {
-        Source::Bad { total, .. } | Source::Good { total, .. } => Some(total.clone()),
-        Source::Rate { counter } => Some(counter.clone()),
-        Source::Quantile { histogram, .. } => Some(suffixed(histogram, "_count")),
-        Source::Complement { .. } | Source::Gauge { .. } | Source::Alerts { .. } => None,
-    })
-}
-
-/// The query of a gauge: of one guard, or of all together.
-pub(super) fn gauge(query: &str) -> Form {
-    let query = query.to_owned();
-    if query.contains(MATCH) {
-        Form::Shared { query }
-    } else {
-        Form::Own { query }
-    }
-}
-
-/// The query for the alerts that fire with these labels.
-pub(super) fn firing(labels: &BTreeMap<String, String>) -> Form {
-    let labels = labels.iter().map(|(name, value)| format!("{name}={}, ", quoted(value)));
-    Form::Shared {
-        query: format!(
-            "count by ({BY}) (ALERTS{{alertstate=\"firing\", {}{MATCH}}})",
-            labels.collect::<String>()
-        ),
     }
 }
 
@@ -376,10 +371,21 @@ fn unknown_until_counted(signals: &mut [Measured]) {
         | Measured::Timed { .. }
         | Measured::Events(_) => None,
     });
-    let because = because.unwrap_or(Because::WarmingUp);
+    uncount(signals, &because.unwrap_or(Because::WarmingUp));
+}
+
+/// Nothing that was counted counts.
+fn uncount(signals: &mut [Measured], because: &Because) {
     for signal in signals {
-        if matches!(signal, Measured::Counts { .. } | Measured::Events(_)) {
-            *signal = Measured::Unknown(because.clone());
+        match signal {
+            Measured::Counts { .. } | Measured::Events(_) => *signal = Measured::Unknown(because.clone()),
+            Measured::Timed { value, over, .. } => {
+                *signal = Measured::Value {
+                    value: *value,
+                    over: *over,
+                }
+            }
+            Measured::Value { .. } | Measured::Unknown(_) => {}
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     },
     model::{
         grade::Scheme,
-        guard::{Mode, Unit},
+        guard::{Mode, Unit, Worse},
         reading::{Because, Bucket, Measured, Reading},
     },
     observe::prometheus::Prometheus,
@@ -45,6 +45,10 @@ struct Script {
     absent: BTreeSet<&'static str>,
     stale: BTreeMap<&'static str, f64>,
     never_bad: bool,
+    /// Jobs of which the server that answers missed so much, in seconds.
+    missed: BTreeMap<&'static str, f64>,
+    /// A label that no target has.
+    untargeted: Option<&'static str>,
     seen: Vec<String>,
 }
 
@@ -115,6 +119,7 @@ fn policy(job: &str) -> Policy {
     let signal = |name: &str, unit, source| Signal {
         name: name.into(),
         unit,
+        worse: Worse::Up,
         source,
     };
     let (bad, total) = (r#"requests{code=~"5.."}"#.to_owned(), "requests".to_owned());
@@ -145,6 +150,7 @@ fn policy(job: &str) -> Policy {
             ),
             signal("request_rate", Unit::Rate, Source::Rate { counter: total }),
         ],
+        names: Arc::default(),
         triggers: vec![],
         hard_facts: None,
         scheme: Scheme::default().into(),
@@ -209,8 +215,8 @@ fn data(script: &Script, query: &str, at: f64) -> Value {
         return json!({"resultType": "scalar", "result": [at, at.to_string()]});
     }
     let is_bad = query.contains("code=~");
-    let is_newest = query.contains("timestamp");
-    let value = if query.starts_with("sum by") {
+    let is_newest = query.starts_with("max by") && query.contains("timestamp");
+    let value: f64 = if query.starts_with("sum by") {
         let over = query
             .split("offset ")
             .nth(1)
@@ -225,7 +231,7 @@ fn data(script: &Script, query: &str, at: f64) -> Value {
     let row = |job: &str| {
         let newest = (at - script.stale.get(job).copied().unwrap_or(0.5)).floor();
         let value = if is_newest { newest } else { value };
-        json!({"metric": {"job": job, "namespace": "shop"}, "value": [at, value.to_string()]})
+        json!({"metric": {"job": job, "namespace": "shop", "service": "queue"}, "value": [at, value.to_string()]})
     };
     let with_le = |job: &str| {
         let buckets = [("0.5", 0.9), ("1", 0.96), ("+Inf", 1.0)];
@@ -247,7 +253,20 @@ fn data(script: &Script, query: &str, at: f64) -> Value {
         .unwrap()
         .split('|')
         .filter(|job| !silent && !script.absent.contains(job));
-    let rows: Vec<Value> = if query.starts_with("sum by (job, namespace, le)") {
+    let untargeted = query.contains("scrape_duration") && script.untargeted.is_some_and(|label| query.contains(label));
+    let begun = |job: &str| {
+        let mut row = row(job);
+        let missed = script.missed.get(job).copied().unwrap_or(0.5);
+        row["metric"]["newest"] = json!("mark");
+        let over = if is_bad { value } else { value / 10.0 };
+        row["value"][1] = json!((at - over - missed).to_string());
+        row
+    };
+    let rows: Vec<Value> = if untargeted {
+        Vec::new()
+    } else if query.contains("label_replace") {
+        jobs.flat_map(|job| [row(job), begun(job)]).collect()
+    } else if query.starts_with("sum by (job, namespace, le)") {
         jobs.flat_map(with_le).collect()
     } else {
         jobs.map(row).collect()
@@ -493,6 +512,43 @@ async fn old_samples_make_a_guard_unknown() {
     };
     assert!(age >= Duration::from_secs(30) && interval == Duration::from_secs(5));
     assert_eq!(counts(&readings["b"]), (5.0, 50.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_server_told_before_is_not_counted_again() {
+    let mut stage = Stage::few();
+    stage.turn().await;
+    stage.turn().await;
+    stage.script(|script| script.missed = [("a", 60.0)].into());
+    let readings = stage.turn().await;
+    for signal in [0, 1, 3] {
+        let because = Measured::Unknown(Because::CountedBefore);
+        assert_eq!(readings["a"].signals[signal], because);
+    }
+    assert_eq!(counts(&readings["b"]), (5.0, 50.0));
+    stage.script(|script| script.missed.clear());
+    assert_eq!(
+        counts(&stage.turn().await["a"]),
+        (5.0, 50.0),
+        "what was missed is left out"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_pushed_holds_up_nobody_else() {
+    let mut stage = Stage::few();
+    let mut pushed = policy("p");
+    pushed.matching = [("job", "p"), ("service", "queue")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+    stage.guards.insert("p".into(), Arc::new(pushed));
+    stage.script(|script| script.untargeted = Some("service="));
+    stage.turn().await;
+    let readings = stage.turn().await;
+    // Its samples come every five seconds, and a quarter later.
+    assert_eq!(readings["p"].at.to_string(), "2023-11-14T22:13:23.6Z");
+    assert_eq!(readings["a"].at.to_string(), "2023-11-14T22:13:29.5Z");
+    assert_eq!(counts(&readings["p"]), counts(&readings["a"]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,9 +18,12 @@
 //!     (max_over_time(up{M}[5m] offset 5000ms) == 1)
 //!     or ((up{M} unless on (L, job, instance) (max_over_time(up{M}[1h] offset 5000ms) == 1))
 //!         and on (L, job) (max_over_time(up{M}[1h] offset 35000ms) == 1))))), 0))
+//!     or label_replace(max by (L) (timestamp(X offset 5000ms)), "newest", "mark", "", "")
 //! sum by (L, pod, instance) (…)               of X, otherwise as the last one, and (… or min_over_time(X[5000ms])) for
 //!                                             its inner brackets: where old and new pods both run
 //! min by (L) (up{M})                          where traffic fell
+//! min by (L) ((last_over_time(X[120s]) * 0 + 1) * on (job, instance) group_left () max by (job, instance) (up))
+//!                                             the same for what another target tells of
 //! ```
 //!
 //! (`job` and `instance` stand once where they are among `L`; the text that is sent is on one line.)
@@ -45,13 +48,21 @@
 //!   shares are compared, not added up): Prometheus was down, or was not scraping. The job must
 //!   have been known for two more scrape intervals (here 30 s): a Prometheus that lost its data meets a job's targets
 //!   one after the other, and none of them is new.
+//!
+//! Several servers may answer for one another. One that was down meets in its next scrape all that it missed, and another one
+//! has told that already: so each live answer also says when its server's newest sample was as the Δ began. Where that is
+//! two intervals older than what was seen by then, the reading counts nothing and says so.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-pub use super::moment::Moment;
+use super::growth::{Unborn, began, growth};
+pub use super::{
+    growth::{Grown, growth_by_pod},
+    moment::Moment,
+};
 use crate::judge::policy::{BY, MATCH};
 
 /// What is asked, without for whom.
@@ -71,6 +82,9 @@ pub enum Form {
         over: Duration,
         settled: Duration,
         births: Births,
+        /// With it comes when this counter's newest sample was as the time that is counted began, as a row of its own with one
+        /// more label, [`MARK`]: of the same server, where several answer for one another.
+        begun: Option<String>,
     },
     /// What each bucket of a classic histogram grew, as [`Form::Growth`]; its rows have one more label, `le`.
     Buckets {
@@ -89,7 +103,15 @@ pub enum Form {
     Own { query: String },
     /// A query with places for the matchers and names of labels.
     Shared { query: String },
+    /// Whether every target is up: 1, else 0.
+    Up,
+    /// The same of those targets that are known by their series alone, of which there were some in that time. No row: it is
+    /// pushed, and has no target.
+    UpOf { selector: String, over: Duration },
 }
+
+/// The label of the row that tells of the beginning, and its value.
+pub const MARK: (&str, &str) = ("newest", "mark");
 
 /// How a series that was not there is known to be new.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,14 +145,38 @@ impl Form {
         matches!(self, Self::ScrapeDuration | Self::ScrapeDurationOf { .. })
     }
 
+    /// The label that some of its rows have besides the guards' own.
+    pub const fn more(&self) -> Option<&'static str> {
+        match self {
+            Self::Buckets { .. } => Some("le"),
+            Self::Growth { begun: Some(_), .. } => Some(MARK.0),
+            Self::Growth { begun: None, .. }
+            | Self::ScrapeDuration
+            | Self::ScrapeDurationOf { .. }
+            | Self::Samples { .. }
+            | Self::Newest { .. }
+            | Self::Quantile { .. }
+            | Self::Own { .. }
+            | Self::Shared { .. }
+            | Self::Up
+            | Self::UpOf { .. } => None,
+        }
+    }
+
     /// The form without what differs from turn to turn.
     pub fn kind(&self) -> Self {
         match self {
-            Self::Growth { selector, births, .. } => Self::Growth {
+            Self::Growth {
+                selector,
+                births,
+                begun,
+                ..
+            } => Self::Growth {
                 selector: selector.clone(),
                 over: Duration::ZERO,
                 settled: Duration::ZERO,
                 births: births.clone(),
+                begun: begun.clone(),
             },
             Self::Buckets { histogram, births, .. } => Self::Buckets {
                 histogram: histogram.clone(),
@@ -144,6 +190,8 @@ impl Form {
             | Self::Samples { .. }
             | Self::Newest { .. }
             | Self::Quantile { .. }
+            | Self::Up
+            | Self::UpOf { .. }
             | Self::Own { .. }) => other.clone(),
         }
     }
@@ -173,11 +221,8 @@ impl Form {
                 with(selector)
             ),
             Self::Samples { selector, over } => {
-                format!(
-                    "max by ({by}) (count_over_time({}[{}s]))",
-                    with(selector),
-                    over.as_secs()
-                )
+                let over = over.as_secs();
+                format!("max by ({by}) (count_over_time({}[{over}s]))", with(selector))
             }
             Self::Newest { selector } => format!("max by ({by}) (timestamp({}))", with(selector)),
             Self::Growth {
@@ -185,7 +230,11 @@ impl Form {
                 over,
                 settled,
                 births,
-            } => grown(&by, selector, (*over, *settled), births),
+                begun,
+            } => {
+                let begun = begun.as_deref().map(|counter| began(&by, &with(counter), *over));
+                grown(&by, selector, (*over, *settled), births) + &begun.unwrap_or_default()
+            }
             Self::Buckets {
                 histogram,
                 over,
@@ -198,87 +247,27 @@ impl Form {
                 births,
             ),
             Self::Quantile { histogram, q, over } => {
-                let seconds = over.as_secs().max(1);
-                let quantile = |by: &str, selector: &str| {
-                    format!(
-                        "histogram_quantile({q}, sum by ({by}) (rate({}[{seconds}s])))",
-                        with(selector)
-                    )
-                };
+                let rate = |selector: &str| format!("rate({}[{}s])", with(selector), over.as_secs().max(1));
+                let (classic, native) = (rate(&suffixed(histogram, "_bucket")), rate(histogram));
                 format!(
-                    "{} or {}",
-                    quantile(&format!("{by}, le"), &suffixed(histogram, "_bucket")),
-                    quantile(&by, histogram)
+                    "histogram_quantile({q}, sum by ({by}, le) ({classic})) or \
+                     histogram_quantile({q}, sum by ({by}) ({native}))"
                 )
             }
             Self::Own { query } => query.clone(),
             Self::Shared { query } => filled(query, &matchers, &by),
+            Self::Up => format!("min by ({by}) ({})", with("up")),
+            Self::UpOf { selector, over } => format!(
+                "min by ({by}) ((last_over_time({}[{}s]) * 0 + 1) * on (job, instance) group_left () \
+                 max by (job, instance) (up))",
+                with(selector),
+                over.as_secs().max(1)
+            ),
         }
     }
 }
 
-/// What the counters grew, pod by pod: by the labels `pod` and `instance`, as far as there are any.
-pub fn growth_by_pod<'a>(names: &[String], rows: impl IntoIterator<Item = &'a Values>, grown: &Grown<'_>) -> String {
-    let matchers = matchers(names, rows);
-    growth(
-        names,
-        &also(names, &["pod", "instance"]),
-        &|selector| narrowed(selector, &matchers),
-        grown,
-        Unborn::SinceFirstSeen,
-    )
-}
-
-/// Whether every target is up: 1, else 0.
-pub fn all_up(names: &[String], values: &Values) -> String {
-    let matchers = matchers(names, [values]);
-    format!("min by ({}) ({})", names.join(", "), narrowed("up", &matchers))
-}
-
-/// What grew, and since when.
-pub struct Grown<'a> {
-    pub selector: &'a str,
-    pub over: Duration,
-    pub settled: Duration,
-    pub births: &'a Births,
-}
-
-/// What a series counts that was not there and is not known to be new.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Unborn {
-    Nothing,
-    SinceFirstSeen,
-}
-
-fn growth(names: &[String], by: &str, with: &dyn Fn(&str) -> String, grown: &Grown<'_>, unborn: Unborn) -> String {
-    let x = with(grown.selector);
-    let ago = format!("offset {}ms", grown.over.as_millis());
-    let born = match grown.births {
-        Births::Target => born_on_targets(names, &with("up"), &ago, grown.over + grown.settled),
-        Births::Series { total } => format!("last_over_time({}[5m] {ago})", with(total)),
-    };
-    let target = also(names, &["job", "instance"]);
-    let first = match unborn {
-        Unborn::Nothing => String::new(),
-        Unborn::SinceFirstSeen => format!(" or min_over_time({x}[{}ms])", grown.over.as_millis()),
-    };
-    format!(
-        "sum by ({by}) (clamp_min({x} - ((last_over_time({x}[5m] {ago}) <= {x} * 2) or ({x} * 0 and on ({target}) \
-         ({born})){first}), 0))"
-    )
-}
-
-/// The targets on which a series that was not there is new: scraped before, or new themselves.
-fn born_on_targets(names: &[String], up: &str, ago: &str, long_ago: Duration) -> String {
-    let job = also(names, &["job"]);
-    let target = also(names, &["job", "instance"]);
-    let long_ago = format!("offset {}ms", long_ago.as_millis());
-    let scraped = format!("(max_over_time({up}[5m] {ago}) == 1)");
-    let unseen = format!("({up} unless on ({target}) (max_over_time({up}[1h] {ago}) == 1))");
-    format!("{scraped} or ({unseen} and on ({job}) (max_over_time({up}[1h] {long_ago}) == 1))")
-}
-
-fn also(names: &[String], more: &[&str]) -> String {
+pub(super) fn also(names: &[String], more: &[&str]) -> String {
     let missing = more
         .iter()
         .copied()
@@ -293,7 +282,7 @@ fn also(names: &[String], more: &[&str]) -> String {
 
 /// One matcher per label, with every value that one of the rows has: that lets rows through which nobody asked for,
 /// and they are not looked at.
-fn matchers<'a>(names: &[String], rows: impl IntoIterator<Item = &'a Values>) -> String {
+pub(super) fn matchers<'a>(names: &[String], rows: impl IntoIterator<Item = &'a Values>) -> String {
     let mut values: BTreeMap<usize, BTreeSet<&str>> = BTreeMap::new();
     for row in rows {
         for (place, value) in row.iter().enumerate() {
@@ -329,7 +318,7 @@ fn filled(query: &str, matchers: &str, by: &str) -> String {
 }
 
 /// The selector with more matchers in its own braces.
-fn narrowed(selector: &str, matchers: &str) -> String {
+pub(super) fn narrowed(selector: &str, matchers: &str) -> String {
     let selector = selector.trim();
     if matchers.is_empty() {
         return selector.to_owned();
@@ -424,13 +413,15 @@ mod tests {
             over: Duration::from_secs(5),
             settled: Duration::from_secs(30),
             births: Births::Target,
+            begun: Some("total".into()),
         };
         let m = r#"{job="a", namespace="n"}"#;
         let expected = format!(
             "sum by (job, namespace) (clamp_min(x{m} - ((last_over_time(x{m}[5m] offset 5000ms) <= x{m} * 2) or (x{m} * 0 \
              and on (job, namespace, instance) ((max_over_time(up{m}[5m] offset 5000ms) == 1) or ((up{m} unless on \
              (job, namespace, instance) (max_over_time(up{m}[1h] offset 5000ms) == 1)) and on (job, namespace) \
-             (max_over_time(up{m}[1h] offset 35000ms) == 1))))), 0))"
+             (max_over_time(up{m}[1h] offset 35000ms) == 1))))), 0)) or label_replace(max by (job, namespace) (timestamp(\
+             total{m} offset 5000ms)), \"newest\", \"mark\", \"\", \"\")"
         );
         assert_eq!(text(&form, &[&["a", "n"]]), expected);
     }
@@ -450,6 +441,7 @@ mod tests {
             over,
             settled,
             births: Births::Target,
+            begun: None,
         };
         let expected = text(&growth, &[&["a", "n"]]).replacen("by (job, namespace)", "by (job, namespace, le)", 1);
         assert_eq!(text(&form, &[&["a", "n"]]), expected);

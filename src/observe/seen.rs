@@ -5,7 +5,8 @@ use std::{
     sync::Arc,
 };
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::judge::Facts;
 use crate::model::{
@@ -14,9 +15,13 @@ use crate::model::{
 };
 
 use super::{
+    cache::ObjectKey,
     cluster::{Cluster, ReadConfig},
+    managers::Managed,
     objects::{Pod, Workload},
+    progress::Progress,
     sides::pods_of,
+    users::{Users, others},
 };
 
 /// A guard's targets as they are now.
@@ -27,6 +32,8 @@ pub struct Seen {
     pub images: Vec<String>,
     /// The content hash of each target.
     pub parts: BTreeMap<TargetRef, String>,
+    /// That of ConfigMaps which are no part of the state, because others use them too.
+    pub left_out: BTreeMap<TargetRef, String>,
     /// Every workload rolled out, no pod older than the settings it read at its start.
     pub rolled_out: Result<(), String>,
     /// Since when that is known to be so without a break.
@@ -34,8 +41,22 @@ pub struct Seen {
     pub facts: Facts,
     /// ConfigMaps that other workloads use as well: named, never restored.
     pub shared: Vec<String>,
+    /// Named ConfigMaps and Secrets that are not there, although a proven state holds them.
+    pub gone: BTreeSet<TargetRef>,
     /// Why a restored template would not replace the pods that hurt.
     pub keeps_pods: Option<String>,
+    /// What the tools that look after the targets will do.
+    pub managed: Vec<Arc<Managed>>,
+    /// What templates say of why there is no way back from this state.
+    pub no_way_back: Vec<String>,
+}
+
+/// How a guard's roll-outs were seen so far.
+pub struct Watched<'a> {
+    pub progress: &'a mut Progress,
+    /// The roll-out of the present state has not been complete since it came.
+    pub rolling: bool,
+    pub now: Instant,
 }
 
 /// Why a guard's targets cannot be seen as a whole.
@@ -49,11 +70,13 @@ pub enum NotSeen {
     Shared { target: TargetRef, by: String },
 }
 
-/// The ConfigMaps that a guard's state consists of; and those shared with others, by whom.
+/// The ConfigMaps and Secrets that a guard's state consists of; and the ConfigMaps shared with others, by whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Followed {
-    pub own: BTreeSet<String>,
+    pub own: BTreeSet<TargetRef>,
     pub shared: BTreeMap<String, String>,
+    /// Named ones that are not there, although a proven state holds them: that is a change.
+    pub gone: BTreeSet<TargetRef>,
 }
 
 /// What a plan of a guard may write: its targets, and the ConfigMaps that it follows and nobody else uses.
@@ -61,8 +84,8 @@ pub struct Followed {
 pub struct Writable {
     targets: BTreeSet<TargetRef>,
     follows: bool,
-    /// ConfigMaps that others use.
-    others: BTreeSet<String>,
+    /// ConfigMaps that others use, and who.
+    others: BTreeMap<String, String>,
 }
 
 impl Writable {
@@ -74,27 +97,41 @@ impl Writable {
             others: if spec.follow_config {
                 others(namespace, spec, cluster)
             } else {
-                BTreeSet::new()
+                BTreeMap::new()
             },
         }
     }
 
+    /// Who else uses that ConfigMap, which the guard would follow else.
+    pub fn shared_with(&self, target: &TargetRef) -> Option<&str> {
+        let follows = self.follows && is_config(target) && !self.targets.contains(target);
+        follows.then(|| self.others.get(&target.name).map(String::as_str))?
+    }
+
     /// Whether this object may be written.
     pub fn holds(&self, target: &TargetRef) -> bool {
-        let followed = self.follows && target.kind == TargetKind::ConfigMap && !self.others.contains(&target.name);
+        let followed = self.follows && is_config(target) && !self.others.contains_key(&target.name);
         followed || self.targets.contains(target)
     }
 }
 
 impl Followed {
-    /// Which ConfigMaps of the namespace belong to this guard alone.
-    pub fn find(namespace: &str, spec: &GuardSpec, cluster: &Cluster, users: &Users) -> Self {
-        let configs = spec
-            .targets
-            .iter()
-            .filter(|target| target.kind == TargetKind::ConfigMap);
+    /// All whose contents are to be known.
+    pub fn all(&self) -> impl Iterator<Item = TargetRef> {
+        let shared = self.shared.keys().map(|name| config(name));
+        self.own.iter().cloned().chain(shared)
+    }
+
+    /// Which ConfigMaps of the namespace belong to this guard alone, and which Secrets it names.
+    pub fn find((namespace, guard): &ObjectKey, spec: &GuardSpec, cluster: &Cluster, users: &Users) -> Self {
+        let named = spec.targets.iter().filter(|target| !target.kind.is_workload());
+        let own: BTreeSet<TargetRef> = named.cloned().collect();
+        let gone = |target: &&TargetRef| {
+            cluster.version(namespace, target) == Ok(None) && cluster.is_proven(namespace, guard, target)
+        };
         let mut followed = Self {
-            own: configs.map(|target| target.name.clone()).collect(),
+            gone: own.iter().filter(gone).cloned().collect(),
+            own,
             shared: BTreeMap::new(),
         };
         if !spec.follow_config {
@@ -107,13 +144,13 @@ impl Followed {
             .collect();
         let mine: BTreeSet<&str> = workloads.iter().map(|workload| workload.uid.as_str()).collect();
         let used = workloads.iter().flat_map(|workload| &workload.config);
-        for name in used.map(|used| used.name.as_str()) {
-            match users.other(name, &mine) {
-                Some(by) if !followed.own.contains(name) => {
-                    followed.shared.insert(name.to_owned(), by.to_owned());
+        for target in used.map(|used| &used.target).filter(|target| is_config(target)) {
+            match users.other(&target.name, &mine) {
+                Some(by) if !followed.own.contains(target) => {
+                    followed.shared.insert(target.name.clone(), by.to_owned());
                 }
                 Some(_) | None => {
-                    followed.own.insert(name.to_owned());
+                    followed.own.insert(target.clone());
                 }
             }
         }
@@ -121,98 +158,51 @@ impl Followed {
     }
 }
 
-/// Who uses which ConfigMaps of a namespace: found once for all of its guards.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Users(BTreeMap<String, Vec<User>>);
-
-/// One user of a ConfigMap: a workload, by its uid, and its name for words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct User {
-    uid: String,
-    name: String,
-}
-
-impl Users {
-    /// As templates and running pods show it.
-    pub fn of(namespace: &str, cluster: &Cluster) -> Self {
-        let mut users = Self::default();
-        for (name, workload) in cluster.workloads(namespace) {
-            for used in &workload.config {
-                users.add(&used.name, &workload.uid, &name);
-            }
-        }
-        let revisions = cluster.revisions.of_namespace(namespace);
-        let owners: BTreeMap<&str, &str> = revisions
-            .iter()
-            .map(|(_, revision)| (revision.uid.as_str(), revision.owner.as_str()))
-            .collect();
-        for (_, pod) in cluster.pods.of_namespace(namespace) {
-            let owner = match owners.get(pod.owner.as_str()) {
-                Some(owner) => owner,
-                // The watch of pods may be ahead of the watch of ReplicaSets: a pod of a new one may be anybody's.
-                None if pod.replicated => continue,
-                None => pod.owner.as_str(),
-            };
-            for used in pod.config.iter().filter(|_| !pod.leaving) {
-                users.add(&used.name, owner, &pod.owner_name);
-            }
-        }
-        users
-    }
-
-    fn add(&mut self, config: &str, uid: &str, name: &str) {
-        let users = self.0.entry(config.to_owned()).or_default();
-        if !users.iter().any(|user| user.uid == uid) {
-            users.push(User {
-                uid: uid.to_owned(),
-                name: name.to_owned(),
-            });
-        }
-    }
-
-    /// Somebody else who uses it.
-    fn other(&self, config: &str, mine: &BTreeSet<&str>) -> Option<&str> {
-        let mut users = self.0.get(config)?.iter();
-        users
-            .find(|user| !mine.contains(user.uid.as_str()))
-            .map(|user| user.name.as_str())
+fn config(name: &str) -> TargetRef {
+    TargetRef {
+        kind: TargetKind::ConfigMap,
+        name: name.to_owned(),
     }
 }
 
-fn others(namespace: &str, spec: &GuardSpec, cluster: &Cluster) -> BTreeSet<String> {
-    let targets = spec.targets.iter();
-    let workloads: Vec<_> = targets
-        .filter_map(|target| cluster.workload(namespace, target))
-        .collect();
-    let mine: BTreeSet<&str> = workloads.iter().map(|workload| workload.uid.as_str()).collect();
-    let users = Users::of(namespace, cluster);
-    let shared = users.0.keys().filter(|config| users.other(config, &mine).is_some());
-    shared.cloned().collect()
+/// Secrets are followed by nobody: they are targets where they are named.
+pub fn is_config(target: &TargetRef) -> bool {
+    target.kind == TargetKind::ConfigMap
 }
 
 impl Seen {
-    /// Puts a guard's targets together. `configs` holds the content of the ConfigMaps in `followed.own` that exist.
+    /// Why what is put back would not stay, if so.
+    pub fn heals(&self) -> Option<&str> {
+        let healing = self.managed.iter().find(|managed| managed.heals);
+        healing.map(|managed| managed.words.as_str())
+    }
+
+    /// Puts a guard's targets together. `configs` holds what is known of those in `followed.own` that exist.
     pub fn assemble(
         namespace: &str,
         spec: &GuardSpec,
         followed: &Followed,
-        configs: &BTreeMap<String, ReadConfig>,
+        configs: &BTreeMap<TargetRef, ReadConfig>,
         cluster: &Cluster,
-        now: Timestamp,
+        watched: Watched<'_>,
     ) -> Result<Self, NotSeen> {
-        let mut parts = BTreeMap::new();
+        let mut parts: BTreeMap<TargetRef, String> = followed
+            .own
+            .iter()
+            .filter_map(|target| Some((target.clone(), configs.get(target)?.hash.clone())))
+            .collect();
         let mut keeps_pods = None;
+        let mut no_way_back = Vec::new();
         let mut images = Vec::new();
         let mut rolled_out = Ok(());
         let mut whole_since = Some(Timestamp::MIN);
         let mut facts = Facts::default();
         for target in &spec.targets {
             match target.kind {
-                TargetKind::ConfigMap => {
-                    let config = configs
-                        .get(&target.name)
-                        .ok_or_else(|| NotSeen::Missing(target.clone()))?;
-                    parts.insert(target.clone(), config.hash.clone());
+                TargetKind::ConfigMap | TargetKind::Secret => {
+                    if !parts.contains_key(target) && !followed.gone.contains(target) {
+                        return Err(NotSeen::Missing(target.clone()));
+                    }
                 }
                 TargetKind::Deployment | TargetKind::StatefulSet | TargetKind::DaemonSet => {
                     let found = cluster.workload(namespace, target);
@@ -225,38 +215,42 @@ impl Seen {
                     }
                     parts.insert(target.clone(), workload.template.clone());
                     images.extend(workload.images.iter().cloned());
+                    no_way_back.extend(workload.no_way_back.clone());
                     let pods = newest_pods(namespace, &workload, cluster);
                     let complete = workload.rollout.complete().map_err(|why| format!("{target}: {why}"));
-                    rolled_out = rolled_out.and(complete).and(fresh(&pods, configs));
+                    rolled_out = rolled_out.and(complete).and(fresh(&pods, &followed.own, configs));
                     whole_since = whole_since.zip(whole(&workload, &pods)).map(|(all, one)| all.max(one));
-                    collect_facts(target, &workload, &pods, now, &mut facts);
+                    let stalls = watched.progress.stalls(target, &workload, &pods, watched.now);
+                    collect_facts(target, &workload, &pods, stalls.filter(|_| watched.rolling), &mut facts);
                     keeps_pods = keeps_pods.or_else(|| stuck(target, &workload, &pods));
                 }
             }
         }
-        for name in &followed.own {
-            let target = TargetRef {
-                kind: TargetKind::ConfigMap,
-                name: name.clone(),
-            };
-            parts.extend(configs.get(name).map(|config| (target, config.hash.clone())));
-        }
+        let shared = followed.shared.keys().map(|name| config(name));
+        let left_out = shared.filter_map(|target| Some((target.clone(), configs.get(&target)?.hash.clone())));
+        let left_out = left_out.collect();
         let hash = state_hash(parts.iter().map(|(target, hash)| (target, hash.as_str())));
-        let shared = followed
-            .shared
-            .iter()
-            .map(|(name, by)| format!("ConfigMap/{name}, shared with {by}, left alone"));
+        let shared = followed.shared.iter().map(|(name, by)| left_alone(name, by));
         Ok(Self {
+            gone: followed.gone.clone(),
             hash,
             images,
             parts,
+            left_out,
             whole_since: whole_since.filter(|_| rolled_out.is_ok()),
             rolled_out,
             facts,
             shared: shared.collect(),
             keeps_pods,
+            no_way_back,
+            managed: Vec::new(),
         })
     }
+}
+
+/// A ConfigMap that others use as well, in words.
+pub fn left_alone(config: &str, by: &str) -> String {
+    format!("ConfigMap/{config}, shared with {by}, left alone")
 }
 
 /// The pods of the workload's newest revision, once its controller has seen the newest generation.
@@ -291,17 +285,22 @@ fn whole(workload: &Workload, pods: &[(String, std::sync::Arc<Pod>)]) -> Option<
 }
 
 /// A pod that read its settings at its start must be younger than they are. API times are whole seconds.
-fn fresh(pods: &[(String, Arc<Pod>)], configs: &BTreeMap<String, ReadConfig>) -> Result<(), String> {
+fn fresh(
+    pods: &[(String, Arc<Pod>)],
+    own: &BTreeSet<TargetRef>,
+    configs: &BTreeMap<TargetRef, ReadConfig>,
+) -> Result<(), String> {
     for (name, pod) in pods {
-        for used in pod.config.iter().filter(|used| used.at_start) {
-            let changed: Option<Timestamp> = configs.get(&used.name).and_then(|config| config.changed);
+        for used in pod
+            .config
+            .iter()
+            .filter(|used| used.at_start && own.contains(&used.target))
+        {
+            let changed: Option<Timestamp> = configs.get(&used.target).and_then(|config| config.changed);
             if let (Some(changed), Some(created)) = (changed, pod.created)
                 && created < changed
             {
-                return Err(format!(
-                    "pod {name} is older than the last change of ConfigMap/{}",
-                    used.name
-                ));
+                return Err(format!("pod {name} is older than the last change of {}", used.target));
             }
         }
     }
@@ -312,14 +311,14 @@ fn collect_facts(
     target: &TargetRef,
     workload: &Workload,
     pods: &[(String, Arc<Pod>)],
-    now: Timestamp,
+    stalls: Option<String>,
     facts: &mut Facts,
 ) {
     let current = workload.rollout.observed >= workload.rollout.generation;
     let told = workload.rollout.deadline_exceeded.clone().filter(|_| current);
     let exceeded = match target.kind {
-        TargetKind::StatefulSet | TargetKind::DaemonSet => no_progress(workload, pods, now).filter(|_| current),
-        TargetKind::Deployment | TargetKind::ConfigMap => told,
+        TargetKind::StatefulSet | TargetKind::DaemonSet => stalls.filter(|_| current),
+        TargetKind::Deployment | TargetKind::ConfigMap | TargetKind::Secret => told,
     };
     if let Some(message) = exceeded {
         facts
@@ -343,19 +342,6 @@ fn collect_facts(
     }
 }
 
-/// What a Deployment's controller says by itself after `progressDeadlineSeconds` (600 by default), for kinds without one: the
-/// roll-out is not complete, and a pod of the new revision has not been Ready for so long.
-fn no_progress(workload: &Workload, pods: &[(String, Arc<Pod>)], now: Timestamp) -> Option<String> {
-    workload.rollout.complete().err()?;
-    let (name, _) = pods.iter().find(|(_, pod)| {
-        let since = pod.unready_since.map(|since| now.duration_since(since));
-        since.is_some_and(|unready| unready >= PROGRESS_DEADLINE)
-    })?;
-    Some(format!("pod {name} of the new revision has not been Ready for 10 min"))
-}
-
-/// The default of a Deployment's `progressDeadlineSeconds`.
-const PROGRESS_DEADLINE: SignedDuration = SignedDuration::from_secs(600);
 /// A container of the new revision that ended so often, while no new pod is Ready, is crash looping.
 const CRASHES: i64 = 3;
 
@@ -387,17 +373,6 @@ mod tests {
         }))
         .unwrap();
         vec![("db-1".to_owned(), Arc::new(Pod::read(&object).unwrap()))]
-    }
-
-    #[test]
-    fn what_no_deadline_tells_of_is_derived_from_the_pods() {
-        let now: Timestamp = "2026-03-01T00:10:00Z".parse().unwrap();
-        let said = |since| no_progress(&stateful_set("OrderedReady"), &pod(since), now);
-        assert_eq!(said(Some("2026-03-01T00:00:01Z")), None);
-        let sentence = said(Some("2026-03-01T00:00:00Z")).unwrap();
-        assert_eq!(sentence, "pod db-1 of the new revision has not been Ready for 10 min");
-        assert_eq!(said(None), None, "it is Ready");
-        assert_eq!(pod(None)[0].1.revision.as_deref(), Some("db-2"));
     }
 
     #[test]

@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use super::{
     board::Shown,
     mask::{mask_line, mask_text},
+    phases,
     weighing::Weighing,
 };
-use crate::model::incident::Incident;
+use crate::model::incident::{Evidence, Incident};
 
 /// A 404 names at most so many neighbours.
 const NEIGHBOURS: usize = 20;
@@ -94,13 +95,11 @@ pub(super) fn for_readers(shown: &Shown, incident: &Incident) -> Value {
         for entry in &mut status.journal {
             entry.note = entry.note.as_deref().map(mask_line);
         }
+        mask_evidence(&mut status.triggers);
     }
     let mut spec = incident.spec.clone();
     spec.summary = mask_line(&spec.summary);
-    for evidence in &mut spec.triggers {
-        evidence.sentence = mask_line(&evidence.sentence);
-        evidence.query = evidence.query.as_deref().map(mask_line);
-    }
+    mask_evidence(&mut spec.triggers);
     json!({
         "apiVersion": "modosu.dev/v1alpha1",
         "kind": "Incident",
@@ -108,7 +107,16 @@ pub(super) fn for_readers(shown: &Shown, incident: &Incident) -> Value {
         "spec": spec,
         "status": status,
         "weighing": Weighing::new(shown, incident),
+        "phases": phases::phases(incident, shown.status.now),
+        "checkLists": phases::check_lists(incident),
     })
+}
+
+fn mask_evidence(all: &mut [Evidence]) {
+    for evidence in all {
+        evidence.sentence = mask_line(&evidence.sentence);
+        evidence.query = evidence.query.as_deref().map(mask_line);
+    }
 }
 
 fn visible(text: String) -> String {

@@ -7,6 +7,7 @@ use super::{
     view::{GuardView, IncidentLine, SignalVerdict, SignalView},
     words,
 };
+use crate::model::guard::Worse;
 
 /// One guard, ready to print.
 pub(super) struct Card {
@@ -25,6 +26,8 @@ pub(super) struct Card {
     /// The open incident's path and name.
     pub incident: Option<(String, String)>,
     pub signals: Vec<SignalRow>,
+    /// What other tools will do to what is put back.
+    pub other_tools: Vec<String>,
     /// What the guard lacks, from its conditions.
     pub lacks: Vec<String>,
 }
@@ -81,10 +84,12 @@ impl Card {
             goes_back_to: guard.restore_to.as_ref().map_or_else(
                 || "nothing to go back to yet".to_owned(),
                 |to| {
+                    let blocked = to.blocked.iter().map(|why| format!(" (blocked: {why})"));
                     format!(
-                        "{}, proven {}",
+                        "{}, proven {}{}",
                         words::named(&to.hash, &to.images),
-                        words::relative(to.proven_at, now)
+                        words::relative(to.proven_at, now),
+                        blocked.collect::<String>()
                     )
                 },
             ),
@@ -93,6 +98,7 @@ impl Card {
                 .as_ref()
                 .map(|name| (format!("/incidents/{}/{name}", guard.namespace), name.clone())),
             signals: guard.signals.iter().map(SignalRow::new).collect(),
+            other_tools: guard.other_tools.clone(),
             lacks: lacks.map(|c| format!("{}: {}", c.reason, c.message)).collect(),
         }
     }
@@ -100,10 +106,11 @@ impl Card {
 
 impl SignalRow {
     fn new(signal: &SignalView) -> Self {
-        let (verdict, tone) = match signal.verdict {
-            SignalVerdict::Healthy => ("healthy", "fine"),
-            SignalVerdict::Breached => ("over the limit", "bad"),
-            SignalVerdict::Unknown => ("unknown", "warn"),
+        let (verdict, tone) = match (signal.verdict, signal.worse) {
+            (SignalVerdict::Healthy, _) => ("healthy", "fine"),
+            (SignalVerdict::Breached, Worse::Up) => ("over the limit", "bad"),
+            (SignalVerdict::Breached, Worse::Down) => ("below the limit", "bad"),
+            (SignalVerdict::Unknown, _) => ("unknown", "warn"),
         };
         Self {
             name: signal.name.clone(),

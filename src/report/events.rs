@@ -16,7 +16,8 @@ use kube::{
 };
 use tokio::{sync::mpsc, time::timeout};
 
-const QUEUE: usize = 256;
+/// A storm of several hundred guards tells several thousand within seconds, and all of it is written.
+const QUEUE: usize = 20_000;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A recorder forgets after six minutes; so many are kept for joining.
 const REMEMBERED: usize = 1_000;
@@ -128,6 +129,32 @@ mod tests {
     fn a_long_note_is_cut_at_a_character() {
         let note = cut(&"戻す".repeat(400), 1_024);
         assert!(note.len() <= 1_024 && note.ends_with('…'), "{}", note.len());
+    }
+
+    #[tokio::test]
+    async fn a_storm_is_told_whole() {
+        let written = Arc::new(Mutex::new(0));
+        let count = written.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let count = count.clone();
+            async move {
+                *count.lock().unwrap() += 1;
+                let body = request.into_body().collect_bytes().await?;
+                Ok::<_, tower::BoxError>(Response::new(Body::from(body.to_vec())))
+            }
+        });
+        let (events, writer) = Events::new(Client::new(service, "shop"), None);
+        for guard in 0..1500 {
+            let about = ObjectReference {
+                namespace: Some("shop".to_owned()),
+                uid: Some(format!("u{guard}")),
+                ..ObjectReference::default()
+            };
+            events.tell(&about, Kind::Warning, "RollingBack", "RollingBack", "putting back");
+        }
+        drop(events);
+        writer.await;
+        assert_eq!(*written.lock().unwrap(), 1500);
     }
 
     #[tokio::test]

@@ -45,6 +45,7 @@ impl GuardView {
                 .collect(),
             current: status.current.as_ref().map(CurrentView::from),
             restore_to: status.restore_to.as_ref().map(RestoreToView::from),
+            other_tools: status.other_tools.clone(),
             freeze: status.freeze.clone().map(FreezeView::from),
             shared_config: Vec::new(),
             incident: status.incident.as_ref().map(|i| i.name.clone()),
@@ -74,6 +75,7 @@ impl From<&RestoreTo> for RestoreToView {
             hash: to.hash.clone(),
             proven_at: to.proven_at,
             images: to.images.clone(),
+            blocked: to.blocked.clone(),
         }
     }
 }

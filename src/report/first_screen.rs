@@ -1,8 +1,6 @@
 //! Pure. The five answers a person needs at 3 a.m., in this order: what broke, since when, what was put back, is it
 //! better now, what must I do.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 
 use super::{
@@ -86,11 +84,14 @@ impl Case<'_> {
 
     fn put_back(&self) -> String {
         let guard = &self.incident.spec.guard;
-        let to = self.incident.spec.restore_to.as_ref();
-        let target = to.map_or_else(
+        let target = self.status.goal(&self.incident.spec).map_or_else(
             || format!("the plan for {guard}"),
             |to| format!("{guard} to {}", words::named(&to.hash, &to.images)),
         );
+        let target = match self.status.only.as_slice() {
+            [] => target,
+            only => format!("{target}, only {}", only.join(", ")),
+        };
         let (done, planned) = self.steps();
         let steps = words::counted(planned, "step");
         let at = self
@@ -110,28 +111,43 @@ impl Case<'_> {
             IncidentState::Escalated if done == 0 => "Nothing was put back.".to_owned(),
             IncidentState::Escalated => format!("Tried: {target}. {done} of {steps} done."),
             IncidentState::RecoveredByHand => "A person changed it back; modosu wrote nothing more.".to_owned(),
+            IncidentState::Kept if done > 0 => format!(
+                "{done} of {steps} had been done when it was decided to {}.",
+                words::keep(&self.incident.spec.bad)
+            ),
             IncidentState::Kept => format!("Nothing: it was decided to {}.", words::keep(&self.incident.spec.bad)),
             IncidentState::Passed => "Nothing: it became healthy by itself.".to_owned(),
             IncidentState::Superseded => format!("A newer change came. {done} of {steps} had been done by then."),
-            IncidentState::Abandoned => format!("Stopped by a person. {done} of {steps} had been done by then."),
+            IncidentState::Abandoned => {
+                let by_a_person =
+                    self.status.decided.as_ref().and_then(|decision| decision.verb) == Some(Verb::Abandon);
+                let by = if by_a_person {
+                    "Stopped by a person"
+                } else {
+                    "What it was about is gone"
+                };
+                format!("{by}. {done} of {steps} had been done by then.")
+            }
             IncidentState::Observed => "Nothing: here modosu only records.".to_owned(),
         }
     }
 
-    /// Steps on objects: done (journalled with a receipt that says so) and planned.
+    /// Steps on objects of the present plan: done (journalled with a receipt that says so) and planned.
     fn steps(&self) -> (usize, usize) {
-        let planned = self.status.plan.iter().filter(|step| step.target.is_some()).count();
-        let is_done = |receipt: &str| matches!(receipt, "done" | "already");
-        let journal = self.status.journal.iter();
-        let done: BTreeSet<u32> = journal
-            .filter(|e| e.receipt.as_deref().is_some_and(is_done))
-            .map(|e| e.seq)
+        let steps = self.status.plan.iter().enumerate();
+        let planned: Vec<usize> = steps
+            .filter(|(_, step)| step.target.is_some())
+            .map(|(place, _)| place)
             .collect();
-        (done.len(), planned.max(done.len()))
+        let receipt = |place: &&usize| self.status.receipt_of(**place).and_then(|e| e.receipt.as_deref());
+        let done = planned
+            .iter()
+            .filter(|place| matches!(receipt(place), Some("done" | "already")));
+        (done.count(), planned.len())
     }
 
     fn better(&self, guard: Option<&GuardView>) -> Better {
-        let evidence = self.incident.spec.triggers.iter();
+        let evidence = self.incident.evidence();
         let by_signal = evidence.clone().find_map(|e| {
             let name = e.signal.as_deref()?;
             let signal = guard?.signals.iter().find(|s| s.name == name)?;
@@ -181,7 +197,7 @@ impl Case<'_> {
     fn you_must(&self) -> (String, bool) {
         let spec = &self.incident.spec;
         let nothing = |why: &str| (format!("Nothing. {why}"), false);
-        let choice = match &spec.restore_to {
+        let choice = match self.status.goal(spec) {
             Some(to) => format!("{}, or {}", words::back(&spec.guard, to), words::keep(&spec.bad)),
             None => format!(
                 "{}, or repair it by hand: there is no proven state to go back to",
@@ -199,6 +215,17 @@ impl Case<'_> {
                 ),
                 true,
             ),
+            IncidentState::RollingBack if let Some(asked) = self.status.asked() => {
+                let words = asked.note.as_deref().unwrap_or_default();
+                let who = words.strip_prefix("asks ").unwrap_or(words);
+                let name = self.incident.metadata.name.as_deref().unwrap_or_default();
+                let namespace = self.incident.metadata.namespace.as_deref().unwrap_or_default();
+                let say = format!("modosu done {namespace}/{name} --reason …");
+                (
+                    format!("Do what the plan asks of {who}. Then say `{say}`: the plan waits for it."),
+                    true,
+                )
+            }
             IncidentState::RollingBack => nothing("modosu puts it back and then proves that it helped."),
             IncidentState::Verifying => nothing("modosu is proving that it helped."),
             IncidentState::Recovered => nothing(&format!(
@@ -264,15 +291,28 @@ pub(super) fn unit_of(evidence: &Evidence, guard: Option<&GuardView>) -> Unit {
     live.map_or(Unit::Count, |s| s.unit)
 }
 
+/// Where it goes, and which part of it.
+fn back(incident: &Incident) -> String {
+    let (spec, nowhere) = (&incident.spec, StateRef::default());
+    let status = incident.status.as_ref();
+    let to = status.map_or(spec.restore_to.as_ref(), |status| status.goal(spec));
+    let back = words::back(&spec.guard, to.unwrap_or(&nowhere));
+    match status.map_or(&[][..], |status| &status.only) {
+        [] => back,
+        only => format!("{back}, only {}", only.join(", ")),
+    }
+}
+
 /// What was decided, by whom, why.
 pub(super) fn decided(incident: &Incident) -> Option<String> {
     let decision = incident.spec.decision.as_ref()?;
     let spec = &incident.spec;
     let verb = match decision.verb? {
-        Verb::Rollback => words::back(&spec.guard, spec.restore_to.as_ref().unwrap_or(&StateRef::default())),
+        Verb::Rollback => back(incident),
         Verb::Keep => words::keep(&spec.bad),
         Verb::Freeze => "nothing is written for two hours".to_owned(),
         Verb::Resume => "the plan goes on".to_owned(),
+        Verb::Done => "the plan goes on: what it asked for is done".to_owned(),
         Verb::Abandon => "everything stays as it is".to_owned(),
     };
     let by = decision.by.as_deref().map(|by| format!(" by {by}")).unwrap_or_default();
@@ -282,4 +322,45 @@ pub(super) fn decided(incident: &Incident) -> Option<String> {
         .map(|why| format!(": {why}"))
         .unwrap_or_default();
     Some(format!("Decided{by} to {verb}{why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn screen(status: serde_json::Value) -> FirstScreen {
+        let state = |hash: &str| json!({"hash": hash, "images": []});
+        let at = "2026-03-01T00:00:00Z";
+        let incident = json!({"metadata": {"name": "orders-b"}, "spec": {"guard": "orders", "firstBadAt": at, "openedAt": at,
+            "grade": "Critical", "action": "automatic_rollback", "triggers": [], "bad": state("bbbb"), "restoreTo": state("aaaa")},
+            "status": status});
+        FirstScreen::new(&serde_json::from_value(incident).unwrap(), None, at.parse().unwrap())
+    }
+
+    #[test]
+    fn what_a_person_chose_is_shown_and_its_own_steps_are_counted() {
+        let step = |target: &str| json!({"step": "restore", "target": target});
+        let receipt = |seq: u32, word: &str| json!({"seq": seq, "at": "2026-03-01T00:00:00Z", "receipt": word});
+        let shown = screen(json!({
+            "state": "RollingBack",
+            "goal": {"hash": "0ld0", "images": []},
+            "only": ["ConfigMap/settings"],
+            "planFrom": 2,
+            "plan": [step("ConfigMap/settings"), step("Deployment/orders"), {"step": "waitReady"}],
+            // Two steps of an earlier plan, and one of this.
+            "journal": [receipt(1, "done"), receipt(2, "failed"), receipt(3, "done")],
+        }));
+        assert_eq!(
+            shown.put_back,
+            "Being put back now: orders to 0ld0, only ConfigMap/settings. 1 of 2 steps done."
+        );
+        let asked = screen(json!({"state": "AwaitingDecision", "goal": {"hash": "0ld0", "images": []}}));
+        assert!(
+            asked.you.contains("0ld0") && !asked.you.contains("aaaa"),
+            "{}",
+            asked.you
+        );
+    }
 }

@@ -11,12 +11,13 @@ use super::{
     frame::Frame,
     guard_page::web_links,
     mask::{mask_line, mask_text},
+    phases::{CheckList, Phase, check_lists, phases},
     view::{GuardView, IncidentLine},
     weighing::Weighed,
     words,
 };
 use crate::decide::decided::is_halfway;
-use crate::model::incident::{Evidence, Incident, IncidentState, JournalEntry, PlannedStep, StateRef};
+use crate::model::incident::{Evidence, Incident, IncidentState, JournalEntry, PlannedStep, Stands, StateRef};
 
 #[derive(Template)]
 #[template(path = "incident.html")]
@@ -39,6 +40,9 @@ pub(super) struct IncidentPage {
     goes_back_to: String,
     restore_hash: String,
     plan: Vec<StepRow>,
+    stands: Vec<Stands>,
+    phases: Vec<(Phase, String)>,
+    check_lists: Vec<CheckList>,
     moments: Vec<Moment>,
     timings: Vec<(&'static str, String)>,
     links: Vec<(String, String)>,
@@ -115,12 +119,18 @@ impl IncidentPage {
             weighed: state.is_open().then(|| Weighed::new(shown, incident)),
             commands: commands(incident, state),
             decided: decided(incident),
-            evidence: spec.triggers.iter().map(|e| EvidenceRow::new(e, guard)).collect(),
+            evidence: incident.evidence().map(|e| EvidenceRow::new(e, guard)).collect(),
             bad: place(&spec.bad),
             bad_hash: spec.bad.hash.clone(),
-            goes_back_to: spec.restore_to.as_ref().map_or_else(|| "nothing".to_owned(), place),
-            restore_hash: spec.restore_to.as_ref().map(|s| s.hash.clone()).unwrap_or_default(),
+            goes_back_to: goal(incident).map_or_else(|| "nothing".to_owned(), place),
+            restore_hash: goal(incident).map(|s| s.hash.clone()).unwrap_or_default(),
             plan: incident.status.iter().flat_map(|s| &s.plan).map(StepRow::new).collect(),
+            stands: incident.status.iter().flat_map(|s| &s.stands).cloned().collect(),
+            phases: phases(incident, status.now)
+                .into_iter()
+                .map(|phase| (phase.clone(), phase.told(status.now)))
+                .collect(),
+            check_lists: check_lists(incident),
             moments: moments(incident, status.now),
             timings: timings(incident),
             links: guard.map(|g| web_links(&g.links)).unwrap_or_default(),
@@ -144,19 +154,21 @@ const fn refresh(state: IncidentState) -> Option<u32> {
     }
 }
 
+/// Where it goes back to: where a person decided to go, else what it was opened with.
+fn goal(incident: &Incident) -> Option<&StateRef> {
+    let status = incident.status.as_ref();
+    status.map_or(incident.spec.restore_to.as_ref(), |status| status.goal(&incident.spec))
+}
+
 fn commands(incident: &Incident, state: IncidentState) -> Vec<Command> {
     if !matches!(state, IncidentState::AwaitingDecision | IncidentState::Escalated) {
         return Vec::new();
     }
     let (spec, name) = (&incident.spec, incident.name_any());
     let namespace = incident.namespace().unwrap_or_default();
-    let line = |verb: &str| {
-        format!(
-            "kubectl -n {namespace} patch incident {name} --type merge -p '{{\"spec\":{{\"decision\":{{\"verb\":\"{verb}\"}}}}}}'"
-        )
-    };
+    let line = |verb: &str| format!("modosu {verb} {namespace}/{name} --reason '…'");
     let has_plan = incident.status.as_ref().is_some_and(|s| !s.plan.is_empty());
-    let back = match &spec.restore_to {
+    let back = match goal(incident) {
         Some(to) => Some(words::back(&spec.guard, to)),
         None => has_plan.then(|| format!("carry out the plan below for {}", spec.guard)),
     };
@@ -169,6 +181,11 @@ fn commands(incident: &Incident, state: IncidentState) -> Vec<Command> {
         verb: "rollback",
         says,
         line: line("rollback"),
+    });
+    let parts = parts(incident).map(|(only, rest)| Command {
+        verb: "rollback",
+        says: format!("put only {only} back; {rest} stays as it is"),
+        line: format!("modosu rollback {namespace}/{name} --only {only} --reason '…'"),
     });
     let fix = Command {
         verb: "fixEta",
@@ -191,7 +208,27 @@ fn commands(incident: &Incident, state: IncidentState) -> Vec<Command> {
             },
         ]
     });
-    halfway.into_iter().flatten().chain(back).chain([keep, fix]).collect()
+    let all = halfway.into_iter().flatten().chain(back).chain([keep]);
+    all.chain(parts).chain([fix]).collect()
+}
+
+/// Each object that the plan writes, where there are several, and what stays as it is if only that one goes back.
+fn parts(incident: &Incident) -> impl Iterator<Item = (String, String)> {
+    let plan = incident.status.iter().flat_map(|status| &status.plan);
+    let mut written: Vec<String> = plan
+        .filter(|step| step.step == "restore")
+        .filter_map(|step| step.target.clone())
+        .collect();
+    written.dedup();
+    let all = if written.len() > 1 { written.clone() } else { Vec::new() };
+    all.into_iter().map(move |only| {
+        let rest: Vec<&str> = written
+            .iter()
+            .map(String::as_str)
+            .filter(|target| *target != only)
+            .collect();
+        (only.clone(), rest.join(", "))
+    })
 }
 
 impl EvidenceRow {

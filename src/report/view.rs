@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::model::{
     freeze::Freeze,
-    guard::{Mode, RolledOut, State, Unit},
+    guard::{Mode, RolledOut, State, Unit, Worse},
     incident::{Harm, IncidentState},
 };
 
@@ -94,6 +94,9 @@ pub struct GuardView {
     pub conditions: Vec<ConditionView>,
     pub current: Option<CurrentView>,
     pub restore_to: Option<RestoreToView>,
+    /// What other tools will do to what is put back.
+    #[serde(default)]
+    pub other_tools: Vec<String>,
     /// Somebody stopped modosu from writing here.
     #[serde(default)]
     pub freeze: Option<FreezeView>,
@@ -129,6 +132,9 @@ pub struct SignalView {
     #[serde(serialize_with = "finite_or_null")]
     pub value: Option<f64>,
     pub unit: Unit,
+    /// Whether more of it is worse, or less.
+    #[serde(default)]
+    pub worse: Worse,
     #[serde(serialize_with = "finite_or_null")]
     pub baseline: Option<f64>,
     #[serde(serialize_with = "finite_or_null")]
@@ -187,6 +193,8 @@ pub struct RestoreToView {
     pub hash: String,
     pub proven_at: Timestamp,
     pub images: Vec<String>,
+    /// Why only a person may go there.
+    pub blocked: Option<String>,
 }
 
 /// One incident, in one line.

@@ -13,7 +13,10 @@ use super::{
     view::{GuardView, IncidentLine},
     words,
 };
-use crate::model::incident::{Fix, Harm, Incident, IncidentStatus};
+use crate::{
+    judge::words::odds as odds_words,
+    model::incident::{Fix, Harm, Incident, IncidentStatus},
+};
 
 /// Said where there is no number.
 const NOT_KNOWN: &str = "not known";
@@ -32,6 +35,8 @@ pub struct Weighing {
     pub undone: Vec<Undone>,
     /// What a rollback leaves as it is, and why.
     pub stays_as_it_is: Vec<String>,
+    /// What other tools will do to what is put back.
+    pub other_tools: Vec<String>,
 }
 
 /// Since the first bad reading.
@@ -50,7 +55,7 @@ pub struct HowBad {
 #[derive(Serialize, Clone, Debug, PartialEq)]
 pub struct HowSure {
     pub trigger: String,
-    /// So many to one, where the evidence meter says so.
+    /// So many to one against chance, where counts tell.
     pub odds: Option<f64>,
     pub readings: Option<u32>,
     pub requests: Option<u64>,
@@ -83,7 +88,7 @@ impl Weighing {
         let same = |line: &IncidentLine| line.namespace == namespace && line.guard == incident.spec.guard;
         Self {
             how_bad: HowBad::new(incident, status, guard),
-            how_sure: incident.spec.triggers.iter().map(HowSure::from).collect(),
+            how_sure: incident.evidence().map(HowSure::from).collect(),
             also_bad: others
                 .filter(|line| line.state.is_open() && !same(line))
                 .cloned()
@@ -91,6 +96,7 @@ impl Weighing {
             time_to_fix: status.fix.clone(),
             time_to_roll_back: RollBackTime::new(shown, incident, guard),
             undone: undone(status),
+            other_tools: status.other_tools.clone(),
             stays_as_it_is: status.not_restored.iter().map(|line| mask_line(line)).collect(),
         }
     }
@@ -155,14 +161,14 @@ impl From<&crate::model::incident::Evidence> for HowSure {
 }
 
 impl HowSure {
-    /// `error rate rose: 3 readings, 412 requests, odds 12000 : 1`.
+    /// `error rate rose: 3 readings, 412 requests, odds 12,000 : 1`.
     pub fn told(&self) -> String {
         let parts = [
             self.readings
                 .map(|n| words::counted(usize::try_from(n).unwrap_or(usize::MAX), "reading")),
             self.requests
                 .map(|n| words::counted(usize::try_from(n).unwrap_or(usize::MAX), "request")),
-            self.odds.map(|odds| format!("odds {odds:.0} : 1")),
+            self.odds.map(|odds| format!("odds {}", odds_words(odds))),
         ];
         let known: Vec<String> = parts.into_iter().flatten().collect();
         let said = if known.is_empty() {
@@ -243,6 +249,7 @@ pub(super) struct Weighed {
     pub time_to_roll_back: String,
     pub undone: String,
     pub stays: Vec<String>,
+    pub other_tools: Vec<String>,
     /// Who is asked, and by when.
     pub asked: String,
 }
@@ -281,6 +288,7 @@ impl Weighed {
                 format!("{} (the plan below)", targets.join(", "))
             },
             stays: weighing.stays_as_it_is,
+            other_tools: weighing.other_tools,
             asked: incident
                 .status
                 .as_ref()

@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::{Daemon, guarded::Guarded};
 use crate::{
@@ -28,18 +29,31 @@ struct Question {
 
 /// After so long without an answer people are asked.
 const COMPARED_WITHIN: Duration = Duration::from_secs(30);
-/// So many guards' neighbours are asked about in a turn; the others wait.
-const FELL_AT_ONCE: usize = 16;
+/// So many guards' neighbours are asked about in a turn, in turns.
+const FELL_AT_ONCE: usize = 256;
+/// All that is asked beside readings takes no longer than half a poll, nor so short that nothing can be answered.
+const SHORTEST: Duration = Duration::from_millis(500);
 
 impl Daemon {
+    /// When what is asked in this turn beside readings must be answered: all guards wait for it.
+    pub(super) fn beside_until(&self) -> Instant {
+        let half = self.settings.poll.0 / 2;
+        Instant::now() + half.min(self.settings.prometheus.timeout.0).max(SHORTEST)
+    }
+
     /// Asks about traffic that fell; the next turn judges what is said.
-    pub(super) async fn look_around(&mut self) {
-        let fell = self.guards.iter().filter_map(|(key, guarded)| guarded.fell(key));
-        let asked: Vec<Fell<ObjectKey>> = fell.take(FELL_AT_ONCE).collect();
-        if asked.is_empty() {
+    pub(super) async fn look_around(&mut self, deadline: Instant) {
+        let mut fell: Vec<Fell<ObjectKey>> = self.guards.iter().filter_map(|(key, one)| one.fell(key)).collect();
+        if fell.is_empty() {
             return;
         }
-        let told = self.poller.around(&asked).await;
+        let later = |one: &Fell<ObjectKey>| self.asked_around.as_ref().is_some_and(|last| one.guard > *last);
+        let next = fell.iter().position(later).unwrap_or(0);
+        fell.rotate_left(next);
+        fell.truncate(FELL_AT_ONCE);
+        let asked = fell;
+        self.asked_around = asked.last().map(|one| one.guard.clone());
+        let told = self.poller.around(&asked, deadline).await;
         for (asked, told) in asked.iter().zip(told) {
             if let Some(Ok(rules)) = self.guards.get_mut(&asked.guard).map(|guarded| guarded.rules.as_mut()) {
                 rules.memory.tell_traffic(told);
@@ -49,7 +63,7 @@ impl Daemon {
 
     /// Asks in the same turn, before anything is decided: what only new pods do is acted on without delay. Where it is not
     /// known how they compare, it is asked again.
-    pub(super) async fn look_beside(&mut self, now: Timestamp) {
+    pub(super) async fn look_beside(&mut self, now: Timestamp, deadline: Instant) {
         let mut questions = Vec::new();
         for (key, guarded) in &mut self.guards {
             let own = guarded.questions(key, &self.cluster, now);
@@ -61,7 +75,7 @@ impl Daemon {
         let mut answers = if asked.is_empty() {
             Vec::new().into_iter()
         } else {
-            self.poller.by_pod(&asked).await.into_iter()
+            self.poller.by_pod(&asked, deadline).await.into_iter()
         };
         for Question { finding, pods, asked } in questions {
             let Some(guarded) = self.guards.get_mut(&asked.guard) else {

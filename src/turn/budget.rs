@@ -1,7 +1,7 @@
 //! IO free. How many rollbacks the daemon may still begin by itself, counted from incidents, so that a restart forgets none.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -39,10 +39,10 @@ impl Budget {
         now: Timestamp,
     ) -> Self {
         let mut begun = Begun::default();
-        let mut held = Vec::new();
+        let mut held = BTreeSet::new();
         for ((namespace, _), guarded) in guards {
             if let Some(case) = &guarded.case {
-                held.push((namespace.as_str(), case.at.name.as_str()));
+                held.insert((namespace.as_str(), case.at.name.as_str()));
                 begun.count(&case.status, now);
             }
         }
@@ -88,13 +88,14 @@ impl Budget {
 
 impl Begun {
     fn count(&mut self, status: &IncidentStatus, now: Timestamp) {
-        let acted = status.acting_since.is_some_and(|since| between(since, now) < HOUR);
-        let running = match status.state {
+        let acted = status.automatic_since.is_some_and(|since| between(since, now) < HOUR);
+        let runs = match status.state {
             Some(IncidentState::RollingBack | IncidentState::Verifying) => true,
             Some(_) | None => false,
         };
+        let by_itself = status.automatic_since.is_some() && status.automatic_since >= status.acting_since;
         self.within_the_hour += u32::from(acted);
-        self.running += u32::from(running);
+        self.running += u32::from(runs && by_itself);
     }
 }
 
@@ -131,6 +132,7 @@ mod tests {
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let status = |seconds: u64, state| IncidentStatus {
             acting_since: Some(now - Duration::from_secs(seconds)),
+            automatic_since: Some(now - Duration::from_secs(seconds)),
             state: Some(state),
             ..IncidentStatus::default()
         };
@@ -139,5 +141,24 @@ mod tests {
         begun.count(&status(3600, IncidentState::Recovered), now);
         begun.count(&status(60, IncidentState::Verifying), now);
         assert_eq!((begun.within_the_hour, begun.running), (2, 1));
+    }
+
+    #[test]
+    fn what_people_decide_is_not_taken_off() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let by_a_person = IncidentStatus {
+            acting_since: Some(now),
+            state: Some(IncidentState::RollingBack),
+            ..IncidentStatus::default()
+        };
+        let after_modosu_tried = IncidentStatus {
+            automatic_since: Some(now - Duration::from_secs(60)),
+            ..by_a_person.clone()
+        };
+        let mut begun = Begun::default();
+        begun.count(&by_a_person, now);
+        assert_eq!((begun.within_the_hour, begun.running), (0, 0));
+        begun.count(&after_modosu_tried, now);
+        assert_eq!((begun.within_the_hour, begun.running), (1, 0));
     }
 }

@@ -1,35 +1,85 @@
 //! IO. What people write on a guard by hand: annotations that are followed once and taken down.
 
 use super::{Shared, guarded::Guarded};
-use crate::act::record;
+use crate::{
+    act::record,
+    decide::by_hand::Wish,
+    model::freeze::{BY, REASON, UNTIL},
+};
 
 /// Lifts a retry lock: the hash of the state that may return.
 pub const ALLOW: &str = "modosu.dev/allow";
+/// Puts back: the hash of a proven state, or `restoreTo`.
+pub const ROLLBACK: &str = "modosu.dev/rollback";
+/// Only these targets, `, ` between them.
+pub const ONLY: &str = "modosu.dev/only";
 
 const TAKE_DOWN: &str = "take an annotation down";
+
+/// What was followed, or refused, and is being taken down.
+#[derive(Debug, Default)]
+pub struct Followed {
+    allow: Option<String>,
+    refused: Option<String>,
+}
 
 impl Guarded {
     /// The state that a person allows to return, unless that was followed already.
     pub(super) fn allowed(&self) -> Option<String> {
         let noted = self.note_of(ALLOW)?;
-        (self.followed.as_deref() != Some(noted)).then(|| noted.trim().to_owned())
+        (self.followed.allow.as_deref() != Some(noted)).then(|| noted.trim().to_owned())
+    }
+
+    /// What a person wants to be put back, until it is taken down; what was refused is refused once.
+    pub(super) fn wish(&self) -> Option<Wish> {
+        let noted = self.note_of(ROLLBACK)?;
+        let only = self.note_of(ONLY).unwrap_or_default().split(',').map(str::trim);
+        (self.followed.refused.as_deref() != Some(noted)).then(|| Wish {
+            to: noted.trim().to_owned(),
+            only: only.filter(|target| !target.is_empty()).map(str::to_owned).collect(),
+            by: self.note_of(BY).map(str::to_owned),
+            reason: self.note_of(REASON).map(str::to_owned),
+        })
+    }
+
+    /// What a person wants cannot be done, as they are told.
+    pub(super) fn refuse(&mut self) {
+        self.followed.refused = self.note_of(ROLLBACK).map(str::to_owned);
     }
 
     fn note_of(&self, key: &str) -> Option<&str> {
         self.guard.metadata.annotations.as_ref()?.get(key).map(String::as_str)
     }
 
-    /// Takes down what was followed, once that is written. What a daemon that was killed in between left there is followed
-    /// again, which changes nothing.
+    /// Takes down what was followed, once that is written. A lifted lock that a daemon was killed over is lifted again, which
+    /// changes nothing; a wish is carried out only after it was taken down.
     pub(super) async fn take_down(&mut self, shared: &Shared<'_>) {
-        let Some(noted) = self.note_of(ALLOW).map(str::to_owned) else {
-            self.followed = None;
-            return;
-        };
-        let tried = self.followed.replace(noted.clone()).as_ref() == Some(&noted);
-        if !tried || self.failing.contains(TAKE_DOWN) {
-            let taken = record::take_down(shared.api, &self.guard, ALLOW, &noted).await;
-            self.note(taken, TAKE_DOWN);
+        match self.note_of(ALLOW).map(str::to_owned) {
+            None => self.followed.allow = None,
+            Some(noted) => {
+                let tried = self.followed.allow.replace(noted.clone()).as_ref() == Some(&noted);
+                if !tried || self.failing.contains(TAKE_DOWN) {
+                    self.take(shared, &[ALLOW]).await;
+                }
+            }
         }
+        match self.note_of(ROLLBACK).map(str::to_owned) {
+            None => self.followed.refused = None,
+            Some(noted) if self.case.is_some() || self.followed.refused.as_ref() == Some(&noted) => {
+                self.take(shared, &[ROLLBACK, ONLY]).await;
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Who asked and why goes with it, unless that is said of a freeze.
+    async fn take(&mut self, shared: &Shared<'_>, keys: &[&str]) {
+        let said = if self.note_of(UNTIL).is_some() {
+            &[][..]
+        } else {
+            &[BY, REASON]
+        };
+        let taken = record::take_down(shared.api, &self.guard, &[keys, said].concat()).await;
+        self.note(taken, TAKE_DOWN);
     }
 }

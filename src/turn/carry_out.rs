@@ -2,11 +2,17 @@
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use tokio::sync::OnceCell;
 
-use super::{Shared, before, case::OpenCase, guarded::Guarded};
+use super::{
+    Shared, before,
+    begin::{begin, weighed},
+    case::OpenCase,
+    guarded::Guarded,
+};
 use crate::{
     act::{ApiError, record, run, snapshot},
-    decide::{Act, Happened, Step, WhyNot, deadlines, open, plan, ready::Answer, together},
+    decide::{Act, Happened, Step, WhyNot, deadlines, open, together},
     judge::policy::Policy,
     model::{
         guard::{GuardStatus, IncidentRef},
@@ -18,7 +24,9 @@ use crate::{
     },
 };
 
-const NOT_AS_JUDGED: &str = "what runs is not what was judged";
+const KEEP: &str = "keep the proven state";
+const NOT_AS_RECORDED: &str = "the plan made now is not the one that was recorded; it is recorded now: look at it, and decide `rollback` to \
+                               carry it out, with a reason of its own where that was decided before";
 
 impl Guarded {
     /// Carries one decision out. Gives whether another one should follow at once.
@@ -75,7 +83,15 @@ impl Guarded {
 
     async fn prove(&mut self, shared: &Shared<'_>, seen: &Seen, proven: &[Proven], now: Timestamp) {
         let taken = snapshot::take(shared.api, &self.guard, seen, now).await;
-        if self.note(taken, "keep the proven state").is_none() {
+        let refused = match &taken {
+            Err(ApiError::Refused(why)) => Some(Happened::NotKept { why: why.clone() }),
+            Ok(()) | Err(_) => None,
+        };
+        self.shown.waits_for = refused.as_ref().map(ToString::to_string);
+        if let Some(refused) = refused.filter(|_| !self.failing.contains(KEEP)) {
+            self.tell(shared, &refused);
+        }
+        if self.note(taken, KEEP).is_none() {
             return;
         }
         let namespace = self.guard.namespace().unwrap_or_default();
@@ -84,7 +100,7 @@ impl Guarded {
             self.record.restore_to.as_ref().map(|to| to.hash.as_str()),
         ];
         let needed: Vec<&str> = needed.into_iter().flatten().collect();
-        let collected = snapshot::collect(shared.api, &namespace, proven, &needed).await;
+        let collected = snapshot::collect(shared.api, &namespace, &seen.hash, proven, &needed).await;
         self.note(collected, "collect old states");
     }
 
@@ -98,49 +114,58 @@ impl Guarded {
         now: Timestamp,
     ) -> bool {
         draft.spec.guard = self.guard.name_any();
-        let nobody = IncidentRef {
-            name: String::new(),
-            uid: String::new(),
-        };
-        let namespace = self.guard.namespace().unwrap_or_default();
-        let writable = Writable::of(&namespace, &self.guard.spec, shared.cluster);
+        let guard = self.guard.clone();
+        let namespace = guard.namespace().unwrap_or_default();
+        let writable = Writable::of(&namespace, &guard.spec, shared.cluster);
         let runner = run::Run {
             api: shared.api,
             clock: shared.clock,
             namespace: &namespace,
             policy,
-            at: &nobody,
+            at: &IncidentRef::default(),
             spec: &draft.spec,
-            targets: &self.guard.spec.targets,
+            to: draft.spec.restore_to.as_ref(),
+            only: draft.spec.decision.as_ref().map_or(&[], |wish| &wish.only),
+            guard: &guard,
             writable: &writable,
             windows: &shared.settings.freeze,
+            kept: OnceCell::new(),
         };
-        let planned = match runner.resolve(seen, draft.spec.opened_at).await {
+        let planned = match runner.resolve(seen, draft.spec.opened_at, &[]).await {
             Err(ApiError::Refused(why)) => Ok(run::Resolved::Impossible(why)),
             planned => planned,
         };
-        let (steps, left, obstacle) = match self.note(planned, "make a plan") {
-            Some(run::Resolved::Plan(steps, left)) if steps.is_empty() => (steps, left, Some(WhyNot::NothingToPutBack)),
-            Some(run::Resolved::Plan(steps, left)) => {
-                (steps, left, seen.keeps_pods.clone().map(WhyNot::PodsNotReplaced))
-            }
-            Some(run::Resolved::Impossible(why)) => (Vec::new(), Vec::new(), Some(WhyNot::NoPlan(why))),
-            Some(run::Resolved::Changed) | None => return false,
+        let Some((steps, left, obstacle)) = self.note(planned, "make a plan").and_then(weighed) else {
+            return false;
         };
+        if let (Some(WhyNot::NothingToPutBack | WhyNot::NoPlan(_)), true) = (&obstacle, draft.spec.decision.is_some()) {
+            let because = obstacle.map(|why| why.to_string()).unwrap_or_default();
+            self.tell(shared, &Happened::CannotFollow { because });
+            self.refuse();
+            return false;
+        }
         if let Some(obstacle) = obstacle.filter(|_| draft.state == IncidentState::RollingBack) {
             draft.state = IncidentState::AwaitingDecision;
             draft.why = Some(obstacle);
         }
-        let opened = record::open(shared.api, &self.guard, draft.spec.clone()).await;
+        let opened = record::open(shared.api, &guard, draft.spec.clone()).await;
         let Some((at, spec)) = self.note(opened, "open an incident") else {
             return false;
         };
+        let steps = if spec.opened_at == draft.spec.opened_at || steps.is_empty() {
+            steps
+        } else {
+            // Taken up again: when its plan runs it is made with the incident's own time, and must be the recorded one.
+            let planned = runner.resolve(seen, spec.opened_at, &steps).await;
+            let Some(run::Resolved::Plan(steps, _)) = self.note(planned, "make a plan") else {
+                return false;
+            };
+            steps
+        };
         let happened = open::opened(&draft);
-        let left = left
-            .iter()
-            .map(|part| format!("{part} is no part of the proven state and stays as it is"));
         let status = IncidentStatus {
-            not_restored: left.chain(seen.shared.iter().cloned()).collect(),
+            not_restored: left,
+            other_tools: self.record.other_tools.clone(),
             ..draft.status(steps, &policy.scheme, now)
         };
         self.record.incident = Some(at.clone());
@@ -155,6 +180,8 @@ impl Guarded {
         if let Some(told) = draft.common_cause.as_ref().and_then(together::told) {
             self.tell(shared, &told);
         }
+        // With the state that it is in now: written once.
+        self.stand(shared, policy, now);
         self.write_record(shared).await
     }
 
@@ -163,9 +190,15 @@ impl Guarded {
         let namespace = self.guard.namespace().unwrap_or_default();
         let writable = Writable::of(&namespace, &self.guard.spec, shared.cluster);
         let Some(case) = &mut self.case else { return false };
-        if !before::lets_go_on(shared, policy, &mut case.status).await {
-            return self.write_case(shared).await;
+        match before::says(shared, policy, &namespace, case) {
+            before::Says::GoOn => {}
+            before::Says::Wait => {
+                self.shown.waits_for = Some("the checks before the first write are awaited".to_owned());
+                return false;
+            }
+            before::Says::Stop => return self.write_case(shared).await,
         }
+        let (to, only) = (case.status.goal(&case.spec).cloned(), case.status.only.clone());
         let runner = run::Run {
             api: shared.api,
             clock: shared.clock,
@@ -173,10 +206,14 @@ impl Guarded {
             policy,
             at: &case.at,
             spec: &case.spec,
-            targets: &self.guard.spec.targets,
+            to: to.as_ref(),
+            only: &only,
+            guard: &self.guard,
             writable: &writable,
             windows: &shared.settings.freeze,
+            kept: OnceCell::new(),
         };
+        let asked = case.status.asked().is_some();
         let progress = match begin(&runner, &mut case.status, seen, shared.clock.now()).await {
             Ok(None) => runner.advance(&mut case.status).await,
             Ok(Some(end)) => Ok(end),
@@ -188,7 +225,8 @@ impl Guarded {
             // Nothing more is written; the watch will show what came, and that is entered as a state of its own.
             Ok(run::Progress::Waiting(why) | run::Progress::Superseded(why)) => {
                 self.shown.waits_for = Some(why);
-                return false;
+                // Who is asked now is shown at once.
+                return !asked && case.status.asked().is_some();
             }
             Ok(run::Progress::Done) => {
                 case.status.state = Some(IncidentState::Verifying);
@@ -201,7 +239,7 @@ impl Guarded {
             }
             Ok(run::Progress::Failed(why) | run::Progress::Frozen(why)) => why,
             Err(why @ ApiError::Refused(_)) => why.to_string(),
-            Ok(run::Progress::NotAsRecorded) => "the plan made now is not the one that was recorded".into(),
+            Ok(run::Progress::NotAsRecorded) => NOT_AS_RECORDED.into(),
             Err(why) => {
                 self.note::<()>(Err(why), "carry its plan on");
                 return false;
@@ -231,7 +269,7 @@ impl Guarded {
             } else if matches!(written, Err(ApiError::NotFound(_) | ApiError::Invalid(_)))
                 && record::is_gone(shared.api, &namespace, &at).await.unwrap_or(false)
             {
-                self.let_go();
+                self.let_go(shared);
                 return true;
             }
             if self.note(written, "write its incident").is_none() {
@@ -240,14 +278,17 @@ impl Guarded {
         }
         if self.record.incident.is_none() {
             self.finished(shared);
-            self.case = None;
+            if let Some(case) = self.case.take() {
+                shared.api.versions.forget(&case.at.uid);
+            }
         }
         true
     }
 
     /// The open incident was deleted: nothing more can be recorded of it.
-    pub(super) fn let_go(&mut self) {
+    pub(super) fn let_go(&mut self, shared: &Shared<'_>) {
         if let Some(case) = self.case.take() {
+            shared.api.versions.forget(&case.at.uid);
             let name = &case.at.name;
             tracing::warn!(incident = name, "incident {name} was deleted: it is let go");
         }
@@ -294,42 +335,4 @@ impl Guarded {
         }
         done.ok()
     }
-}
-
-/// Before its first action a plan is made again, must be the recorded one, and is dry-run as a whole. `Some`: it ends here.
-async fn begin(
-    runner: &run::Run<'_>,
-    status: &mut IncidentStatus,
-    seen: &Seen,
-    now: Timestamp,
-) -> Result<Option<run::Progress>, ApiError> {
-    if status.journal.iter().any(|entry| entry.seq > status.plan_from) {
-        return Ok(None);
-    }
-    // Pods that an earlier attempt restarted must restart once more.
-    let again = status.acting_since.filter(|_| status.plan_from > 0);
-    let steps = match runner.resolve(seen, again.unwrap_or(runner.spec.opened_at)).await? {
-        run::Resolved::Plan(steps, _) => steps,
-        run::Resolved::Impossible(why) => return Ok(Some(run::Progress::Failed(why))),
-        run::Resolved::Changed => return Ok(Some(run::Progress::Waiting(NOT_AS_JUDGED.to_owned()))),
-    };
-    if steps.is_empty() {
-        return Ok(Some(run::Progress::Failed(WhyNot::NothingToPutBack.to_string())));
-    }
-    let hash = plan::hash(&steps);
-    if status.plan_hash.as_ref().is_some_and(|recorded| *recorded != hash) {
-        return Ok(Some(run::Progress::NotAsRecorded));
-    }
-    status.plan = steps;
-    status.plan_hash = Some(hash);
-    Ok(match runner.rehearse(&status.plan).await? {
-        Answer::Accepted | Answer::Unsupported(_) => None,
-        Answer::Changed => Some(run::Progress::Waiting(NOT_AS_JUDGED.to_owned())),
-        Answer::Unanswered(why) => Some(run::Progress::Waiting(why)),
-        Answer::Refused { words, .. } => {
-            deadlines::note(status, now, format!("dry run: {words}"));
-            let why = format!("the API server would refuse it, nothing was written: {words}");
-            Some(run::Progress::Failed(why))
-        }
-    })
 }

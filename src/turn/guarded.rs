@@ -15,24 +15,28 @@ use tracing::{Instrument, Span};
 
 use super::{
     Shared,
+    by_hand::Followed,
     case::OpenCase,
     rails::within_budget,
     rehearsals::Rehearsed,
     rules::{Rules, compile},
 };
 use crate::{
+    act::ApiError,
     config::StepSettings,
-    decide::{Around, Input, Record, deadlines, progress, standing},
+    decide::{Around, Input, Record, standing},
     judge::{Verdict, policy::Policy},
     model::{
         grade::Schemes,
-        guard::{Guard, State},
-        incident::{Incident, IncidentState},
+        guard::{Guard, State, TargetKind, TargetRef},
+        incident::Incident,
         preset::Preset,
     },
     observe::{
         cache::Cache,
-        cluster::Proven,
+        cluster::{Cluster, NotWatched, Proven},
+        membership::Known,
+        progress::Progress,
         seen::{NotSeen, Seen},
     },
 };
@@ -49,6 +53,39 @@ pub enum Blind {
     NotSeen(NotSeen),
     /// The API server did not answer.
     Unreadable(String),
+    /// It lets modosu not read a target.
+    Forbidden(String),
+}
+
+impl Blind {
+    /// A read that failed.
+    pub(super) fn of_read(target: &TargetRef, why: &ApiError) -> Self {
+        match why {
+            ApiError::Refused(words) => Self::forbidden(target, words),
+            ApiError::Unsure(_) | ApiError::Invalid(_) | ApiError::NotFound(_) | ApiError::Exists(_) => {
+                Self::Unreadable(why.to_string())
+            }
+        }
+    }
+
+    /// A watch that shows nothing yet, or fails.
+    pub(super) fn of_watch(target: &TargetRef, why: &NotWatched) -> Self {
+        match why {
+            NotWatched::NotYet => Self::Unreadable(format!("{target} is not listed yet")),
+            NotWatched::Fails(words) if words.contains("orbidden") || words.contains("403") => {
+                Self::forbidden(target, words)
+            }
+            NotWatched::Fails(words) => Self::Unreadable(format!("{target} cannot be watched: {words}")),
+        }
+    }
+
+    fn forbidden(target: &TargetRef, words: &str) -> Self {
+        let how = match target.kind {
+            TargetKind::Secret => " (deploy/components/secrets grants what Secrets need)",
+            TargetKind::ConfigMap | TargetKind::Deployment | TargetKind::StatefulSet | TargetKind::DaemonSet => "",
+        };
+        Self::Forbidden(format!("{target} cannot be read{how}: {words}"))
+    }
 }
 
 impl From<NotSeen> for Blind {
@@ -68,8 +105,8 @@ pub struct Guarded {
     /// What cannot be done at present: said once.
     pub(super) failing: BTreeSet<&'static str>,
     pub(super) blind_since: Option<Timestamp>,
-    /// The annotation that was followed and is taken down.
-    pub(super) followed: Option<String>,
+    /// Annotations that were followed and are taken down.
+    pub(super) followed: Followed,
     /// A baseline that was asked for elsewhere, until it is taken.
     pub(super) given: BTreeMap<String, f64>,
     /// This turn's verdict and when it was made, until it is decided on.
@@ -80,6 +117,10 @@ pub struct Guarded {
     pub(super) uncompared: BTreeMap<String, Timestamp>,
     /// Whether a rollback would be accepted.
     pub(super) rehearsed: Rehearsed,
+    /// How its roll-outs come on.
+    pub(super) progress: Progress,
+    /// What was there while its incident was open.
+    pub(super) was_there: BTreeSet<TargetRef>,
 }
 
 /// What pages show beyond the record.
@@ -87,6 +128,8 @@ pub struct Guarded {
 pub(super) struct Shown {
     pub state: Option<State>,
     pub verdict: Option<Verdict>,
+    /// For how long nothing could be judged.
+    pub blind: Duration,
     pub waits_for: Option<String>,
     pub shared: Vec<String>,
 }
@@ -115,15 +158,20 @@ impl Guarded {
             shown: Shown::default(),
             failing: BTreeSet::new(),
             blind_since: None,
-            followed: None,
+            followed: Followed::default(),
             given: BTreeMap::new(),
             judged: None,
             not_this_change: BTreeMap::new(),
             uncompared: BTreeMap::new(),
+            progress: Progress::default(),
+            was_there: BTreeSet::new(),
             guard,
         };
-        if met.case.is_none() {
-            met.record.incident = None;
+        let since = met.record.current.as_ref().map(|current| current.since);
+        match &mut met.case {
+            // Killed before the guard's record said what runs since then: it is seen once more.
+            Some(case) => case.status.rolled_out_at = case.status.rolled_out_at.filter(|at| since >= Some(*at)),
+            None => met.record.incident = None,
         }
         met
     }
@@ -185,8 +233,9 @@ impl Guarded {
                 "TargetShared",
                 format!("{target} is a target of guard {by} too, which is older: one object has one guard"),
             )),
+            (Ok(_), Err(Blind::Forbidden(why))) => Some(("Forbidden", why.clone())),
             (Ok(_), Err(Blind::Unreadable(why))) => {
-                tracing::debug!(guard = self.name(), "cannot read its ConfigMaps: {why}");
+                tracing::debug!(guard = self.name(), "cannot read its ConfigMaps and Secrets: {why}");
                 return;
             }
             (Ok(_), Ok(_)) => None,
@@ -199,7 +248,7 @@ impl Guarded {
             };
             self.record.state = Some(State::NotReady);
             self.record.observed_generation = generation;
-            self.watch_deadline(shared, &message, now).await;
+            self.without_a_look(shared, look, &message, now).await;
             let rollback = self.no_rollback(shared, reason, &message);
             let news = standing::not_ready(reason, message, rollback);
             self.record.conditions = standing::conditions(&self.written.conditions, generation, now, news);
@@ -209,38 +258,23 @@ impl Guarded {
         if let Ok(seen) = look {
             self.refresh_decision(shared);
             self.decide(shared, seen, around, now).await;
-        }
-    }
-
-    /// A plan that cannot go on does not wait for ever.
-    async fn watch_deadline(&mut self, shared: &Shared<'_>, why: &str, now: Timestamp) {
-        let within = self.guard.spec.rollback.within.0;
-        let overdue = |case: &OpenCase| progress::overdue(case.case(), within, now, why);
-        if let Some(happened) = self.case.as_ref().and_then(overdue) {
-            self.tell(shared, &happened);
-            let policy = self.policy();
-            if let Some(case) = &mut self.case {
-                case.status.state = Some(IncidentState::Escalated);
-                case.status.reason = happened.to_string();
-                if let Some(policy) = policy {
-                    deadlines::ask(&mut case.status, &policy.scheme, now);
-                }
+            if self.case.is_some() {
+                self.was_there = seen.parts.keys().cloned().collect();
             }
         }
-        // Also where nothing can be judged people are awaited. Who is next is not known while the guard is wrong.
-        let missed = self
-            .policy()
-            .zip(self.case.as_mut())
-            .and_then(|(policy, case)| deadlines::run_out(&mut case.status, &policy.scheme, now));
-        if let Some(happened) = missed {
-            self.tell(shared, &happened);
-        }
-        self.write_case(shared).await;
     }
 
     /// Decides on this turn's verdict and carries out, until nothing more follows.
     async fn decide(&mut self, shared: &Shared<'_>, seen: &Seen, around: &Around, now: Timestamp) {
         self.shown.shared.clone_from(&seen.shared);
+        if !seen
+            .managed
+            .iter()
+            .map(|managed| &managed.words)
+            .eq(&self.record.other_tools)
+        {
+            self.record.other_tools = seen.managed.iter().map(|managed| managed.words.clone()).collect();
+        }
         for _ in 0..PASSES {
             if self.judged.is_none() {
                 self.look(seen, None, now.max(shared.clock.now()));
@@ -249,14 +283,15 @@ impl Guarded {
                 return;
             };
             let clocks = self.clocks(seen, now);
-            let proven = self.proven(shared);
+            let proven = self.proven(shared.cluster);
             let Ok(rules) = &self.rules else { return };
             let policy = rules.policy.clone();
             let freeze = self.freeze(shared, now);
-            let (guard, allow) = (self.name(), self.allowed());
+            let (guard, allow, wish) = (self.name(), self.allowed(), self.wish());
             let input = Input {
                 guard: &guard,
                 allow: allow.as_deref(),
+                wish: wish.as_ref(),
                 now,
                 policy: &policy,
                 cap: shared.settings.mode,
@@ -271,7 +306,11 @@ impl Guarded {
                 over_budget: None,
             };
             let step = within_budget(&input, &shared.budget);
+            if step.refuses_wish {
+                self.refuse();
+            }
             self.shown.verdict = Some(verdict);
+            self.shown.blind = clocks.blind;
             let span = if step.is_quiet() {
                 Span::none()
             } else {
@@ -279,7 +318,7 @@ impl Guarded {
             };
             let carried = self.carry_out(shared, &policy, seen, &proven, step, now);
             let again = carried.instrument(span).await;
-            self.stand(shared, &policy, clocks.blind, now);
+            self.stand(shared, &policy, now);
             if self.write_record(shared).await {
                 self.take_down(shared).await;
             }
@@ -289,18 +328,29 @@ impl Guarded {
         }
     }
 
-    fn proven(&self, shared: &Shared<'_>) -> Vec<Proven> {
+    fn proven(&self, cluster: &Cluster) -> Vec<Proven> {
         let namespace = self.guard.namespace().unwrap_or_default();
         let name = self.guard.name_any();
-        let own = shared
-            .cluster
-            .snapshots
-            .matching(&namespace, |state| state.guard == name);
+        let own = cluster.snapshots.matching(&namespace, |state| state.guard == name);
         own.into_iter().map(|(_, state)| (*state).clone()).collect()
     }
 
+    /// Takes what is seen for a state that is known, where only the users of its ConfigMaps are others.
+    pub(super) fn recognise(&self, seen: &mut Seen, cluster: &Cluster) {
+        let current = self.record.current.as_ref();
+        if current.is_some_and(|current| current.hash == seen.hash) {
+            return;
+        }
+        let proven = self.proven(cluster);
+        if proven.iter().any(|state| state.hash == seen.hash) {
+            return;
+        }
+        let known = current.into_iter().map(Known::current);
+        seen.recognise(&self.guard.spec, known.chain(proven.iter().map(Known::proven)));
+    }
+
     /// State and conditions after a decision.
-    fn stand(&mut self, shared: &Shared<'_>, policy: &Policy, blind: Duration, now: Timestamp) {
+    pub(super) fn stand(&mut self, shared: &Shared<'_>, policy: &Policy, now: Timestamp) {
         let rollback = self.rollback_ready(shared, policy);
         let Some(verdict) = &self.shown.verdict else { return };
         let case = self.case.as_ref().map(|case| &case.status);
@@ -309,12 +359,12 @@ impl Guarded {
         self.record.state = Some(standing::written(state, &self.record, policy, now));
         let generation = self.guard.metadata.generation;
         self.record.observed_generation = generation;
-        let news = standing::watching(verdict, blind, case, rollback);
+        let news = standing::watching(verdict, self.shown.blind, case, rollback);
         self.record.conditions = standing::conditions(&self.written.conditions, generation, now, news);
     }
 
     /// What people decided is the one thing that is read from the open incident after it was opened.
-    fn refresh_decision(&mut self, shared: &Shared<'_>) {
+    pub(super) fn refresh_decision(&mut self, shared: &Shared<'_>) {
         let namespace = self.guard.namespace().unwrap_or_default();
         let Some(case) = &mut self.case else { return };
         let incident = shared.cluster.incidents.get(&namespace, &case.at.name);
@@ -323,7 +373,7 @@ impl Guarded {
                 case.watched = true;
                 case.spec.decision.clone_from(&incident.spec.decision);
             }
-            None if case.watched => self.let_go(),
+            None if case.watched => self.let_go(shared),
             None => {}
         }
     }

@@ -9,13 +9,28 @@ use crate::{
     decide::{
         Clocks, between,
         clocks::{context, windows_begin},
+        recovered::RELAPSE,
     },
     judge::{Overall, judge},
-    model::reading::Reading,
-    observe::{for_people::for_people, seen::Seen},
+    model::{guard::GuardSpec, reading::Reading},
+    observe::{
+        for_people::for_people,
+        seen::{Seen, Watched},
+    },
 };
 
 impl Guarded {
+    /// What is guarded, and how its roll-outs were seen so far.
+    pub(super) fn watched(&mut self) -> (&GuardSpec, Watched<'_>) {
+        let current = self.record.current.as_ref();
+        let watched = Watched {
+            rolling: current.is_some_and(|current| current.rolling_since.is_some()),
+            progress: &mut self.progress,
+            now: tokio::time::Instant::now(),
+        };
+        (&self.guard.spec, watched)
+    }
+
     /// Judges a reading, or the last one again; what follows is decided when every guard of the turn was judged.
     pub(super) fn look(&mut self, seen: &Seen, reading: Option<&Reading>, now: Timestamp) {
         let since = self.windows_begin(now);
@@ -51,7 +66,7 @@ impl Guarded {
     /// Whether a change is watched whose latencies are weighed, by counts of buckets.
     pub(super) fn weighs_latency(&self, now: Timestamp) -> bool {
         let Ok(rules) = &self.rules else { return false };
-        let watched = || between(self.windows_begin(now), now) < rules.policy.watch_for;
+        let watched = || between(self.windows_begin(now), now) < rules.policy.watch_for.max(RELAPSE);
         rules.policy.timed().next().is_some() && watched()
     }
 

@@ -1,4 +1,4 @@
-//! IO. Open incidents whose guard was deleted: closed, so that nobody waits for them.
+//! IO. Open incidents whose guard was deleted, also where another one of its name is there: closed, so that nobody waits for them.
 
 use std::time::Duration;
 
@@ -10,8 +10,9 @@ use crate::{
     act::record,
     model::{
         guard::IncidentRef,
-        incident::{IncidentState, IncidentStatus},
+        incident::{Incident, IncidentState, IncidentStatus},
     },
+    observe::cache::ObjectKey,
 };
 
 /// How often they are looked for.
@@ -30,7 +31,7 @@ impl Daemon {
                 .status
                 .as_ref()
                 .filter(|status| status.state.is_some_and(IncidentState::is_open));
-            let (Some(open), None, true) = (open, self.cluster.guards.get(&key.0, &key.1), self.is_mine(&key)) else {
+            let Some(open) = open.filter(|_| self.is_mine(&key) && self.lost_its_guard(&key, &incident)) else {
                 continue;
             };
             let status = IncidentStatus {
@@ -41,10 +42,26 @@ impl Daemon {
             };
             let uid = incident.uid().unwrap_or_default();
             let at = IncidentRef { name, uid };
-            match record::incident_status(&self.api, &namespace, &at, &status).await {
+            let closed = record::incident_status(&self.api, &namespace, &at, &status).await;
+            self.api.versions.forget(&at.uid);
+            match closed {
                 Ok(()) => tracing::info!(incident = at.name, "incident {}: {}", at.name, status.reason),
                 Err(why) => tracing::debug!(incident = at.name, "cannot close it yet: {why}"),
             }
         }
+    }
+
+    /// The guard of that name is gone, or it is younger than the incident and knows nothing of it.
+    fn lost_its_guard(&self, key: &ObjectKey, incident: &Incident) -> bool {
+        let Some(guard) = self.cluster.guards.get(&key.0, &key.1) else {
+            return true;
+        };
+        let uid = incident.metadata.uid.as_ref();
+        let held = self.guards.get(key).and_then(|guarded| guarded.case.as_ref());
+        let named = guard.status.as_ref().and_then(|status| status.incident.as_ref());
+        let is_its_own =
+            held.is_some_and(|case| Some(&case.at.uid) == uid) || named.is_some_and(|at| Some(&at.uid) == uid);
+        let born = guard.creation_timestamp().map(|time| time.0);
+        !is_its_own && born.is_some_and(|born| incident.spec.opened_at < born)
     }
 }

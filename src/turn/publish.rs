@@ -8,7 +8,7 @@ use kube::{Resource, ResourceExt};
 use super::{Daemon, Shared, guarded::Guarded};
 use crate::{
     decide::{Happened, between},
-    judge::{Overall, SignalShown, Status, TriggerVerdict, Word},
+    judge::{SignalShown, Status, TriggerVerdict, Word},
     model::{
         freeze::Freeze,
         guard::State,
@@ -97,13 +97,9 @@ impl Guarded {
         view.shared_config.clone_from(&self.shown.shared);
         view.waits_for.clone_from(&self.shown.waits_for);
         if let Some(verdict) = &self.shown.verdict {
-            view.reason = match &verdict.overall {
-                Overall::Healthy => "healthy".to_owned(),
-                Overall::Breached => "over a limit".to_owned(),
-                Overall::Unknown { because } => format!("Unknown: {because}"),
-            };
-            view.signals = verdict.signals.iter().map(signal).collect();
-            view.triggers = verdict.triggers.iter().map(trigger).collect();
+            view.reason = verdict.told();
+            view.signals = verdict.named_signals().map(signal).collect();
+            view.triggers = verdict.named_triggers().map(trigger).collect();
         }
         if let (Some(_), Ok(rules)) = (&self.case, &self.rules) {
             view.harm = rules.memory.harm();
@@ -184,11 +180,12 @@ impl Guarded {
     }
 }
 
-fn signal(shown: &SignalShown) -> SignalView {
+fn signal((name, shown): (&String, &SignalShown)) -> SignalView {
     SignalView {
-        name: shown.name.clone(),
+        name: name.clone(),
         value: shown.value,
         unit: shown.unit,
+        worse: shown.worse,
         baseline: shown.baseline,
         limit: shown.limit,
         verdict: match shown.verdict {
@@ -201,7 +198,7 @@ fn signal(shown: &SignalShown) -> SignalView {
     }
 }
 
-fn trigger(verdict: &TriggerVerdict) -> TriggerView {
+fn trigger((name, verdict): (&String, &TriggerVerdict)) -> TriggerView {
     let status = match verdict.status {
         Status::Quiet => "quiet",
         Status::NotArmed(_) => "not armed",
@@ -214,7 +211,7 @@ fn trigger(verdict: &TriggerVerdict) -> TriggerView {
         Status::Quiet | Status::Unknown(_) | Status::Suspect { .. } | Status::Firing { .. } => &verdict.sentence,
     };
     TriggerView {
-        name: verdict.name.clone(),
+        name: name.clone(),
         status: status.to_owned(),
         sentence: sentence.clone(),
     }

@@ -274,10 +274,9 @@ impl Guarded {
 
     /// The condition of a guard that cannot be judged.
     pub(super) fn no_rollback(&mut self, shared: &Shared<'_>, reason: &str, why: &str) -> News {
-        let reason = if reason == "TargetMissing" {
-            reason
-        } else {
-            "NoWayToPlan"
+        let reason = match reason {
+            "TargetMissing" | "Forbidden" => reason,
+            _ => "NoWayToPlan",
         };
         let news = ready::never(reason, why);
         self.tell_rollback_ready(shared, &news);

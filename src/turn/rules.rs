@@ -34,7 +34,7 @@ pub(super) fn compile(
     steps: &StepSettings,
 ) -> Result<Rules, String> {
     let namespace = guard.namespace().unwrap_or_default();
-    let forbidden = forbidden(&guard.spec.rollback, steps.http);
+    let forbidden = forbidden(&guard.spec.rollback, steps.http, steps.job, steps.git);
     let compiled = Policy::compile_with(&namespace, &guard.spec, presets, schemes);
     match compiled.and_then(|policy| forbidden.is_empty().then_some(policy).ok_or(forbidden)) {
         Ok(policy) => Ok(Rules {

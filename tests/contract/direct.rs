@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::both::{Both, JSON, STRATEGIC, Server, difference};
 
 const NAMESPACE: &str = "contract-direct";
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(180);
 const GENERATION: &str = "deprecated.daemonset.template.generation";
 
 fn object(kind: &str) -> Value {

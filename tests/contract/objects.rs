@@ -9,6 +9,62 @@ fn map(name: &str, value: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_refused_and_written_alike() {
+    let (mut both, _world) = Both::start("contract-secrets").await;
+    let all = "/api/v1/namespaces/contract-secrets/secrets";
+    let (create, one) = (format!("{all}?fieldManager=ann"), format!("{all}/db"));
+    let secret = |more: Value| {
+        let mut object =
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}, "data": {"key": "MQ=="}});
+        json_patch::merge(&mut object, &more);
+        object
+    };
+    both.call("GET", &one, JSON, Value::Null).await;
+    both.call("POST", &format!("{create}&dryRun=All"), JSON, secret(json!({})))
+        .await;
+    both.call("POST", &create, JSON, secret(json!({}))).await;
+    both.call("POST", &create, JSON, secret(json!({}))).await;
+    both.call("GET", &one, METADATA, Value::Null).await;
+    // As modosu writes: `test` first.
+    let put = |old: &str, new: &str| {
+        json!([
+            {"op": "test", "path": "/data", "value": {"key": old}},
+            {"op": "replace", "path": "/data", "value": {"key": new}},
+        ])
+    };
+    let patched = format!("{one}?fieldManager=ann");
+    both.call("PATCH", &patched, JSON_PATCH, put("MQ==", "Mg==")).await;
+    both.call("PATCH", &patched, JSON_PATCH, put("MQ==", "Mw==")).await;
+    both.call(
+        "PATCH",
+        &format!("{patched}&dryRun=All"),
+        JSON_PATCH,
+        put("Mg==", "Mw=="),
+    )
+    .await;
+    both.call(
+        "PATCH",
+        &patched,
+        JSON_PATCH,
+        json!([{"op": "remove", "path": "/data"}]),
+    )
+    .await;
+    both.call(
+        "PATCH",
+        &patched,
+        MERGE,
+        json!({"data": {"key": "MQ=="}, "immutable": true}),
+    )
+    .await;
+    both.call("PATCH", &patched, JSON_PATCH, put("MQ==", "Mg==")).await;
+    both.call("DELETE", &one, JSON, Value::Null).await;
+    let again = json!({"type": "kubernetes.io/basic-auth", "immutable": true, "data": {"username": "MQ=="}});
+    both.call("POST", &create, JSON, secret(again)).await;
+    both.call("GET", &one, JSON, Value::Null).await;
+    both.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn objects_are_refused_and_written_alike() {
     let (mut both, _world) = Both::start("contract-objects").await;
     let maps = "/api/v1/namespaces/contract-objects/configmaps";

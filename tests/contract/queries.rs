@@ -69,7 +69,7 @@ impl Both {
         let query = format!("count(up{{namespace=\"{}\"}})", self.namespace);
         let all = self.addresses.len().to_string();
         let counted = |answer: &Value| answer["data"]["result"][0]["value"][1] == *all;
-        let patience = Instant::now() + Duration::from_secs(60);
+        let patience = Instant::now() + Duration::from_secs(180);
         loop {
             let real = self.cluster.prometheus().query_raw(&query).await.unwrap();
             let embedded = self.world.prometheus().query(&query, None).await.unwrap();
@@ -345,6 +345,8 @@ async fn queries_come_to_the_same_alike() {
         "http_requests_total{M} and on (job, instance) (up{M} == 1)",
         "up{M} unless on (instance) http_requests_total{code=\"500\",M}",
         "(http_requests_total{M} * 0 + 1) * on (job, instance) group_left () max by (job, instance) (up{M})",
+        "min by (job) ((last_over_time(http_requests_total{M}[60s]) * 0 + 1) * on (job, instance) group_left () max by (job, instance) (up))",
+        "sum by (job) (http_requests_total{M}) or label_replace(max by (job) (up{M}), \"newest\", \"mark\", \"\", \"\")",
         "histogram_quantile(0.95, sum by (job, le) (rate(nothing_bucket{M}[60s]))) or up{M}",
         "http_requests_total{code=\"500\",M} or http_requests_total{M}",
         "up{M} or http_requests_total{M}",

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::both::{Both, JSON, JSON_PATCH, STRATEGIC, Server, difference};
 
 const NAMESPACE: &str = "contract-rollouts";
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(180);
 
 fn deployment() -> Value {
     let mut object = modosu_cluster::orders::deployment(NAMESPACE, "orders", 2, &json!([]));

@@ -59,10 +59,19 @@ const fn served(preset: &'static str, requests: f64, numbers: &'static [(&'stati
 /// 4 of 20 answers took up to 0.1 s, the others up to 0.25 s: the 19th of 20 lies 15/16 up the second bucket.
 const P95: f64 = 0.1 + 0.15 * 15.0 / 16.0;
 
-const EXPECTED: [Expected; 10] = [
+const EXPECTED: [Expected; 11] = [
     // Two answers with 404 count among the times, too: the 20.9th of 22.
     served("http", 22.0, &[("response_time", 0.1 + 0.15 * 14.9 / 16.0)]),
     served("prometheus-http", 22.0, &[("response_time", P95)]),
+    // Two answers with 404 count among the times, too: the 20.9th of 22, of buckets that are few.
+    Expected {
+        more: ", match: {namespace: shop, job: orders-api}",
+        ..served(
+            "prometheus-http-status",
+            22.0,
+            &[("response_time", 0.1 + 0.4 * 16.9 / 18.0)],
+        )
+    },
     // One caller hung up. Milliseconds become seconds.
     served("istio", 23.0, &[("response_time", P95)]),
     // Linkerd's second bucket ends at 200 ms.
@@ -107,7 +116,7 @@ const EXPECTED: [Expected; 10] = [
     },
 ];
 
-const FIXTURES: [&str; 11] = [
+const FIXTURES: [&str; 12] = [
     "benchmark",
     "celery",
     "ci",
@@ -119,6 +128,7 @@ const FIXTURES: [&str; 11] = [
     "linkerd",
     "nginx-ingress",
     "prometheus-http",
+    "prometheus-http-status",
 ];
 
 fn all() -> impl Iterator<Item = (String, modosu::judge::policy::Policy)> {
@@ -284,7 +294,8 @@ async fn the_embedded_prometheus_reads_every_scraped_preset_alike() {
 #[tokio::test]
 async fn ten_thousand_guards_of_any_preset_cost_at_most_ten_queries_a_turn() {
     for expected in &EXPECTED {
-        let on_targets = ["http", "prometheus-http", "grpc", "linkerd"].contains(&expected.preset);
+        let on_targets =
+            ["http", "prometheus-http", "prometheus-http-status", "grpc", "linkerd"].contains(&expected.preset);
         let (most, asked) = cost::most_queries(expected.preset, on_targets).await;
         assert!(most <= 10, "{}: {most} queries: {asked:#?}", expected.preset);
     }

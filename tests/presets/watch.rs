@@ -105,9 +105,8 @@ impl Watched {
         self.fired
             .extend(verdict.firing.iter().map(|finding| finding.name.clone()));
         self.said = verdict
-            .triggers
-            .iter()
-            .map(|t| format!("{}: {:?}", t.name, t.status))
+            .named_triggers()
+            .map(|(name, t)| format!("{name}: {:?}", t.status))
             .collect();
         self.last = Some(reading);
     }

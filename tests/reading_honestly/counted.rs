@@ -7,7 +7,7 @@ use modosu::{
     judge::policy::{Policy, Signal, Source},
     model::{
         grade::Scheme,
-        guard::{Mode, Unit},
+        guard::{Mode, Unit, Worse},
         reading::{Measured, Reading},
     },
     observe::{
@@ -68,9 +68,10 @@ impl Counted {
         let wanted = |policy: &Arc<Policy>| Wanted {
             policy: policy.clone(),
             stretches: stretches.clone(),
+            closely: false,
         };
         let wanted = self.guards.iter().map(|(job, policy)| (job.clone(), wanted(policy)));
-        self.poller.past(&wanted.collect(), now).await
+        self.poller.past(&wanted.collect(), now, 3).await
     }
 
     /// A new daemon: it knows nothing, and reads again what happened since then.
@@ -129,14 +130,17 @@ pub fn policy(job: &str, metric: &str) -> Policy {
             Signal {
                 name: "error_rate".into(),
                 unit: Unit::Ratio,
+                worse: Worse::Up,
                 source: ratio,
             },
             Signal {
                 name: "response_time".into(),
                 unit: Unit::Seconds,
+                worse: Worse::Up,
                 source: quantile,
             },
         ],
+        names: Arc::default(),
         triggers: vec![],
         hard_facts: None,
         scheme: Scheme::default().into(),

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use modosu::{
     judge::policy::{Policy, Signal, Source},
     model::{
-        guard::Unit,
+        guard::{Unit, Worse},
         reading::{Because, Measured, Reading},
     },
     observe::{poll::Poller, prometheus::Prometheus},
@@ -32,6 +32,7 @@ impl Gauges {
         let signal = Signal {
             name: "queue".into(),
             unit: Unit::Count,
+            worse: Worse::Up,
             source: Source::Gauge { query: query.into() },
         };
         let policy = Policy {

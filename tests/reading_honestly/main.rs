@@ -12,6 +12,7 @@ mod gauges;
 mod pair;
 mod past;
 mod real;
+mod unknowns;
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -19,7 +19,8 @@ async fn baseline(stage: &Stage) -> Value {
 story!(a_stored_benchmark_is_asked_once_at_the_change);
 async fn a_stored_benchmark_is_asked_once_at_the_change(stage: &Stage) {
     stage.deploy("orders", json!([])).await;
-    let query = format!("max(up{{namespace=\"{}\"}}) * 0.25", stage.namespace);
+    // Whether or not a pod is up at that moment.
+    let query = format!("max(up{{namespace=\"{}\"}}) * 0 + 0.25", stage.namespace);
     let spec = json!({"baseline": {"window": null, "query": {"response_time": query}}});
     stage.guard("orders", spec).await;
     stage.daemon().await;

@@ -1,5 +1,10 @@
 //! While old and new pods both run: what hurts both alike is not the release.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use kube::api::DynamicObject;
 use modosu::model::incident::Incident;
 use modosu_world::Reply;
@@ -33,7 +38,7 @@ async fn what_old_pods_do_as_well_is_not_the_release(stage: &Stage) {
     assert_eq!(stage.env("orders", "VERSION").await, "b");
 }
 
-story!(what_only_new_pods_do_is_put_back_at_once);
+story!(what_only_new_pods_do_is_put_back_at_once, alone);
 async fn what_only_new_pods_do_is_put_back_at_once(stage: &Stage) {
     half_rolled_out(stage, bad_release()).await;
     stage
@@ -73,6 +78,36 @@ async fn what_could_not_be_compared_is_asked_again_and_then_for_people() {
         reason.contains("old and new pods could not be compared: Prometheus does not answer"),
         "{reason}"
     );
+}
+
+/// What is asked beside readings, for a few, holds nobody up.
+#[tokio::test(start_paused = true)]
+async fn what_is_not_answered_for_one_does_not_delay_the_others() {
+    let stage = Stage::embedded("what_is_not_answered_for_one").await;
+    stage.deploy("stock", json!([])).await;
+    let benchmark = json!({"baseline": {"window": null, "query": {"response_time": "vector(0.25)"}}});
+    stage.guard("stock", benchmark).await;
+    let turns = Arc::new(AtomicUsize::new(0));
+    let hangs = |unanswered: &'static [&'static str]| {
+        let turns = turns.clone();
+        stage.world().on_query(move |query| {
+            turns.fetch_add(usize::from(query == "time()"), Ordering::Relaxed);
+            match unanswered.iter().any(|text| query.contains(text)) {
+                true => Reply::Hang,
+                false => Reply::GoOn,
+            }
+        });
+    };
+    hangs(&["vector(0.25)"]);
+    half_rolled_out(&stage, bad_release()).await;
+    hangs(&["vector(0.25)", "pod, instance"]);
+    stage
+        .until("a trigger fires", 30, async || fires(&stage).await.then_some(()))
+        .await;
+    let before = turns.load(Ordering::Relaxed);
+    stage.wait(20).await;
+    let turns = turns.load(Ordering::Relaxed) - before;
+    assert!(turns >= 12, "{turns} turns in 20 s");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! Nobody decides in time: the next one is asked, once, and nothing else happens.
 
 use modosu::model::incident::{Clock, Incident, JournalEntry};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     decisions::slow_release,
@@ -150,4 +150,47 @@ async fn what_failed_so_far_is_counted_while_people_are_awaited(stage: &Stage) {
         recovered.timings.unwrap().restored.is_some(),
         "what the next one is compared with"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_incident_stands_in_each_phase_and_fills_its_check_lists() {
+    let stage = Stage::embedded("an_incident_stands_in_each_phase").await;
+    stage.deploy("orders", json!([])).await;
+    stage.guard("orders", json!({"mode": "ask"})).await;
+    stage.daemon().await;
+    stage.proven("orders").await;
+    stage.set_env("orders", "ERROR_SHARE", "0.5").await;
+    let name = stage.incident_in("AwaitingDecision", 60).await.metadata.name.unwrap();
+    let shown = async || -> Value {
+        let page = stage.page(&format!("/incidents/{}/{name}.json", stage.namespace)).await;
+        serde_json::from_str(&page).unwrap()
+    };
+    let done = |shown: &Value, list: usize, item: usize| shown["checkLists"][list]["items"][item]["done"] == true;
+    for expected in ["detect", "respond", "roll back", "after"] {
+        let now = shown().await;
+        let here = now["phases"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|phase| phase["now"] == true);
+        assert_eq!(here.unwrap()["name"], expected, "{now}");
+        stage.wait(5 * 60).await;
+    }
+    let before = shown().await;
+    assert!(
+        done(&before, 0, 0) && done(&before, 0, 1) && done(&before, 0, 3),
+        "grade, scope, told: {before}"
+    );
+    assert!(!done(&before, 1, 0) && !done(&before, 2, 0), "nothing is run yet");
+
+    stage.decide(&name, "rollback").await;
+    stage.incident_in("Recovered", 90).await;
+    let after = shown().await;
+    assert_eq!(after["phases"][3]["now"], true);
+    assert!(
+        (0..4).all(|item| done(&after, 1, item)),
+        "run, checked, logged, watched: {after}"
+    );
+    assert!(done(&after, 2, 0) && done(&after, 2, 1), "healthy, measured: {after}");
+    assert!(!done(&after, 2, 3), "what is better next time is people's");
 }

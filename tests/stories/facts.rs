@@ -1,5 +1,10 @@
 //! Hard facts: what trips them, and what only looks like it.
 
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU8, Ordering},
+};
+
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
@@ -46,36 +51,12 @@ async fn a_container_that_waits_for_what_it_needs(stage: &Stage) {
     stage.proven("orders").await;
     let a = stage.current("orders").await.unwrap().hash;
 
-    // What the new pod needs is not there yet: it ends, twice. It is called otherwise, so that the old ones go on.
-    let crash = Bad {
-        crash: Some(true),
-        ..Bad::default()
-    };
-    stage.misbehave("next", crash);
-    let env = json!([{"name": "VERSION", "value": "b"}, {"name": "NEVER_READY", "value": "1"}]);
-    stage
-        .release("orders", env, |template| {
-            template["metadata"]["labels"]["app.kubernetes.io/name"] = json!("next");
-        })
-        .await;
+    // What the new pod needs is not there yet: it ends, twice.
+    let env = json!([{"name": "VERSION", "value": "b"}, {"name": "CRASHES", "value": "2"}]);
+    stage.release("orders", env, |_| ()).await;
     stage.changed("orders", &a).await;
     stage
-        .until("it ended twice", 60, async || {
-            stage
-                .pods("orders")
-                .await
-                .iter()
-                .any(|pod| ends(pod) == 2)
-                .then_some(())
-        })
-        .await;
-    let ready = Bad {
-        ready: Some(true),
-        ..Bad::default()
-    };
-    stage.misbehave("next", ready);
-    stage
-        .until("it serves at last", 60, async || {
+        .until("it serves at last", 90, async || {
             let pods = stage.pods("orders").await;
             pods.iter().any(|pod| ends(pod) == 2 && is_ready(pod)).then_some(())
         })
@@ -110,6 +91,64 @@ async fn traffic_that_is_gone_only_alerts(stage: &Stage) {
         .always("people decide", 5, async || stage.target_writes() == 0)
         .await;
     assert_eq!(state_of(&stage.incidents().await[0]), "AwaitingDecision");
+}
+
+/// The workload's requests are counted by a proxy, which is no target of the workload's name.
+#[tokio::test(start_paused = true)]
+async fn traffic_that_is_gone_is_seen_where_a_proxy_counts_it_and_can_be_asked() {
+    for (serves, opens) in [(true, true), (false, false)] {
+        let stage = Stage::embedded(&format!("traffic_of_a_proxy_{serves}")).await;
+        let proxied = proxies(&stage);
+        stage.deploy("orders", json!([{"name": "VERSION", "value": "a"}])).await;
+        let metrics = json!({"preset": "istio", "window": WINDOW});
+        stage.guard("orders", json!({"metrics": metrics, "triggers": []})).await;
+        stage.daemon().await;
+        stage.proven("orders").await;
+        stage.wait(30).await;
+        proxied.store(if serves { GONE } else { FAILS }, Ordering::Relaxed);
+        if opens {
+            let incident = stage.incident_in("AwaitingDecision", 60).await;
+            assert_eq!(names(&incident.spec), ["traffic_gone"]);
+            assert_eq!(stage.target_writes(), 0);
+        } else {
+            stage.wait(40).await;
+            left_alone(&stage).await;
+        }
+    }
+}
+
+/// What two proxies of the workload do: both count, the busy one gets no requests any more, or it is down.
+const COUNTS: u8 = 0;
+const GONE: u8 = 1;
+const FAILS: u8 = 2;
+
+/// A busy proxy and a quiet one.
+fn proxies(stage: &Stage) -> Arc<AtomicU8> {
+    let what = Arc::new(AtomicU8::new(COUNTS));
+    for (instance, each) in [("10.9.0.1:15020", 50.0), ("10.9.0.2:15020", 0.5)] {
+        let labels = [("job", "istio-proxy"), ("instance", instance)];
+        let (what, namespace) = (what.clone(), stage.namespace.clone());
+        let counted = Mutex::new((stage.world().now(), 0.0));
+        stage.world().add_target(&labels, move |now| {
+            let what = if each > 1.0 {
+                what.load(Ordering::Relaxed)
+            } else {
+                COUNTS
+            };
+            let mut counted = counted.lock().unwrap();
+            if what == COUNTS {
+                counted.1 += now.duration_since(counted.0).as_secs_f64() * each;
+            }
+            counted.0 = now;
+            let row = format!(
+                "istio_requests_total{{reporter=\"destination\",response_code=\"200\",destination_workload=\"orders\",\
+                 destination_workload_namespace=\"{namespace}\"}} {}\n",
+                counted.1.floor()
+            );
+            (what != FAILS).then(|| format!("# TYPE istio_requests_total counter\n{row}"))
+        });
+    }
+    what
 }
 
 story!(a_quiet_night);

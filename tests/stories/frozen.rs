@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// A guarded service whose state is proven.
-async fn guarded(stage: &Stage, spec: Value) {
+pub async fn guarded(stage: &Stage, spec: Value) {
     stage
         .deploy("orders", json!([{"name": "WORKER_MODE", "value": "legacy"}]))
         .await;
@@ -17,7 +17,7 @@ async fn guarded(stage: &Stage, spec: Value) {
     stage.proven("orders").await;
 }
 
-fn notes() -> Value {
+pub fn notes() -> Value {
     json!({"modosu.dev/freeze-until": "2999-01-01T00:00:00Z", "modosu.dev/by": "ann", "modosu.dev/reason": "repairs"})
 }
 
@@ -27,7 +27,7 @@ fn thawed() -> Value {
     json!({"modosu.dev/freeze-until": THAW, "modosu.dev/by": THAW, "modosu.dev/reason": THAW})
 }
 
-async fn annotate(stage: &Stage, (api, kind, name): (&str, &str, &str), notes: Value) {
+pub async fn annotate(stage: &Stage, (api, kind, name): (&str, &str, &str), notes: Value) {
     stage
         .edit(api, kind, name, json!({"metadata": {"annotations": notes}}))
         .await;
@@ -148,5 +148,22 @@ async fn from_the_command_line() {
     frozen(&stage).await;
     stage.command(&["resume", "--namespace", &stage.namespace]).await;
     thaws(&stage).await;
+    stage.end().await;
+}
+
+/// One that no daemon reads freezes nothing, and whoever called it must hear that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_freeze_of_everything_in_a_wrong_namespace_is_said() {
+    let stage = Stage::real("a_freeze_of_everything_in_a_wrong_namespace").await;
+    guarded(&stage, json!({})).await;
+    let all = ["--all", "--daemon-namespace", &stage.namespace];
+    let resumed = stage.tries(&[&["resume"][..], &all].concat()).await.unwrap_err();
+    assert!(
+        resumed.contains("no ConfigMap modosu-freeze freezes everything"),
+        "{resumed}"
+    );
+    let long = ["freeze", "--for", "29d"];
+    let frozen = stage.tries(&[&long[..], &all].concat()).await.unwrap_err();
+    assert!(frozen.contains("no guard is frozen by it"), "{frozen}");
     stage.end().await;
 }

@@ -103,7 +103,7 @@ async fn a_guard_without_rows_is_told_which_rows_there_are(stage: &Stage) {
     let said = stage.until("it is told", 90, async || available("False").await).await;
     assert_eq!(said.reason, "NoData");
     assert!(
-        said.message.contains("; http_requests_total: job is "),
+        said.message.contains("; http_requests_total{code!=\"\"}: job is "),
         "{}",
         said.message
     );

@@ -1,9 +1,10 @@
 //! StatefulSets and DaemonSets are guarded as Deployments are, as far as their controllers let a template go back.
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::{
-    stage::{Stage, deployment, state_of},
+    stage::{Bad, Stage, deployment, state_of},
     story,
 };
 
@@ -45,6 +46,55 @@ async fn a_stateful_set_whose_pod_never_gets_ready_is_for_people(stage: &Stage) 
     assert_eq!(state_of(&stage.incidents().await[0]), "AwaitingDecision");
 }
 
+/// Kubernetes has no deadline for its roll-outs; and the daemon's clock is not the API server's.
+#[tokio::test(start_paused = true)]
+async fn a_daemon_set_that_comes_no_farther_goes_back_whatever_the_clocks_say() {
+    for minutes in [-10, 0, 10] {
+        let stage = Stage::embedded(&format!("a_daemon_set_{minutes}")).await;
+        prepared(&stage, "DaemonSet").await;
+        stage.daemon_ahead(SignedDuration::from_mins(minutes)).await;
+        stage.proven("orders").await;
+        let env = json!([{"name": "VERSION", "value": "b"}, {"name": "NEVER_READY", "value": "1"}]);
+        release(&stage, "DaemonSet", env).await;
+        stage
+            .always("it is given its ten minutes", 595, async || {
+                stage.incidents().await.is_empty()
+            })
+            .await;
+        let incident = stage.incident_in("Recovered", 60).await;
+        assert_eq!(incident.spec.triggers[0].name, "progress_deadline_exceeded");
+        goes_back(&stage, "DaemonSet", "daemonsets").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_dies_after_the_roll_out_is_not_the_release() {
+    for kind in ["StatefulSet", "DaemonSet"] {
+        let stage = Stage::embedded(&format!("a_pod_that_dies_of_a_{kind}").to_lowercase()).await;
+        proven(&stage, kind).await;
+        let a = stage.current("orders").await.unwrap().hash;
+        release(&stage, kind, json!([{"name": "VERSION", "value": "b"}])).await;
+        stage.changed("orders", &a).await;
+        stage
+            .until("it is rolled out", 60, async || {
+                let current = stage.current("orders").await?;
+                current.rolling_since.is_none().then_some(())
+            })
+            .await;
+        let unready = Bad {
+            ready: Some(false),
+            ..Bad::default()
+        };
+        stage.misbehave("orders", unready);
+        let untouched = async || stage.incidents().await.is_empty() && stage.target_writes() == 0;
+        stage.always("its node is to blame", 800, untouched).await;
+        // A daemon that starts meanwhile did not see the roll-out, and knows that it was complete.
+        stage.kill().await;
+        stage.daemon().await;
+        stage.always("its node is to blame", 800, untouched).await;
+    }
+}
+
 fn crashing() -> Value {
     json!([
         {"name": "VERSION", "value": "b"},
@@ -54,6 +104,12 @@ fn crashing() -> Value {
 }
 
 async fn proven(stage: &Stage, kind: &str) {
+    prepared(stage, kind).await;
+    stage.daemon().await;
+    stage.proven("orders").await;
+}
+
+async fn prepared(stage: &Stage, kind: &str) {
     let mut object = deployment(&stage.namespace, "orders", json!([{"name": "VERSION", "value": "a"}]));
     if kind == "DaemonSet" {
         object["spec"].as_object_mut().unwrap().remove("replicas");
@@ -64,8 +120,6 @@ async fn proven(stage: &Stage, kind: &str) {
     stage.create("apps/v1", kind, object).await;
     let targets = json!([{"kind": kind, "name": "orders"}]);
     stage.guard("orders", json!({"targets": targets})).await;
-    stage.daemon().await;
-    stage.proven("orders").await;
 }
 
 async fn release(stage: &Stage, kind: &str, env: Value) {

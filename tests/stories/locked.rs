@@ -4,6 +4,7 @@ use modosu::model::guard::Action;
 use serde_json::json;
 
 use crate::{
+    frozen::guarded,
     stage::{Stage, state_of},
     story,
 };
@@ -20,12 +21,7 @@ async fn ended(stage: &Stage, state: &str) -> usize {
 
 story!(what_returns_is_put_back_once_more_then_people_decide);
 async fn what_returns_is_put_back_once_more_then_people_decide(stage: &Stage) {
-    stage
-        .deploy("orders", json!([{"name": "WORKER_MODE", "value": "legacy"}]))
-        .await;
-    stage.guard("orders", json!({})).await;
-    stage.daemon().await;
-    stage.proven("orders").await;
+    guarded(stage, json!({})).await;
     let good = stage.current("orders").await.unwrap().hash;
 
     stage.set_env("orders", "WORKER_MODE", "celery").await;

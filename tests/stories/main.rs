@@ -4,6 +4,7 @@
 //! clock is paused, so that waiting costs nothing; on real servers it is the wall's.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a story stops at the first surprise")]
 
+mod asked;
 mod baselines;
 mod beside;
 mod clocks;
@@ -11,30 +12,41 @@ mod config;
 mod decisions;
 mod facts;
 mod frozen;
+mod gone;
 mod hands;
 mod invalid;
 mod kills;
 mod kinds;
 mod limits;
 mod locked;
+mod oneway;
 mod outages;
 mod races;
 mod ready;
 mod releases;
+mod repositories;
+mod secrets;
+mod several;
 mod stage;
 mod starts;
 mod steps;
 mod stuck;
+mod sweep;
 mod together;
+mod tools;
 mod triggers;
 mod trust;
 mod unknown;
 mod worse;
 
-/// One story, two tests: `embedded::name` and `real::name`.
+/// One story, two tests: `name::embedded` and `name::real`; a story that measures time is `name::alone` on real
+/// servers, and `tests/run` tells it when nothing else runs.
 #[macro_export]
 macro_rules! story {
     ($name:ident) => {
+        $crate::story!($name, real);
+    };
+    ($name:ident, $real:ident) => {
         mod $name {
             #[tokio::test(start_paused = true)]
             async fn embedded() {
@@ -43,7 +55,7 @@ macro_rules! story {
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn real() {
+            async fn $real() {
                 let stage = $crate::stage::Stage::real(stringify!($name)).await;
                 super::$name(&stage).await;
                 stage.end().await;

@@ -23,7 +23,7 @@ async fn prometheus_dies_while_all_is_well(stage: &Stage) {
     stage.prometheus(true).await;
     stage
         .until("healthy again", 60, async || {
-            (stage.shown("orders").await["reason"] == "healthy").then_some(())
+            stage.is_healthy("orders").await.then_some(())
         })
         .await;
     let status = stage.status().await.unwrap();

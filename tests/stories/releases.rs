@@ -9,7 +9,7 @@ use crate::{
     story,
 };
 
-story!(celery_to_legacy);
+story!(celery_to_legacy, alone);
 async fn celery_to_legacy(stage: &Stage) {
     stage
         .deploy("orders", json!([{"name": "WORKER_MODE", "value": "legacy"}]))

@@ -2,11 +2,13 @@
 
 mod asked;
 mod embedded;
+pub mod line;
 mod real;
+pub mod repository;
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams},
@@ -19,6 +21,8 @@ use serde_json::{Value, json};
 
 /// Poll and scrape interval of all stories.
 pub const TICK: Duration = Duration::from_secs(1);
+/// So many rollbacks within an hour, where a story does not say otherwise: the default.
+const BUDGET: u32 = 10;
 /// What is guarded.
 const TARGETS: [&str; 4] = ["deployments", "statefulsets", "daemonsets", "configmaps"];
 /// Changes of several services that lie this near to each other are one group.
@@ -27,6 +31,8 @@ pub const RELATED: Duration = Duration::from_secs(5);
 /// The daemon's settings in all stories beside the addresses: a way to grade whose clocks fit a story.
 const SETTINGS: &str = "
 poll: 1s
+steps: {job: true, git: true}
+git: {protocols: [http]}
 schemes:
   quick:
     grades:
@@ -256,6 +262,12 @@ impl Stage {
 
     /// `modosu …` as a person calls it: what it says. Real servers only.
     pub async fn command(&self, arguments: &[&str]) -> String {
+        let said = self.tries(arguments).await;
+        said.unwrap_or_else(|why| panic!("modosu {}: {why}", arguments.join(" ")))
+    }
+
+    /// The same; the error is what it says where it fails.
+    pub async fn tries(&self, arguments: &[&str]) -> Result<String, String> {
         let Place::Real(real) = &self.place else {
             panic!("the embedded world has no address");
         };
@@ -314,10 +326,28 @@ impl Stage {
 
     /// Starts the daemon. It watches this namespace alone.
     pub async fn daemon(&self) {
+        self.daemon_with_budget(BUDGET).await;
+    }
+
+    /// One that puts back so much by itself within an hour.
+    pub async fn daemon_with_budget(&self, rollbacks: u32) {
         match &self.place {
-            Place::Embedded(embedded) => embedded.daemon(&self.namespace),
-            Place::Real(real) => real.daemon(&self.namespace).await,
+            Place::Embedded(embedded) => embedded.daemon(&self.namespace, rollbacks, SignedDuration::ZERO),
+            Place::Real(real) => real.daemon(&self.namespace, rollbacks).await,
         }
+        self.shows_its_status().await;
+    }
+
+    /// The same on a machine whose clock is wrong. Embedded world only.
+    pub async fn daemon_ahead(&self, ahead: SignedDuration) {
+        match &self.place {
+            Place::Embedded(embedded) => embedded.daemon(&self.namespace, BUDGET, ahead),
+            Place::Real(_) => panic!("real clocks are right"),
+        }
+        self.shows_its_status().await;
+    }
+
+    async fn shows_its_status(&self) {
         self.until("the daemon shows its status", 20, async || {
             self.status().await.is_some().then_some(())
         })
@@ -329,6 +359,49 @@ impl Stage {
         match &self.place {
             Place::Embedded(embedded) => embedded.kill_at(point),
             Place::Real(real) => real.kill_at(point),
+        }
+    }
+
+    /// What the daemon asks is recorded from now on.
+    pub fn record(&self) {
+        match &self.place {
+            Place::Embedded(embedded) => embedded.record(),
+            Place::Real(_) => panic!("only the embedded world records"),
+        }
+    }
+
+    /// What it asked since, in its order.
+    pub fn recorded(&self) -> Vec<String> {
+        match &self.place {
+            Place::Embedded(embedded) => embedded.recorded(),
+            Place::Real(_) => panic!("only the embedded world records"),
+        }
+    }
+
+    /// `kill -9` at a point of what it asks from now on.
+    pub fn kill_on(&self, point: &line::Point) {
+        match &self.place {
+            Place::Embedded(_) => self.fault(line::Fault::new(point.clone(), line::What::Kill, Duration::ZERO)),
+            Place::Real(real) => real.kill_on(point.clone()),
+        }
+    }
+
+    /// Spoils what it asks from now on.
+    pub fn fault(&self, fault: line::Fault) {
+        match &self.place {
+            Place::Embedded(embedded) => {
+                embedded.record();
+                embedded.fault(fault);
+            }
+            Place::Real(_) => panic!("only the embedded world has faults"),
+        }
+    }
+
+    /// Whether that fault came.
+    pub fn has_failed(&self) -> bool {
+        match &self.place {
+            Place::Embedded(embedded) => embedded.has_failed(),
+            Place::Real(_) => panic!("only the embedded world has faults"),
         }
     }
 
@@ -353,6 +426,14 @@ impl Stage {
         match &self.place {
             Place::Embedded(embedded) => embedded.killed(),
             Place::Real(real) => real.killed(),
+        }
+    }
+
+    /// What the daemon logged; of a process alone.
+    pub fn log(&self) -> String {
+        match &self.place {
+            Place::Embedded(_) => String::new(),
+            Place::Real(real) => real.log(),
         }
     }
 
@@ -382,6 +463,20 @@ impl Stage {
             .unwrap_or_default()
     }
 
+    /// Why a guard stands where it does, as `/status.json` says.
+    pub async fn reason(&self, guard: &str) -> String {
+        self.shown(guard).await["reason"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// Whether that is: healthy, with the numbers that say so.
+    pub async fn is_healthy(&self, guard: &str) -> bool {
+        let reason = self.reason(guard).await;
+        reason.starts_with("healthy: error_rate ") && reason.contains(" % (limit 5 %)")
+    }
+
     /// What the guard's entry shows of one signal; `None` where its value is not known.
     pub async fn signal(&self, guard: &str, signal: &str) -> Option<f64> {
         let shown = self.shown(guard).await;
@@ -394,7 +489,7 @@ impl Stage {
     pub fn api(&self, api_version: &str, kind: &str) -> Api<DynamicObject> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-        if kind == "Namespace" {
+        if ["Namespace", "CustomResourceDefinition"].contains(&kind) {
             return Api::all_with(self.client.clone(), &resource);
         }
         Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
@@ -498,8 +593,13 @@ impl Stage {
 
     // ---- waiting ----------------------------------------------------------------------------------------------
 
-    /// Waits until `look` finds something; fails the story after so many seconds, telling what there is.
+    /// Waits until `look` finds something; fails the story after so many seconds, telling what there is. Real servers
+    /// get three times as long: how fast a machine is, is not what is told.
     pub async fn until<T>(&self, what: &str, seconds: u64, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+        let seconds = match &self.place {
+            Place::Embedded(_) => seconds,
+            Place::Real(_) => 3 * seconds,
+        };
         let end = tokio::time::Instant::now() + Duration::from_secs(seconds);
         loop {
             if let Some(found) = look().await {
@@ -573,10 +673,7 @@ impl Stage {
         for incident in self.incidents().await {
             incidents.push_str(&serde_json::to_string_pretty(&incident.status).unwrap());
         }
-        let log = match &self.place {
-            Place::Embedded(_) => String::new(),
-            Place::Real(real) => real.log(),
-        };
+        let log = self.log();
         let mut writes = String::new();
         for write in self.writes() {
             let Written {

@@ -12,13 +12,13 @@ use crate::{
     triggers::PLAN_A,
 };
 
-story!(a_crash_loop);
+story!(a_crash_loop, alone);
 async fn a_crash_loop(stage: &Stage) {
     // The old pods go on serving, and every signal looks healthy.
     crash_loop(stage, json!({}), json!({"type": "RollingUpdate"})).await;
 }
 
-story!(a_crash_loop_under_plan_a);
+story!(a_crash_loop_under_plan_a, alone);
 async fn a_crash_loop_under_plan_a(stage: &Stage) {
     let plan_a: Value = serde_saphyr::from_str(PLAN_A).unwrap();
     // Nobody is left who serves: no request is made, no counter moves.
@@ -154,11 +154,44 @@ async fn a_paused_release(stage: &Stage) {
     );
 }
 
+story!(a_paused_deployment_is_for_people);
+async fn a_paused_deployment_is_for_people(stage: &Stage) {
+    stage.deploy("orders", json!([{"name": "VERSION", "value": "a"}])).await;
+    stage.guard("orders", json!({})).await;
+    stage.daemon().await;
+    stage.proven("orders").await;
+    let a = stage.current("orders").await.unwrap().hash;
+    stage.set_env("orders", "VERSION", "b").await;
+    stage.changed("orders", &a).await;
+    stage.rolled_out("orders").await;
+    let paused = json!({"spec": {"paused": true}});
+    stage.edit("apps/v1", "Deployment", "orders", paused).await;
+
+    let hurts = Bad {
+        error_share: Some(0.5),
+        ..Bad::default()
+    };
+    stage.misbehave("orders", hurts);
+    // The template goes back, and people hear at once, not after a step's five minutes, that no pod follows.
+    let stopped = stage.incident_in("Escalated", 60).await;
+    let reason = stopped.status.unwrap().reason;
+    assert!(
+        reason.contains("waitReady: Deployment/orders: it is paused"),
+        "{reason}"
+    );
+    assert_eq!(stage.env("orders", "VERSION").await, "a");
+    stage.behave("orders");
+    let resumed = json!({"spec": {"paused": false}});
+    stage.edit("apps/v1", "Deployment", "orders", resumed).await;
+    stage.incident_in("Recovered", 90).await;
+    assert_eq!(stage.template_patches("orders"), 1);
+}
+
 /// The old pods stay healthy for several `knownGoodAfter`: that says nothing about the release.
 async fn is_never_proven(stage: &Stage, a: &str, b: &str) {
     stage
         .until("the old pods are healthy", 30, async || {
-            (stage.shown("orders").await["reason"] == "healthy").then_some(())
+            stage.is_healthy("orders").await.then_some(())
         })
         .await;
     stage
@@ -171,11 +204,8 @@ async fn is_never_proven(stage: &Stage, a: &str, b: &str) {
             current && back && kept(stage).await == [a]
         })
         .await;
-    assert_eq!(
-        stage.shown("orders").await["reason"],
-        "healthy",
-        "it was healthy to the end"
-    );
+    let reason = stage.reason("orders").await;
+    assert!(stage.is_healthy("orders").await, "it was healthy to the end: {reason}");
     assert!(stage.incidents().await.is_empty());
     assert_eq!(stage.target_writes(), 0);
 }

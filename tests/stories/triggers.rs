@@ -60,6 +60,30 @@ async fn error_rate_alone(stage: &Stage) {
     }
 }
 
+story!(relative_to_no_errors_at_all);
+/// Nothing is relative to nothing: such a trigger is shown as not armed, and keeps no release from being proven.
+async fn relative_to_no_errors_at_all(stage: &Stage) {
+    let trigger =
+        json!({"name": "more errors", "condition": "change(error_rate) > 50%", "action": "automatic_rollback"});
+    stage.deploy("orders", json!([])).await;
+    stage.guard("orders", json!({"triggers": [trigger]})).await;
+    stage.daemon().await;
+    stage.proven("orders").await;
+    let a = stage.current("orders").await.unwrap().hash;
+    stage.set_env("orders", "VERSION", "b").await;
+    let b = stage.changed("orders", &a).await;
+    stage.proven("orders").await;
+    assert_eq!(stage.current("orders").await.unwrap().hash, b);
+    stage
+        .until("/status.json says why it is not armed", 20, async || {
+            let trigger = stage.shown("orders").await["triggers"][0].clone();
+            let why = "the baseline of error_rate is 0: nothing is relative to it";
+            (trigger["status"] == "not armed" && trigger["sentence"] == why).then_some(())
+        })
+        .await;
+    assert!(stage.incidents().await.is_empty());
+}
+
 story!(exactly_at_the_limits);
 async fn exactly_at_the_limits(stage: &Stage) {
     let cases = [

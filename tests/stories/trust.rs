@@ -71,8 +71,20 @@ async fn a_plan_that_was_tampered_with_is_not_run(stage: &Stage) {
     stage.decide(&name, "rollback").await;
 
     let ended = stage.incident_in("Escalated", 30).await;
-    assert!(ended.status.unwrap().reason.contains("not the one that was recorded"));
+    let recorded = ended.status.unwrap();
+    assert!(recorded.reason.contains("not the one that was recorded"));
     assert_eq!(stage.target_writes(), 0);
+    assert_eq!(
+        recorded.plan,
+        incident.status.unwrap().plan,
+        "the one that would be made now"
+    );
+
+    // Whoever looked at that one may allow it.
+    let allowed = json!({"spec": {"decision": {"verb": "rollback", "by": "sam", "reason": "I looked at it"}}});
+    stage.edit("modosu.dev/v1alpha1", "Incident", &name, allowed).await;
+    stage.incident_in("Recovered", 90).await;
+    assert_eq!(stage.env("orders", "ERROR_SHARE").await, "", "the template is back");
 }
 
 story!(a_snapshot_that_was_exchanged_is_not_restored);
@@ -128,15 +140,19 @@ async fn the_evidence_of_an_incident_is_immutable() {
 }
 
 /// Signals are for processes.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn told_to_stop_it_stops_within_five_seconds() {
-    let stage = Stage::real("told_to_stop_it_stops_within_five_seconds").await;
-    stage.deploy("orders", json!([])).await;
-    stage.guard("orders", json!({})).await;
-    stage.daemon().await;
-    stage.wait(3).await;
-    let (code, took) = stage.terminate().await;
-    assert_eq!(code, Some(0));
-    assert!(took < std::time::Duration::from_secs(5), "{took:?}");
-    stage.end().await;
+mod alone {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn told_to_stop_it_stops_within_five_seconds() {
+        let stage = Stage::real("told_to_stop_it_stops_within_five_seconds").await;
+        stage.deploy("orders", json!([])).await;
+        stage.guard("orders", json!({})).await;
+        stage.daemon().await;
+        stage.wait(3).await;
+        let (code, took) = stage.terminate().await;
+        assert_eq!(code, Some(0));
+        assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+        stage.end().await;
+    }
 }

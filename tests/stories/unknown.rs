@@ -6,7 +6,10 @@
 use modosu_world::Reply;
 use serde_json::{Value, json};
 
-use crate::{stage::Stage, story};
+use crate::{
+    stage::{Bad, Stage},
+    story,
+};
 
 const JSON: &str = "application/json";
 
@@ -206,6 +209,60 @@ async fn without_any_request_ever_nothing_is_known(stage: &Stage) {
         .await;
     let none = "Prometheus has no such series for this guard";
     assert!(words.starts_with(none), "{words}");
+}
+
+story!(when_requests_cease_it_says_of_how_many_it_speaks);
+async fn when_requests_cease_it_says_of_how_many_it_speaks(stage: &Stage) {
+    stage.deploy("orders", json!([{"name": "RPS", "value": "5"}])).await;
+    stage.guard("orders", json!({})).await;
+    stage.daemon().await;
+    stage.proven("orders").await;
+
+    let nobody = Bad {
+        rps: Some(0.0),
+        ..Bad::default()
+    };
+    stage.misbehave("orders", nobody);
+    let older = "no requests in the last 60 s; this is of the ";
+    let shown = stage
+        .until("it says that the share is of earlier requests", 120, async || {
+            let shown = stage.shown("orders").await;
+            let because = one(&shown, "error_rate")["because"].as_str()?.to_owned();
+            because.starts_with(older).then_some(shown)
+        })
+        .await;
+    assert_eq!(one(&shown, "error_rate")["value"], 0.0, "{shown}");
+    assert_eq!(one(&shown, "request_rate")["value"], 0.0, "{shown}");
+    let reason = shown["reason"].as_str().unwrap();
+    assert!(reason.starts_with("healthy: error_rate 0 % (limit 5 %)"), "{reason}");
+    assert!(reason.contains(older), "{reason}");
+
+    let a = stage.current("orders").await.unwrap().hash;
+    stage.set_env("orders", "VERSION", "b").await;
+    stage.changed("orders", &a).await;
+    let words = stage
+        .until("of nothing there is no share", 60, async || {
+            let words = because(stage).await?;
+            let none = ["no requests since the change", "Prometheus has no such series"];
+            none.iter().any(|none| words.starts_with(none)).then_some(words)
+        })
+        .await;
+    stage
+        .always("what nobody asked for proves nothing", 20, async || {
+            let current = stage.current("orders").await;
+            current.is_some_and(|current| !current.proven) && because(stage).await.is_some()
+        })
+        .await;
+    assert!(stage.incidents().await.is_empty(), "{words}");
+}
+
+/// The signal of that name.
+fn one(shown: &Value, name: &str) -> Value {
+    let mut signals = shown["signals"].as_array().into_iter().flatten();
+    signals
+        .find(|signal| signal["name"] == name)
+        .cloned()
+        .unwrap_or_default()
 }
 
 /// Why the error rate is not known.

@@ -82,22 +82,16 @@ impl Run<'_> {
                 }
             }
             self.intent(seq, planned, Some(&read), status).await?;
-            if let Some(end) = self.stopped().await {
+            if let Some(end) = self.stopped(planned, status).await {
                 return Ok(end);
             }
-            match target::scale(self.api, self.namespace, target, &read, wanted, false).await {
-                Ok(version) => {
-                    self.receipt(seq, planned, "done", None, Some(version), status).await?;
-                    return Ok(StepEnd::Done);
-                }
-                Err(ApiError::Invalid(why) | ApiError::Exists(why) | ApiError::NotFound(why)) => refusal = why,
-                Err(ApiError::Refused(why)) => return Ok(StepEnd::Failed(why)),
-                Err(ApiError::Unsure(why)) => return Ok(StepEnd::Waiting(why)),
+            let written = target::scale(self.api, self.namespace, target, &read, wanted, false).await;
+            match self.written(seq, planned, written, status).await? {
+                Ok(end) => return Ok(end),
+                Err(why) => refusal = why,
             }
         }
-        Ok(StepEnd::Failed(format!(
-            "the API server refused it {ATTEMPTS} times: {refusal}"
-        )))
+        Ok(StepEnd::refused(&refusal))
     }
 }
 

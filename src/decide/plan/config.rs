@@ -7,7 +7,7 @@ use super::{Sources, planned};
 use crate::{
     model::{
         content::{Content, Contents},
-        guard::{SetConfig, TargetKind, TargetRef},
+        guard::{SetConfig, TargetRef},
         incident::PlannedStep,
     },
     observe::objects::config_uses,
@@ -35,7 +35,7 @@ pub fn set_config(
     goal.insert(target.clone(), wanted);
     let reads = |(at, template): &(&TargetRef, &Content)| {
         let uses = config_uses(template.0.get("spec").unwrap_or(&Value::Null));
-        at.kind != TargetKind::ConfigMap && uses.iter().any(|used| used.name == target.name)
+        at.kind.is_workload() && uses.iter().any(|used| used.target == target)
     };
     let readers = goal.iter().filter(reads);
     plan.extend(
@@ -110,6 +110,8 @@ mod tests {
             current,
             uids: &BTreeMap::new(),
             replicas: &BTreeMap::new(),
+            templates: &BTreeMap::new(),
+            git: &crate::decide::plan::git::Known::default(),
             snapshot: None,
             restored_at: "now",
         })

@@ -74,6 +74,8 @@ mod tests {
             current: &current,
             uids: &BTreeMap::from([(worker.clone(), "uid".to_owned())]),
             replicas: &Replicas::from([(worker, replicas), ("Deployment/foreign".parse().unwrap(), 1)]),
+            templates: &BTreeMap::new(),
+            git: &crate::decide::plan::git::Known::default(),
             snapshot: None,
             restored_at: "now",
         })

@@ -94,18 +94,129 @@ fn escalated_people_have_the_whole_time_of_the_grade_from_then_on() {
     );
 }
 
+/// A ticket for the next release: a week, then the next is asked. It decides nothing, and when more than an eye is needed
+/// the worse grade's whole chain is asked.
 #[test]
-fn what_is_only_observed_awaits_nobody() {
+fn what_is_only_observed_has_the_clock_of_its_grade_too() {
     check(
         "",
         "
         0s   A ok                → Probation         guarding A, not proven yet
         1m   A odd               → Probation         keeps an eye on: odd
-        200h A odd               → Steady
+        168h A odd               → Steady
+        168h1m A odd             → Steady            nobody decided by 2027-01-22 08:01:00 UTC (team was asked): project-manager is asked now, the last in the chain
+        200h A odd kill          → Steady
         201h A slow              → AwaitingDecision  now High: slow | people decide: the trigger's action is alert_and_manual_review
         201h59m A slow           → AwaitingDecision
         202h A slow              → AwaitingDecision  it was not over by 2027-01-23 18:00:00 UTC (tech-lead was asked): project-manager is asked now, the last in the chain
     ",
+    );
+}
+
+#[test]
+fn where_the_mode_lets_modosu_only_record_nobody_is_asked() {
+    check(
+        "mode: observe\n",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        1m   A odd               → Probation         keeps an eye on: odd
+        200h A odd               → Steady
+        201h A errors            → Steady            now Critical: errors
+        300h A errors            → Steady
+    ",
+    );
+    check(
+        "mode: observe\n",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        1m   A odd               → Probation         keeps an eye on: odd
+        200h A odd mode=enforce  → Steady
+        367h A odd               → Steady
+        368h A odd               → Steady            nobody decided by 2027-01-30 16:00:00 UTC (team was asked): project-manager is asked now, the last in the chain
+    ",
+    );
+}
+
+#[test]
+fn what_is_worse_raises_it_while_it_is_put_back_and_nothing_is_begun_twice() {
+    check(
+        "",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        21m  B slow              → AwaitingDecision  slow; people decide: the trigger's action is alert_and_manual_review
+        22m  B slow rollback hangs → RollingBack       sam decided: Rollback | B is marked bad and will never be restored | putting back A
+        23m  B slow+errors hangs → RollingBack       now Critical: errors
+        24m  B slow+errors       → Verifying         (restore Deployment/orders := A)
+        25m  A ok                → Verifying         rolled out; from now on readings count as proof
+        26m  A ok                → Steady            recovered 5m after the first bad reading | B may not return until 2027-01-22 08:25 UTC; `modosu allow shop/orders B --reason …` lifts the lock
+    ",
+    );
+}
+
+#[test]
+fn what_is_worse_raises_it_while_it_is_verified_and_after_modosu_has_stopped() {
+    check(
+        "",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        21m  B slow              → AwaitingDecision  slow; people decide: the trigger's action is alert_and_manual_review
+        22m  B slow rollback     → Verifying         sam decided: Rollback | B is marked bad and will never be restored | putting back A | (restore Deployment/orders := A)
+        23m  A ok                → Verifying         rolled out; from now on readings count as proof
+        23m30s A errors          → Verifying         now Critical: errors
+        24m  A crash             → Verifying
+    ",
+    );
+    check(
+        "",
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        21m  B slow              → AwaitingDecision  slow; people decide: the trigger's action is alert_and_manual_review
+        22m  B slow rollback refuses → Escalated         sam decided: Rollback | B is marked bad and will never be restored | putting back A | modosu has stopped; nothing more happens until you act: refused
+        23m  B slow+errors       → Escalated         now Critical: errors
+        24m  B slow+errors+crash → Escalated
+    ",
+    );
+}
+
+/// What raised it is evidence as what opened it is.
+#[test]
+fn what_joins_an_open_incident_is_kept_with_its_evidence() {
+    let mut play = Play::with(policy(""));
+    for line in [
+        "0s A ok",
+        "10m A ok",
+        "20m B ok",
+        "21m B slow",
+        "22m B slow+odd rollback hangs",
+    ] {
+        play.turn(line);
+    }
+    play.turn("23m B slow+odd+errors hangs kill");
+    play.turn("24m B slow+odd+errors hangs");
+    let status = play.status().unwrap();
+    let joined: Vec<_> = status
+        .triggers
+        .iter()
+        .map(|one| (one.name.as_str(), one.since))
+        .collect();
+    assert_eq!(joined.len(), 2, "each once: {joined:?}");
+    assert_eq!((joined[0].0, joined[1].0), ("odd", "errors"));
+    assert!(joined[1].1.is_some(), "since when: {joined:?}");
+    let notes: Vec<_> = status
+        .journal
+        .iter()
+        .filter_map(|entry| entry.note.as_deref())
+        .collect();
+    assert_eq!(notes, ["now Critical: errors"], "{:?}", status.journal);
+    assert!(
+        status.plan_hash.is_some() && status.plan_from == 0,
+        "the plan that runs stays the one that was begun: {status:?}"
     );
 }
 

@@ -5,12 +5,13 @@
 //! ```
 //!
 //! Time since the beginning; the state that the world shows (a letter for the Deployment, a digit for its ConfigMap where it
-//! has one; `~`: not rolled out); what the judge says: `ok`, `dark` (Unknown), `errors` (automatic), `slow` (for people),
+//! has one; `!`: no way back from it; `~`: not rolled out); what the judge says: `ok`, `dark` (Unknown), `errors` (automatic), `slow` (for people),
 //! `odd` (monitor), `crash` (a hard fact), several with `+`; with `?` it holds but does not fire, with `~` it did when it was
-//! last known. Then what people and the API server do: `keep`, `rollback`, `eta=2h`, `mode=ask`, `hangs` (no answer to the first
+//! last known. Then what people and the API server do: `keep`, `rollback` (`rollback=A`,
+//! `rollback/ConfigMap/settings`), `to=A` (a person writes it on the guard), `eta=2h`, `mode=ask`, `hangs` (no answer to the first
 //! write), `refuses`, `kill` (and start), `freeze`, `resume`, `abandon`, `allow=B`, `frozen` (an annotation says so), `spent` (the daemon's
 //! budget). And what is known beyond the guard: `waits`, `together` (other guards breach too: it
-//! waits for one that changed just before, or people decide for all), `helped`, `failed` (that one's proof), `equal` (old pods are
+//! waits for one that changed just before, or people decide for all), `helped`, `failed` (that one's proof), `healed` (a tool puts back what it wants), `equal` (old pods are
 //! as bad as new ones).
 
 use std::{collections::BTreeMap, time::Duration};
@@ -19,18 +20,22 @@ use jiff::Timestamp;
 
 use crate::{
     decide::{
-        Act, Around, Case, Clocks, Happened, Input, Record, Step, WhyNot, deadlines, decide, open, standing,
+        Act, Around, Case, Clocks, Happened, Input, Record, Step, WhyNot,
+        by_hand::Wish,
+        deadlines, decide, open, standing,
         together::{Part, Proof, Role, Together},
     },
     judge::{Facts, Finding, Overall, Status, TriggerVerdict, Verdict, clock::Clock, memory::FACTS, policy::Policy},
     model::{
         freeze::Freeze,
         guard::{Action, GuardSpec, GuardStatus, IncidentRef, Mode, TargetRef},
-        incident::{Decision, Evidence, IncidentSpec, IncidentState, IncidentStatus, JournalEntry, PlannedStep, Verb},
+        incident::{
+            Decision, Evidence, IncidentSpec, IncidentState, IncidentStatus, JournalEntry, PlannedStep, StateRef, Verb,
+        },
         preset::Preset,
         reading::Because,
     },
-    observe::{cluster::Proven, seen::Seen},
+    observe::{cluster::Proven, managers::Managed, seen::Seen},
 };
 
 const GUARD: &str = "
@@ -70,16 +75,24 @@ pub fn at(time: Duration) -> Timestamp {
     Timestamp::from_second(1_800_000_000).unwrap() + time
 }
 
-/// The world as one line shows it.
+/// The world as one line shows it: a letter for the template, a digit for the ConfigMap and one for the Secret (`-`: gone).
 pub fn seen(text: &str) -> Seen {
     let (hash, rolled_out) = match text.strip_suffix('~') {
         Some(hash) => (hash, Err("1 of 2 pods are updated".to_owned())),
         None => (text, Ok(())),
     };
+    let (hash, no_way_back) = match hash.strip_suffix('!') {
+        Some(hash) => (hash, vec!["schema 42".to_owned()]),
+        None => (hash, Vec::new()),
+    };
     let target = |name: &str| name.parse::<TargetRef>().unwrap();
     let mut parts = BTreeMap::from([(target("Deployment/orders"), hash[..1].to_owned())]);
     if hash.len() > 1 {
-        parts.insert(target("ConfigMap/settings"), hash[1..].to_owned());
+        parts.insert(target("ConfigMap/settings"), hash[1..2].to_owned());
+    }
+    let secret = hash.get(2..).filter(|text| !text.is_empty());
+    if let Some(content) = secret.filter(|text| *text != "-") {
+        parts.insert(target("Secret/db"), content.to_owned());
     }
     Seen {
         hash: hash.to_owned(),
@@ -89,7 +102,15 @@ pub fn seen(text: &str) -> Seen {
         whole_since: None,
         facts: Facts::default(),
         shared: Vec::new(),
+        gone: secret
+            .filter(|text| *text == "-")
+            .map(|_| target("Secret/db"))
+            .into_iter()
+            .collect(),
         keeps_pods: None,
+        left_out: BTreeMap::new(),
+        no_way_back,
+        managed: Vec::new(),
     }
 }
 
@@ -117,7 +138,6 @@ pub fn verdict(text: &str, policy: &Policy, now: Timestamp) -> Verdict {
         .triggers
         .iter()
         .map(|rule| TriggerVerdict {
-            name: rule.name.clone(),
             status: status(&rule.name),
             held: Duration::from_secs(u64::from(words.contains(&format!("{}~", rule.name).as_str()))),
             sentence: String::new(),
@@ -162,6 +182,7 @@ pub fn verdict(text: &str, policy: &Policy, now: Timestamp) -> Verdict {
         triggers,
         signals: Vec::new(),
         firing,
+        names: policy.names.clone(),
     }
 }
 
@@ -198,6 +219,20 @@ pub fn around(words: &[&str]) -> Around {
             .into_iter()
             .collect(),
     }
+}
+
+/// `to=A`, in part `to=A/Deployment/orders`; taken down from one line to the next.
+fn wish(word: &str) -> Option<Wish> {
+    let (to, only) = match word.strip_prefix("to=")?.split_once('/') {
+        Some((to, only)) => (to, vec![only.to_owned()]),
+        None => (word.strip_prefix("to=")?, Vec::new()),
+    };
+    Some(Wish {
+        to: to.to_owned(),
+        only,
+        by: Some("sam".to_owned()),
+        reason: None,
+    })
 }
 
 /// What stands in an annotation while the word does.
@@ -255,10 +290,14 @@ impl Play {
     pub fn turn(&mut self, left: &str) -> String {
         let mut words = left.split_whitespace();
         let now = at(humantime::parse_duration(words.next().unwrap()).unwrap());
-        let seen = seen(words.next().unwrap());
+        let mut seen = seen(words.next().unwrap());
         let verdict_text = words.next().unwrap();
         let words: Vec<&str> = words.collect();
         words.iter().for_each(|word| self.people(word));
+        if words.contains(&"healed") {
+            let words = "Argo CD heals it".to_owned();
+            seen.managed.push(Managed { words, heals: true }.into());
+        }
         let verdict = verdict(verdict_text, &self.policy, now);
         let turn = Turn {
             now,
@@ -280,11 +319,13 @@ impl Play {
     }
 
     fn people(&mut self, word: &str) {
+        let chosen = word.strip_prefix("rollback");
         let verb = match word {
             "keep" => Some(Verb::Keep),
-            "rollback" => Some(Verb::Rollback),
+            _ if chosen.is_some() => Some(Verb::Rollback),
             "freeze" => Some(Verb::Freeze),
             "resume" => Some(Verb::Resume),
+            "done" => Some(Verb::Done),
             "abandon" => Some(Verb::Abandon),
             _ => None,
         };
@@ -294,6 +335,13 @@ impl Play {
                 verb: Some(verb),
                 by: Some("sam".into()),
                 reason: again,
+                at: None,
+                to: chosen.and_then(|to| to.strip_prefix('=')).map(str::to_owned),
+                only: chosen
+                    .and_then(|only| only.strip_prefix('/'))
+                    .map(str::to_owned)
+                    .into_iter()
+                    .collect(),
                 fix_eta: open.spec.decision.as_ref().and_then(|earlier| earlier.fix_eta),
             });
         }
@@ -344,13 +392,13 @@ impl Play {
     fn keep_time(&mut self, turn: &Turn) {
         let Turn { verdict, seen, now, .. } = turn;
         let facts = FACTS.map(|fact| (fact, Some(verdict.firing.iter().any(|f| f.name == fact))));
-        let triggers = verdict.triggers.iter().map(|trigger| {
+        let triggers = verdict.named_triggers().map(|(name, trigger)| {
             let held = match trigger.status {
                 Status::Quiet | Status::NotArmed(_) => Some(false),
                 Status::Suspect { .. } | Status::Firing { .. } => Some(true),
                 Status::Unknown(_) => None,
             };
-            (trigger.name.as_str(), held)
+            (name.as_str(), held)
         });
         for (name, held) in triggers.chain(facts) {
             keep(self.quiet.entry(name.to_owned()).or_default(), held, *now);
@@ -389,9 +437,11 @@ impl Play {
         };
         let around = around(&turn.words);
         let own = self.case.as_ref().and_then(|open| open.status.freeze.clone());
+        let wish = turn.words.iter().find_map(|word| wish(word));
         let freeze = Freeze::longest(frozen(&turn.words).into_iter().chain(own), turn.now);
         let input = Input {
             guard: "shop/orders",
+            wish: wish.as_ref(),
             allow: turn.words.iter().find_map(|word| word.strip_prefix("allow=")),
             now: turn.now,
             policy: &self.policy,
@@ -439,6 +489,8 @@ impl Play {
                 Act::Prove { hash } => {
                     let name = format!("orders-{hash}");
                     let (guard, images) = ("orders".to_owned(), Vec::new());
+                    let mut settings = seen(&hash).parts;
+                    settings.retain(|target, _| !target.kind.is_workload());
                     self.proven.push(Proven {
                         name,
                         guard,
@@ -446,6 +498,8 @@ impl Play {
                         proven_at: now,
                         last_running: now,
                         images,
+                        no_way_back: turn.seen.no_way_back.clone(),
+                        settings,
                     });
                     again = true;
                 }
@@ -468,7 +522,8 @@ impl Play {
 
     /// As the act stage does: a plan from what is there, the evidence, its status.
     fn open(&mut self, mut draft: open::Draft, turn: &Turn, told: &mut Vec<String>) {
-        let plan = self.plan(&draft.spec, &turn.seen);
+        let only = draft.spec.decision.as_ref().map_or(&[][..], |wish| &wish.only);
+        let plan = self.plan(draft.spec.restore_to.as_ref(), only, &turn.seen);
         if plan.is_empty() && draft.state == IncidentState::RollingBack {
             draft.state = IncidentState::AwaitingDecision;
             draft.why = Some(WhyNot::NothingToPutBack);
@@ -487,9 +542,9 @@ impl Play {
         });
     }
 
-    fn plan(&self, spec: &IncidentSpec, seen: &Seen) -> Vec<PlannedStep> {
+    fn plan(&self, to: Option<&StateRef>, only: &[String], seen: &Seen) -> Vec<PlannedStep> {
         let wanted = |word: fn(&crate::model::guard::Step) -> bool| self.policy.steps.iter().any(word);
-        let (step, goal) = match &spec.restore_to {
+        let (step, goal) = match to {
             _ if wanted(|step| step.set_env.is_some()) => ("setEnv", "S"),
             Some(to) => ("restore", to.hash.as_str()),
             None => return Vec::new(),
@@ -497,7 +552,8 @@ impl Play {
         let parts = self::seen(goal).parts;
         let differs = parts
             .iter()
-            .filter(|(target, hash)| seen.parts.get(*target) != Some(*hash));
+            .filter(|(target, hash)| seen.parts.get(*target) != Some(*hash))
+            .filter(|(target, _)| only.is_empty() || only.contains(&target.to_string()));
         differs
             .map(|(target, to)| PlannedStep {
                 step: step.to_owned(),
@@ -511,8 +567,12 @@ impl Play {
 
     /// Writes what the plan says, as far as the API server lets it.
     fn run(&mut self, turn: &Turn, told: &mut Vec<String>) -> bool {
-        let open = self.case.as_mut().unwrap();
-        let status = &mut open.status;
+        let case = self.case.as_ref().unwrap();
+        let made = self.plan(case.status.goal(&case.spec), &case.status.only, &turn.seen);
+        let status = &mut self.case.as_mut().unwrap().status;
+        if status.plan.is_empty() {
+            status.plan = made;
+        }
         let (hangs, refuses) = (turn.words.contains(&"hangs"), turn.words.contains(&"refuses"));
         for (index, step) in status.plan.clone().into_iter().enumerate() {
             let seq = status.plan_from + u32::try_from(index).unwrap() + 1;

@@ -335,7 +335,7 @@ fn a_state_that_comes_in_the_middle_of_a_plan_ends_it_and_inherits_what_held() {
         10m  A1 ok               → Probation         A1 is proven: a rollback may go back to it
         20m  B2 ok               → Probation         a change came: B2 in place of A1
         20m1s B2 errors          → Verifying         errors | B2 is marked bad and will never be restored | (restore ConfigMap/settings := 1) | (restore Deployment/orders := A)
-        20m5s C1~ ok             → Probation         a newer state came (C1); nothing more is written | a change came: C1 in place of B2
+        20m5s C1~ ok             → Probation         a newer state came (C1); nothing more is written; ConfigMap/settings already back at A1; to leave that again: `kubectl -n shop apply -f …  # its manifest of the newer release`; Deployment/orders carries the newer rollout; to put it back to A1 too: `modosu rollback shop/orders --to A1 --only Deployment/orders --reason '…'` | a change came: C1 in place of B2
         20m10s C1~ errors        → AwaitingDecision  errors; people decide: it was already so when the change came
     ",
     );
@@ -414,7 +414,7 @@ fn refused_it_escalates_and_a_person_may_say_rollback_once_more() {
         20m  B ok                → Probation         a change came: B in place of A
         20m1s B errors refuses   → Escalated         errors | B is marked bad and will never be restored | modosu has stopped; nothing more happens until you act: refused
         21m  B errors            → Escalated
-        22m  B errors rollback   → Verifying         sam decided: Rollback | putting back A | (restore Deployment/orders := A)
+        22m  B errors rollback   → Verifying         sam decided: Rollback | B is marked bad and will never be restored | putting back A | (restore Deployment/orders := A)
         22m10s A ok              → Verifying         rolled out; from now on readings count as proof
         23m10s A ok              → Steady            recovered 3m 9s after the first bad reading | B may not return until 2027-01-22 08:22 UTC; `modosu allow shop/orders B --reason …` lifts the lock
     ",
@@ -446,7 +446,7 @@ fn escalated_it_ends_by_a_new_change() {
         10m  A ok                → Probation         A is proven: a rollback may go back to it
         20m  B ok                → Probation         a change came: B in place of A
         20m1s B errors refuses   → Escalated         errors | B is marked bad and will never be restored | modosu has stopped; nothing more happens until you act: refused
-        21m  C errors            → Probation         a newer state came (C); nothing more is written | a change came: C in place of B
+        21m  C errors            → Probation         B is marked bad and will never be restored | a newer state came (C); nothing more is written | a change came: C in place of B
         22m  A ok                → Steady            C is marked bad and will never be restored | back on the proven state A, away from C
     ",
     );
@@ -508,7 +508,7 @@ fn a_plan_without_restore_needs_no_proven_state() {
         10s  S ok                → Verifying         rolled out; from now on readings count as proof
         70s  S ok                → Steady            recovered 1m 9s after the first bad reading | A may not return until 2027-01-22 08:00 UTC; `modosu allow shop/orders A --reason …` lifts the lock
         12m  S ok                → Steady            S is proven: a rollback may go back to it
-        13m  S errors            → AwaitingDecision  errors; people decide: it is not the change: nothing was changed within watchFor
+        13m  S errors            → AwaitingDecision  errors; people decide: it is a relapse, less than an hour after orders-1 recovered
     ",
     );
 }
@@ -593,7 +593,7 @@ fn a_decision_is_followed_once() {
         21m  B errors            → AwaitingDecision  errors; people decide: the mode is ask
         22m  B errors rollback refuses → Escalated         sam decided: Rollback | B is marked bad and will never be restored | putting back A | modosu has stopped; nothing more happens until you act: refused
         23m  B errors            → Escalated
-        24m  B errors rollback   → Verifying         sam decided: Rollback | putting back A | (restore Deployment/orders := A)
+        24m  B errors rollback   → Verifying         sam decided: Rollback | B is marked bad and will never be restored | putting back A | (restore Deployment/orders := A)
         24m5s A ok               → Verifying         rolled out; from now on readings count as proof
     ",
     );

@@ -40,6 +40,8 @@ pub fn safe(input: &Input, step: &Step) {
     }
     if let (Some(before), Some(after)) = (before, step.case.as_ref()) {
         only_asks(before, after, step);
+        let rank = |status: &IncidentStatus| input.policy.scheme.rank(&status.grade);
+        assert!(rank(after) >= rank(before), "the grade only rises");
     }
     let starts = step.case.as_ref().and_then(|case| case.state) == Some(IncidentState::RollingBack)
         && before.and_then(|status| status.state) != Some(IncidentState::RollingBack);
@@ -71,6 +73,8 @@ pub fn safe(input: &Input, step: &Step) {
 fn only_asks(before: &IncidentStatus, after: &IncidentStatus, step: &Step) {
     assert!(after.journal.starts_with(&before.journal), "the journal is append-only");
     assert!(after.missed.starts_with(&before.missed), "what was missed stays missed");
+    assert!(after.triggers.starts_with(&before.triggers), "evidence stays");
+    assert!(after.action >= before.action, "the action only rises");
     let notes = &after.journal[before.journal.len()..];
     assert!(notes.iter().all(|entry| !entry.is_step() && entry.note.is_some()));
     assert!(after.missed.len() <= before.missed.len() + 1, "one role at a time");
@@ -78,8 +82,8 @@ fn only_asks(before: &IncidentStatus, after: &IncidentStatus, step: &Step) {
         let earlier = before
             .missed
             .iter()
-            .any(|old| old.role.is_some() && old.role == missed.role);
-        assert!(!earlier, "a role is asked once");
+            .any(|old| old.role.is_some() && old.role == missed.role && old.grade == missed.grade);
+        assert!(!earlier, "a role is asked once for a grade");
         let alone = |happened: &Happened| !matches!(happened, Happened::ClockMissed(_));
         let decided = step.happened.iter().filter(|happened| alone(happened)).count() > 0;
         assert!(decided || before.state == after.state, "silence decided something");
@@ -141,7 +145,7 @@ fn assert_may_act(input: &Input) {
 }
 
 fn assert_may_restore(input: &Input, to: Option<&StateRef>) {
-    if input.policy.steps.iter().any(|step| step.restore.is_some()) {
+    if input.policy.restores() {
         let to = &to.expect("nothing to restore").hash;
         assert!(input.proven.iter().any(|state| state.hash == *to), "{to} is not proven");
         assert!(input.record.bad.iter().all(|bad| bad.hash != *to), "{to} is bad");
@@ -264,6 +268,7 @@ fn current() -> impl Strategy<Value = Current> {
             change,
             images: Vec::new(),
             held_before,
+            left_out: Vec::new(),
             rolling_since: None,
         }
     })
@@ -272,6 +277,7 @@ fn current() -> impl Strategy<Value = Current> {
 fn bad() -> impl Strategy<Value = BadState> {
     (hash(), time(), any::<bool>()).prop_map(|(hash, at, rolled_back)| BadState {
         until: None,
+        pushed: Vec::new(),
         returned: false,
         hash: hash.to_owned(),
         at,
@@ -297,7 +303,16 @@ const ACTIONS: [Action; 3] = [Action::Monitor, Action::AlertAndManualReview, Act
 const ENTRIES: [&str; 5] = ["intent", "done", "already", "failed", "changed"];
 
 fn decision() -> impl Strategy<Value = Option<Decision>> {
-    let verb = select(&[Verb::Keep, Verb::Rollback, Verb::Freeze, Verb::Resume, Verb::Abandon][..]);
+    let verb = select(
+        &[
+            Verb::Keep,
+            Verb::Rollback,
+            Verb::Freeze,
+            Verb::Resume,
+            Verb::Done,
+            Verb::Abandon,
+        ][..],
+    );
     option::of((option::of(verb), any::<bool>()).prop_map(|(verb, fix)| Decision {
         verb,
         fix_eta: fix.then(|| Length::hours(2)),
@@ -438,6 +453,8 @@ impl World {
                 hash: hash.to_owned(),
                 proven_at: now,
                 images: Vec::new(),
+                blocked: None,
+                printed: hash.to_owned(),
             }),
             ..GuardStatus::default()
         };
@@ -451,12 +468,15 @@ impl World {
                 proven_at: now,
                 last_running: now,
                 images: Vec::new(),
+                no_way_back: Vec::new(),
+                settings: std::collections::BTreeMap::new(),
             })
             .collect();
         let freeze = self.freeze.map(frozen);
         let input = Input {
             guard: "shop/orders",
             allow: None,
+            wish: None,
             now,
             policy: &policy,
             cap: self.modes.1,

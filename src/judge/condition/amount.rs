@@ -5,7 +5,7 @@
 use super::{
     ConditionMistake, Dimension,
     lexer::{Word, words},
-    syntax::Operator,
+    syntax::{Operator, Suffix},
     units::{comparable, dimension},
 };
 use crate::model::guard::Unit;
@@ -19,6 +19,15 @@ pub fn amount(text: &str, unit: Unit) -> Result<f64, ConditionMistake> {
     };
     let wanted = Dimension::Of(unit);
     match rest {
+        [number, end]
+            if end.word == Word::End
+                && unit == Unit::Ratio
+                && matches!(number.word, Word::Number(value, Suffix::None) if value > 1.0) =>
+        {
+            let written = text.get(number.at..end.at).unwrap_or_default().trim_end();
+            let what = format!("a share of `{written}` would be more than all; did you mean `{written}%`?");
+            Err(ConditionMistake::new(text, number.at, what))
+        }
         [number, end] if end.word == Word::End => match number.word {
             Word::Number(value, suffix) if comparable(dimension(suffix), wanted) => Ok(sign * suffix.base(value)),
             Word::Number(_, suffix) => {

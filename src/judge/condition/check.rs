@@ -4,11 +4,15 @@
 
 use super::{
     mistake::{ConditionMistake, suggestion},
+    range::undecided,
     syntax::{Function, Node, Operator, Place, Syntax},
     tree::{Comparison, Number, Relation, Single, Tree},
     units::{Dimension, combined, comparable, dimension},
 };
 use crate::judge::policy::{Signal, Source};
+
+/// What is called by its name.
+mod call;
 
 /// The tree and its comparisons, or the first mistake.
 pub fn check(text: &str, syntax: &Syntax, signals: &[Signal]) -> Result<(Tree, Vec<Comparison>), ConditionMistake> {
@@ -98,44 +102,6 @@ impl Checker<'_> {
         }
     }
 
-    /// `worse(signal)`: only what is counted can be weighed.
-    fn worse(&self, syntax: &Syntax, arguments: &[Syntax], negated: bool) -> Result<Comparison, ConditionMistake> {
-        let [
-            Syntax {
-                at,
-                node: Node::Name(name),
-            },
-        ] = arguments
-        else {
-            return Err(self.mistake(
-                syntax.at,
-                "`worse` takes the name of one signal, as in `worse(error_rate)`",
-            ));
-        };
-        let signal = self.signal(name, *at)?;
-        let source = self.signals.get(signal).map(|signal| &signal.source);
-        if !self.counted(signal) && !matches!(source, Some(Source::Quantile { .. })) {
-            return Err(self.mistake(
-                *at,
-                format!("`worse` weighs counts, and `{name}` has none; compare it with its baseline, as in `change({name}) > 20%`"),
-            ));
-        }
-        Ok(Comparison {
-            left: Number::Signal(signal),
-            relation: if negated {
-                Relation::LessOrEqual
-            } else {
-                Relation::Greater
-            },
-            right: Number::Baseline(signal),
-            said: syntax.to_string(),
-            unit: self.unit(signal),
-            single: None,
-            quantile: None,
-            worse: true,
-        })
-    }
-
     fn relation(&self, operator: Operator, at: Place) -> Result<Relation, ConditionMistake> {
         match operator {
             Operator::Less => Ok(Relation::Less),
@@ -185,31 +151,19 @@ impl Checker<'_> {
         }
         let mirrored = !matches!(left_number, Number::Signal(_))
             && matches!(right_number, Number::Signal(_))
-            && !moves(&left_number);
+            && !left_number.moves();
         let single = match (&left_number, &right_number) {
-            (Number::Signal(signal), limit) if !moves(limit) => Some((*signal, relation)),
-            (limit, Number::Signal(signal)) if !moves(limit) => Some((*signal, relation.mirrored())),
+            (Number::Signal(signal), limit) if !limit.moves() => Some((*signal, relation)),
+            (limit, Number::Signal(signal)) if !limit.moves() => Some((*signal, relation.mirrored())),
             _ => None,
         };
-        let mut quantile: Option<f64> = None;
-        for number in [&left_number, &right_number] {
-            number.visit(&mut |part| {
-                if let Number::Signal(place) | Number::Change(place) = part
-                    && let Some(Signal {
-                        source: Source::Quantile { q, .. },
-                        ..
-                    }) = self.signals.get(*place)
-                {
-                    quantile = Some(quantile.map_or(*q, |other| other.max(*q)));
-                }
-            });
-        }
         let single = single.map(|(signal, relation)| Single {
             signal,
             relation,
             counted: self.counted(signal),
         });
-        Ok(Comparison {
+        let quantile = self.highest_quantile([&left_number, &right_number]);
+        let comparison = Comparison {
             left: left_number,
             relation,
             right: right_number,
@@ -222,16 +176,30 @@ impl Checker<'_> {
             single,
             quantile,
             worse: false,
-        })
+        };
+        match undecided(left, right, &comparison, self.signals) {
+            Some((at, why)) => Err(self.mistake(at, why)),
+            None => Ok(comparison),
+        }
+    }
+
+    /// The highest quantile that is read, if one is.
+    fn highest_quantile(&self, numbers: [&Number; 2]) -> Option<f64> {
+        let mut highest: Option<f64> = None;
+        for number in numbers {
+            number.visit(&mut |part| {
+                if let Number::Signal(place) | Number::Change(place) = part
+                    && let Some(Source::Quantile { q, .. }) = self.signals.get(*place).map(|signal| &signal.source)
+                {
+                    highest = Some(highest.map_or(*q, |other| other.max(*q)));
+                }
+            });
+        }
+        highest
     }
 
     fn counted(&self, signal: usize) -> bool {
-        self.signals.get(signal).is_some_and(|s| {
-            matches!(
-                s.source,
-                Source::Bad { .. } | Source::Good { .. } | Source::Complement { .. }
-            )
-        })
+        self.signals.get(signal).is_some_and(Signal::counted)
     }
 
     /// A part that is a number, and what it counts.
@@ -262,6 +230,9 @@ impl Checker<'_> {
                 left,
                 right,
             ) => {
+                if let Some(mistake) = self.per_second(*operator, left, right) {
+                    return Err(mistake);
+                }
                 let (left_number, left_unit) = self.number(left)?;
                 let (right_number, right_unit) = self.number(right)?;
                 let unit = combined(*operator, left_unit, right_unit).ok_or_else(|| {
@@ -279,67 +250,6 @@ impl Checker<'_> {
                 ))
             }
             Node::Not(_) | Node::Two(..) => Err(self.mistake(syntax.at, "this is yes or no; a number is needed here")),
-        }
-    }
-
-    fn call(
-        &self,
-        function: Function,
-        arguments: &[Syntax],
-        at: Place,
-    ) -> Result<(Number, Dimension), ConditionMistake> {
-        match (function, arguments) {
-            (
-                Function::Baseline | Function::Change,
-                [
-                    Syntax {
-                        at,
-                        node: Node::Name(name),
-                    },
-                ],
-            ) => {
-                let place = self.signal(name, *at)?;
-                Ok(if function == Function::Change {
-                    (Number::Change(place), Dimension::Plain)
-                } else {
-                    (Number::Baseline(place), self.unit(place))
-                })
-            }
-            (Function::Baseline | Function::Change, _) => Err(self.mistake(
-                at,
-                format!(
-                    "`{0}` takes the name of one signal, as in `{0}(response_time)`",
-                    function.text()
-                ),
-            )),
-            (Function::Worse, _) => Err(self.mistake(at, "this is yes or no; a number is needed here")),
-            (Function::Abs, [one]) => self.number(one).map(|(n, unit)| (Number::Abs(Box::new(n)), unit)),
-            (Function::Abs, _) => Err(self.mistake(at, "`abs` takes one number")),
-            (Function::Min | Function::Max, [first, _, ..]) => {
-                let (_, mut unit) = self.number(first)?;
-                let mut numbers = Vec::new();
-                for argument in arguments {
-                    let (number, other) = self.number(argument)?;
-                    unit = combined(Operator::Plus, unit, other).ok_or_else(|| {
-                        self.mistake(
-                            argument.at,
-                            format!("`{first}` is {}, `{argument}` is {}", unit.named(), other.named()),
-                        )
-                    })?;
-                    numbers.push(number);
-                }
-                Ok((
-                    if function == Function::Min {
-                        Number::Min(numbers)
-                    } else {
-                        Number::Max(numbers)
-                    },
-                    unit,
-                ))
-            }
-            (Function::Min | Function::Max, _) => {
-                Err(self.mistake(at, format!("`{}` takes two numbers or more", function.text())))
-            }
         }
     }
 
@@ -381,11 +291,4 @@ impl Checker<'_> {
             }
         }
     }
-}
-
-/// Whether the number changes from reading to reading.
-fn moves(number: &Number) -> bool {
-    let mut found = false;
-    number.visit(&mut |part| found |= matches!(part, Number::Signal(_) | Number::Change(_)));
-    found
 }

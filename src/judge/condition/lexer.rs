@@ -126,7 +126,11 @@ fn number(text: &str, at: usize, rest: &str) -> Result<(Word, usize), ConditionM
         ));
     }
     let letters = after.strip_prefix('/').map_or(0, |_| 1);
-    let micro = after.strip_prefix("µs").map_or(0, |_| "µs".len());
+    // The sign for micro and the Greek letter look the same and are two characters.
+    let micro = ["µs", "μs"]
+        .into_iter()
+        .find(|unit| after.starts_with(unit))
+        .map_or(0, str::len);
     let unit_length = if micro > 0 {
         micro
     } else {
@@ -152,7 +156,7 @@ fn number(text: &str, at: usize, rest: &str) -> Result<(Word, usize), ConditionM
     }
 }
 
-/// How long the digits are: `12`, `1.5`, `.5`, `1e-6`.
+/// How long the digits are: `12`, `1.5`, `.5`, `1.`, `1e-6`.
 fn digits_length(text: &str) -> usize {
     let run = |from: usize| {
         text.get(from..)

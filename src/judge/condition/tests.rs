@@ -6,13 +6,14 @@ use super::{
 };
 use crate::{
     judge::policy::{Signal, Source},
-    model::guard::Unit,
+    model::guard::{Unit, Worse},
 };
 
 fn signals() -> Vec<Signal> {
     let signal = |name: &str, unit, source| Signal {
         name: name.into(),
         unit,
+        worse: Worse::Up,
         source,
     };
     let bad = || Source::Bad {
@@ -21,6 +22,7 @@ fn signals() -> Vec<Signal> {
     };
     let gauge = || Source::Gauge { query: "x".into() };
     vec![
+        signal("coverage", Unit::Ratio, gauge()),
         signal("error_rate", Unit::Ratio, bad()),
         signal("memory", Unit::Bytes, gauge()),
         signal("queue_depth", Unit::Count, gauge()),
@@ -34,7 +36,7 @@ fn signals() -> Vec<Signal> {
                 scale: 1.0,
             },
         ),
-        signal("success_rate", Unit::Ratio, Source::Complement { of: 0 }),
+        signal("success_rate", Unit::Ratio, Source::Complement { of: 1 }),
     ]
 }
 
@@ -139,6 +141,8 @@ fn arithmetic_change_and_functions() {
         "memory >= 64MiB and memory <= 67.2MB",
         "1 + 2 * 3 > 6 and error_rate > 0",
         "response_time > 200000us and response_time < 0.01h",
+        "response_time > 200000µs and response_time > 200000\u{3bc}s",
+        "error_rate > .4 and error_rate >= .5e0 and error_rate < 1.",
     ] {
         assert_eq!(truth(holds, &now, &then), Truth::True, "{holds}");
     }
@@ -215,6 +219,16 @@ column 15: `parsecs` is not a unit; known are %, ns, us, ms, s, m, h, d, B, KB, 
 error_rate > 5parsecs
               ^
 "#);
+    insta::assert_snapshot!(wrong("request_rate < 7200/h"), @r#"
+column 16: a rate is written per second: `7200/h` is `2/s`
+request_rate < 7200/h
+               ^
+"#);
+    insta::assert_snapshot!(wrong("error_rate > ."), @r#"
+column 14: this is not a number that can be compared
+error_rate > .
+             ^
+"#);
     insta::assert_snapshot!(wrong("error_rate > 5% or worse(eror_rate)"), @r#"
 column 26: there is no signal `eror_rate`; did you mean `error_rate`?
 error_rate > 5% or worse(eror_rate)
@@ -255,6 +269,86 @@ column 1: the condition ends here; expected a signal, a number or `(`
 
 ^
 "#);
+}
+
+#[test]
+fn what_nothing_measured_decides_is_a_mistake() {
+    insta::assert_snapshot!(wrong("success_rate < 70"), @r#"
+column 16: `success_rate` lies between 0 % and 100 %, `70` is 7000 %: nothing measured decides this; did you mean `70%`?
+success_rate < 70
+               ^
+"#);
+    insta::assert_snapshot!(wrong("error_rate > 500%"), @r#"
+column 14: `error_rate` lies between 0 % and 100 %, `500%` is 500 %: nothing measured decides this
+error_rate > 500%
+             ^
+"#);
+    insta::assert_snapshot!(wrong("error_rate > baseline + 2"), @r#"
+column 25: `error_rate` lies between 0 % and 100 %, `baseline + 2` lies between 200 % and 300 %: nothing measured decides this; did you mean `2%`?
+error_rate > baseline + 2
+                        ^
+"#);
+    insta::assert_snapshot!(wrong("change(request_rate) < -100%"), @r#"
+column 24: `change(request_rate)` is at least -100 %, `-100%` is -100 %: nothing measured decides this
+change(request_rate) < -100%
+                       ^
+"#);
+    insta::assert_snapshot!(wrong("not coverage > 5"), @r#"
+column 16: `coverage` lies between 0 % and 100 %, `5` is 500 %: nothing measured decides this; did you mean `5%`?
+not coverage > 5
+               ^
+"#);
+    for (condition, hint) in [
+        ("error_rate > 5", "did you mean `5%`?"),
+        ("5 < error_rate", "did you mean `5%`?"),
+        ("error_rate >= 101", "lies between 0 % and 100 %, `101` is 10100 %"),
+        ("success_rate < -5%", "`-5%` is -5 %"),
+        ("not success_rate < 70", "did you mean `70%`?"),
+        ("error_rate > 100%", "nothing measured decides this"),
+        ("error_rate >= 0", "nothing measured decides this"),
+        ("error_rate > 5% or success_rate < 70", "did you mean `70%`?"),
+        ("max(error_rate, 5) > 10%", "did you mean `5%`?"),
+        ("error_rate / 2 > 60%", "lies between 0 % and 50 %"),
+        ("error_rate > success_rate + 2", "did you mean `2%`?"),
+        ("change(queue_depth) < -150%", "is at least -100 %"),
+        ("change(request_rate) < -10", "did you mean `10%`?"),
+        ("abs(change(request_rate)) < -2%", "is at least 0 %"),
+        ("coverage < 70", "did you mean `70%`?"),
+        ("coverage < baseline - 5", "did you mean `5%`?"),
+        ("request_rate < 0/s", "is at least 0/s"),
+        ("response_time < 0ms", "is at least 0 µs"),
+    ] {
+        let told = wrong(condition);
+        assert!(
+            told.contains(hint) && told.starts_with("column "),
+            "{condition}: {told}"
+        );
+    }
+}
+
+#[test]
+fn what_something_measured_decides_is_none() {
+    for fine in [
+        "error_rate * 100 > 5",
+        "error_rate > 0",
+        "error_rate > baseline * 3",
+        "error_rate > baseline + 0.05",
+        "error_rate / baseline > 3",
+        "success_rate >= 100%",
+        "change(request_rate) <= -100%",
+        "change(error_rate) > 50",
+        "abs(change(request_rate)) > 200%",
+        "coverage > 150%",
+        "coverage > max(150%, baseline * 2)",
+        "coverage * 100 < 70",
+        "queue_depth > -1",
+        "queue_depth < 0",
+        "response_time - baseline < 0s",
+        "error_rate * request_rate > 44/s",
+    ] {
+        let compiled = Condition::compile(fine, &signals());
+        assert!(compiled.is_ok(), "{fine}: {compiled:?}");
+    }
 }
 
 #[test]

@@ -80,6 +80,8 @@ pub enum Missing {
     /// What is weighed.
     Counts(usize),
     Baseline(usize),
+    /// The baseline is 0: nothing is relative to it.
+    Zero(usize),
     /// Division by zero and the like.
     NotFinite,
 }
@@ -228,19 +230,54 @@ impl Number {
             Self::Baseline(place) => baseline(*place).ok_or(Missing::Baseline(*place))?,
             Self::Change(place) => {
                 let before = baseline(*place).ok_or(Missing::Baseline(*place))?;
+                if before.abs() <= 0.0 {
+                    return Err(Missing::Zero(*place));
+                }
                 (signal(*place).ok_or(Missing::Signal(*place))? - before) / before.abs()
             }
             Self::Negative(inner) => -of(inner)?,
             Self::Abs(inner) => of(inner)?.abs(),
             Self::Min(numbers) => extreme(numbers, f64::min, f64::INFINITY)?,
             Self::Max(numbers) => extreme(numbers, f64::max, f64::NEG_INFINITY)?,
-            Self::Two(operator, left, right) => arithmetic(*operator, of(left)?, of(right)?),
+            Self::Two(operator, left, right) => {
+                let right_value = of(right)?;
+                let divides = *operator == Operator::Divide && right_value.abs() <= 0.0;
+                if let Some(place) = right.only_baseline().filter(|_| divides) {
+                    return Err(Missing::Zero(place));
+                }
+                arithmetic(*operator, of(left)?, right_value)
+            }
         };
         if value.is_finite() {
             Ok(value)
         } else {
             Err(Missing::NotFinite)
         }
+    }
+
+    /// Whether it changes from reading to reading.
+    pub fn moves(&self) -> bool {
+        let mut found = false;
+        self.visit(&mut |part| found |= matches!(part, Self::Signal(_) | Self::Change(_)));
+        found
+    }
+
+    /// The first signal whose baseline is in it, where nothing in it moves.
+    fn only_baseline(&self) -> Option<usize> {
+        let mut first = None;
+        self.visit(&mut |part| {
+            if let Self::Baseline(place) = part {
+                first.get_or_insert(*place);
+            }
+        });
+        first.filter(|_| !self.moves())
+    }
+
+    /// Whether anything in it is measured, now or before.
+    pub fn measured(&self) -> bool {
+        let mut found = false;
+        self.visit(&mut |part| found |= matches!(part, Self::Signal(_) | Self::Change(_) | Self::Baseline(_)));
+        found
     }
 
     /// Every number in it, itself first.

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Evidence, Mistake, Policy, Rule, Signal,
+    Evidence, Mistake, Names, Policy, Rule, Signal,
     reference::reference,
     signals::signals,
     steps::{before, steps},
@@ -50,11 +50,16 @@ pub fn compile(
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
+    let names = Names {
+        signals: signals.iter().map(|signal| signal.name.clone()).collect(),
+        triggers: triggers.iter().map(|rule| rule.name.clone()).collect(),
+    };
     Ok(Policy {
         mode: spec.mode.unwrap_or(Mode::Enforce),
         matching,
         signals,
         triggers,
+        names: names.into(),
         hard_facts: match spec.hard_facts {
             HardFacts::Off => None,
             HardFacts::Monitor => Some(Action::Monitor),
@@ -251,7 +256,7 @@ fn rules(
                 format!("`{}` is the name of a hard fact; choose another", trigger.name),
             ));
         }
-        let grade = grade(&path, trigger, scheme, mistakes);
+        let grade = grade(&path, trigger, scheme, spec.triggers.is_some(), mistakes);
         let Some(condition) = condition(&format!("{path}.condition"), &trigger.condition, signals, mistakes) else {
             continue;
         };
@@ -269,10 +274,12 @@ fn rules(
     rules
 }
 
-/// The grade that is named, or follows from the action. Without a scheme there is nothing to say of it.
-fn grade(path: &str, trigger: &Trigger, scheme: Option<&Scheme>, mistakes: &mut Vec<Mistake>) -> String {
+/// The grade that is named, or follows from the action, also where a preset names one that the guard's scheme has not. Without
+/// a scheme there is nothing to say of it.
+fn grade(path: &str, trigger: &Trigger, scheme: Option<&Scheme>, own: bool, mistakes: &mut Vec<Mistake>) -> String {
     let Some(scheme) = scheme else { return String::new() };
-    let Some(name) = &trigger.grade else {
+    let named = trigger.grade.as_ref();
+    let Some(name) = named.filter(|name| own || scheme.find(name).is_some()) else {
         let follows = scheme.default_for(trigger.action);
         return follows.map(|grade| grade.name.clone()).unwrap_or_default();
     };

@@ -35,11 +35,16 @@ pub fn reference(
         ),
         (None, None, Some(fixed), None) => {
             let number = |path: &str, text: &crate::model::units::Amount, signal: &Signal| {
-                amount(&text.0, signal.unit).map_err(|wrong| Mistake {
+                let number = amount(&text.0, signal.unit).map_err(|wrong| Mistake {
                     path: path.to_owned(),
                     message: format!("column {}: {}", wrong.column, wrong.message),
                     picture: wrong.picture,
-                })
+                })?;
+                if signal.counted() && !(0.0..=1.0).contains(&number) {
+                    let what = format!("`{}` lies between 0 % and 100 %, `{}` does not", signal.name, text.0);
+                    return Err(Mistake::new(path, what));
+                }
+                Ok(number)
             };
             (
                 AN_HOUR,

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     judge::condition::{RESERVED, is_name, suggestion},
-    model::guard::{QuantileSpec, RatioSpec, SignalSpec, Unit},
+    model::guard::{QuantileSpec, RatioSpec, SignalSpec, Unit, Worse},
 };
 
 /// All signals; those with a mistake are left out of them and told.
@@ -39,6 +39,7 @@ pub fn signals(specs: &BTreeMap<String, SignalSpec>, mistakes: &mut Vec<Mistake>
                 known.push(Signal {
                     name: name.clone(),
                     unit,
+                    worse: spec.worse.unwrap_or_default(),
                     source,
                 });
             }
@@ -55,7 +56,35 @@ pub fn signals(specs: &BTreeMap<String, SignalSpec>, mistakes: &mut Vec<Mistake>
             Err(why) => mistakes.push(Mistake::new(format!("{path}.complement"), why)),
         }
     }
+    for place in 0..known.len() {
+        mistakes.extend(direction(place, &mut known, specs));
+    }
     known
+}
+
+/// What counts tell already which way is worse is not to be told otherwise.
+fn direction(place: usize, known: &mut [Signal], specs: &BTreeMap<String, SignalSpec>) -> Option<Mistake> {
+    let says = |source: &Source| match source {
+        Source::Bad { .. } | Source::Alerts { .. } => Some(Worse::Up),
+        Source::Good { .. } => Some(Worse::Down),
+        Source::Complement { .. } | Source::Quantile { .. } | Source::Gauge { .. } | Source::Rate { .. } => None,
+    };
+    let source = &known.get(place)?.source;
+    let right = if let Source::Complement { of } = source {
+        says(&known.get(*of)?.source).map(Worse::opposite)
+    } else {
+        says(source)
+    }?;
+    let signal = known.get_mut(place)?;
+    signal.worse = right;
+    let given = specs.get(&signal.name)?.worse?;
+    (given != right).then(|| {
+        let more = if right == Worse::Up { "more" } else { "less" };
+        Mistake::new(
+            format!("spec.metrics.signals.{}.worse", signal.name),
+            format!("it is counted so that {more} of it is worse; leave `worse` out"),
+        )
+    })
 }
 
 /// The place of the ratio of that name.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
-use super::{Before, BeforeCheck, Mistake, Signal, compile::condition};
+use super::{Before, BeforeCheck, Mistake, Signal, compile::condition, git};
 use crate::{
     model::guard::{Check, HttpCheck, OnFailure, Rollback, Step, TargetKind, TargetRef},
     report::mask::mask_line,
@@ -26,7 +26,7 @@ pub fn steps(steps: &[Step], mistakes: &mut Vec<Mistake>) {
         if step.kinds().len() != 1 {
             mistakes.push(Mistake::new(
                 &path,
-                "a step is exactly one of restore, setEnv, setConfig, scale, waitReady, http",
+                "a step is exactly one of restore, setEnv, setConfig, scale, waitReady, http, ask, job, git",
             ));
         }
         if let Some(set) = &step.set_env {
@@ -42,6 +42,27 @@ pub fn steps(steps: &[Step], mistakes: &mut Vec<Mistake>) {
         }
         if let Some(asked) = &step.http {
             request(&format!("{path}.http"), asked, mistakes);
+        }
+        if let Some(job) = &step.job {
+            let config = job.from.strip_prefix("ConfigMap/");
+            if config.is_none_or(|name| name.is_empty() || name.contains('/')) || job.key.is_empty() {
+                let wrong = "is not of the form `{from: ConfigMap/name, key: job.yaml}`";
+                mistakes.push(Mistake::new(format!("{path}.job"), wrong));
+            }
+        }
+        if let Some(change) = &step.git {
+            git::change(&format!("{path}.git"), change, mistakes);
+        }
+        if let Some(asked) = &step.ask {
+            let given = [("role", &asked.role), ("text", &asked.text)];
+            let blank = given.into_iter().filter(|(_, text)| text.trim().is_empty());
+            let wrong = |field| {
+                Mistake::new(
+                    format!("{path}.ask.{field}"),
+                    "says nothing: who is asked, and for what?",
+                )
+            };
+            mistakes.extend(blank.map(|(field, _)| wrong(field)));
         }
         if let Some(scale) = &step.scale {
             let scales = |kind| matches!(kind, TargetKind::Deployment | TargetKind::StatefulSet);
@@ -67,11 +88,7 @@ fn together(steps: &[Step], mistakes: &mut Vec<Mistake>) {
             "none of them changes anything: a plan has at least one of restore, setEnv, setConfig, scale",
         ));
     }
-    let named = |step: &Step| {
-        let env = step.set_env.as_ref().map(|set| set.target.clone());
-        env.or(step.set_config.as_ref().map(|set| set.target.clone()))
-    };
-    let same = |one: &Step, other: &Step| restores(one) || restores(other) || named(one) == named(other);
+    let same = |one: &Step, other: &Step| restores(one) || restores(other) || one.target() == other.target();
     for (place, step) in steps.iter().enumerate() {
         let goes_on = step.on_failure == OnFailure::Continue && (restores(step) || sets(step));
         let mut later = steps
@@ -150,18 +167,31 @@ pub fn before(checks: &[Check], signals: &[Signal], mistakes: &mut Vec<Mistake>)
 }
 
 /// Steps and checks that the daemon's settings do not allow.
-pub fn forbidden(rollback: &Rollback, http: bool) -> Vec<Mistake> {
-    let steps = rollback.steps.iter().enumerate();
-    let steps = steps
-        .filter(|(_, step)| step.http.is_some())
-        .map(|(place, _)| format!("spec.rollback.steps[{place}].http"));
+pub fn forbidden(rollback: &Rollback, http: bool, job: bool, git: bool) -> Vec<Mistake> {
+    let steps = |field: &str, is: fn(&Step) -> bool, said: &str| {
+        let all = rollback.steps.iter().enumerate().filter(|(_, step)| is(step));
+        let path = |place| format!("spec.rollback.steps[{place}].{field}");
+        all.map(|(place, _)| Mistake::new(path(place), said))
+            .collect::<Vec<_>>()
+    };
+    let no_requests = "this daemon sends no requests: its settings say `steps: {http: false}`";
     let checks = rollback.before.iter().enumerate();
-    let checks = checks
-        .filter(|(_, check)| check.http.is_some())
-        .map(|(place, _)| format!("spec.rollback.before[{place}].http"));
-    let said = "this daemon sends no requests: its settings say `steps: {http: false}`";
-    let all = checks.chain(steps).filter(|_| !http);
-    all.map(|path| Mistake::new(path, said)).collect()
+    let checks = checks.filter(|(_, check)| check.http.is_some() && !http);
+    let mut all: Vec<_> = checks
+        .map(|(place, _)| Mistake::new(format!("spec.rollback.before[{place}].http"), no_requests))
+        .collect();
+    if !http {
+        all.extend(steps("http", |step| step.http.is_some(), no_requests));
+    }
+    if !job {
+        let said = "this daemon runs no Jobs: its settings do not say `steps: {job: true}`";
+        all.extend(steps("job", |step| step.job.is_some(), said));
+    }
+    if !git {
+        let said = "this daemon changes no repositories: its settings do not say `steps: {git: true}`";
+        all.extend(steps("git", |step| step.git.is_some(), said));
+    }
+    all
 }
 
 fn request(path: &str, asked: &HttpCheck, mistakes: &mut Vec<Mistake>) {

@@ -201,6 +201,46 @@ spec.scheme: there is no scheme `severity`; did you mean `severities`?
 }
 
 #[test]
+fn every_signal_says_which_way_it_gets_worse() {
+    let told = |spec: &str| {
+        let spec: GuardSpec = serde_saphyr::from_str(spec).unwrap();
+        let policy = Policy::compile("shop", &spec, &Preset::shipped()).unwrap();
+        let signals = policy.signals.iter();
+        let told = signals.map(|signal| format!("{} {:?}", signal.name, signal.worse));
+        told.collect::<Vec<_>>().join(", ")
+    };
+    let own = "targets: [{kind: Deployment, name: a}]
+metrics:
+  match: {a: b}
+  signals:
+    hits: {ratio: {good: hits_total, total: gets_total}}
+    misses: {complement: hits}
+    queue: {gauge: q}
+    free: {gauge: f, worse: down}
+    done: {rate: done_total, worse: down}
+    firing: {alerts: {alertname: A}}
+triggers: []";
+    assert_eq!(
+        told(own),
+        "done Down, firing Up, free Down, hits Down, misses Up, queue Up"
+    );
+    assert_eq!(
+        told(&format!("{SMALLEST}{PLAN_A}")),
+        "error_rate Up, request_rate Down, response_time Up, success_rate Down"
+    );
+    insta::assert_snapshot!(mistakes(
+        "targets: [{kind: Deployment, name: a}]
+metrics: {preset: prometheus-http, signals: {hits: {ratio: {good: a, total: b}, worse: up}, score: {quantile: {histogram: h, q: 0.5}, worse: down}}}
+triggers: [{name: a, condition: worse(score), action: monitor}]"
+    ), @r#"
+spec.metrics.signals.hits.worse: it is counted so that less of it is worse; leave `worse` out
+spec.triggers[0].condition: column 7: `worse` weighs what is slower, and less of `score` is worse; compare it with its baseline, as in `change(score) < -20%`
+worse(score)
+      ^
+"#);
+}
+
+#[test]
 fn every_mistake_of_a_rollback_is_told_at_once() {
     insta::assert_snapshot!(mistakes(
         r#"
@@ -214,6 +254,11 @@ rollback:
     - scale: {target: DaemonSet/agent, replicas: 0}
     - http: {get: 'orders:8080/health', headers: {"a b": x}, expect: 20}
     - http: {get: 'http://orders', method: POST}
+    - ask: {role: tech-lead, text: ' '}
+    - job: {from: runbook, key: job.yaml}
+    - git: {repository: 'git@git.example.com:shop', branch: -f, revert: HEAD}
+    - git: {repository: 'https://ann:hunter2@git.example.com/shop', branch: main, checkout: {path: /etc, from: main}}
+    - git: {repository: 'https://git.example.com/shop', branch: main}
   before:
     - {name: both, condition: error_rate < 1%, http: {get: 'http://orders'}}
     - {condition: backup > 0}
@@ -221,7 +266,7 @@ rollback:
     ), @r#"
 spec.rollback.steps[0].setEnv.target: `orders` is not of the form `Deployment/name`
 spec.rollback.steps[0].setEnv.remove: `A` is both set and removed; leave one out
-spec.rollback.steps[1]: a step is exactly one of restore, setEnv, setConfig, scale, waitReady, http
+spec.rollback.steps[1]: a step is exactly one of restore, setEnv, setConfig, scale, waitReady, http, ask, job, git
 spec.rollback.steps[2].setConfig.target: `Deployment/orders` is not of the form `ConfigMap/name`
 spec.rollback.steps[2].setConfig: sets nothing and removes nothing; name keys in `data` or `remove`
 spec.rollback.steps[3].scale.target: `DaemonSet/agent` is not of the form `Deployment/name`
@@ -229,6 +274,15 @@ spec.rollback.steps[4].http.get: is no address such as `http://orders.shop:8080/
 spec.rollback.steps[4].http.headers.a b: cannot be sent as a header
 spec.rollback.steps[4].http.expect: 20 is no status of an answer, such as 200
 spec.rollback.steps[5].http: a request is either get, or method and url
+spec.rollback.steps[6].ask.text: says nothing: who is asked, and for what?
+spec.rollback.steps[7].job: is not of the form `{from: ConfigMap/name, key: job.yaml}`
+spec.rollback.steps[8].git.repository: is no address such as `https://git.example.com/shop/orders.git` or `ssh://git@git.example.com/shop/orders.git`
+spec.rollback.steps[8].git.branch: `-f` is not the name of a branch, such as `main`
+spec.rollback.steps[8].git.revert: `HEAD` is not one of merge-of-change, range-of-change, the whole hash of a commit, two of them as `FROM..TO`
+spec.rollback.steps[9].git.repository: an address is shown to people: credentials stand in the daemon's settings
+spec.rollback.steps[9].git.checkout.path: `/etc` is no path from the top of a repository, such as `config/settings.toml`
+spec.rollback.steps[9].git.checkout.from: `main` is the branch that is changed
+spec.rollback.steps[10].git: a change of a repository is exactly one of revert, checkout
 spec.rollback.before[0]: a check is exactly one of condition, http
 spec.rollback.before[1].condition: column 1: there is no signal `backup`; known are: error_rate, request_rate, response_time, success_rate
 backup > 0
@@ -239,13 +293,21 @@ backup > 0
 #[test]
 fn requests_that_the_daemon_may_not_send_are_named() {
     let rollback: Rollback = serde_saphyr::from_str(
-        "{before: [{condition: error_rate < 1%}, {http: {get: 'http://a'}}], steps: [{restore: {}}, {http: {get: 'http://b'}}]}",
+        "{before: [{condition: error_rate < 1%}, {http: {get: 'http://a'}}], steps: [{restore: {}}, {http: {get: 'http://b'}}, {job: {from: ConfigMap/a, key: b}}, {git: {repository: 'https://a', branch: b, revert: merge-of-change}}]}",
     )
     .unwrap();
-    assert_eq!(forbidden(&rollback, true), []);
-    let paths: Vec<_> = forbidden(&rollback, false)
+    assert_eq!(forbidden(&rollback, true, true, true), []);
+    let paths: Vec<_> = forbidden(&rollback, false, false, false)
         .into_iter()
         .map(|wrong| wrong.path)
         .collect();
-    assert_eq!(paths, ["spec.rollback.before[1].http", "spec.rollback.steps[1].http"]);
+    assert_eq!(
+        paths,
+        [
+            "spec.rollback.before[1].http",
+            "spec.rollback.steps[1].http",
+            "spec.rollback.steps[2].job",
+            "spec.rollback.steps[3].git"
+        ]
+    );
 }

@@ -121,6 +121,12 @@ fn every_mistake_in_a_baseline_is_told_with_its_place() {
     5%
     ^
     ");
+    insta::assert_snapshot!(wrong("{fixed: {error_rate: 5, success_rate: '120%'}}"), @r#"
+spec.baseline.fixed.error_rate: column 1: a share of `5` would be more than all; did you mean `5%`?
+5
+^
+spec.baseline.fixed.success_rate: `success_rate` lies between 0 % and 100 %, `120%` does not
+"#);
     insta::assert_snapshot!(wrong("{query: {response_time: ' '}}"), @"spec.baseline.query.response_time: is empty; write a query that gives one number");
     insta::assert_snapshot!(wrong("{fixed: {}}"), @"spec.baseline.fixed: names no signal; write for example `{response_time: …}`");
 }
@@ -136,12 +142,9 @@ fn a_fixed_number_stands_before_what_healthy_time_gave_and_only_where_it_is_name
     world.baseline = Some(baseline(&[("response_time", 0.1), ("error_rate", 0.002)]));
     let verdict = world.read("0/75 200ms");
     let compared = |name: &str| {
-        verdict
-            .signals
-            .iter()
-            .find(|signal| signal.name == name)
-            .unwrap()
-            .baseline
+        let mut signals = verdict.named_signals();
+        let (_, signal) = signals.find(|(known, _)| *known == name).unwrap();
+        signal.baseline
     };
     assert_eq!(
         (compared("response_time"), compared("error_rate")),

@@ -90,6 +90,19 @@ fn a_watch_event_judges_again_and_advances_nothing() {
 }
 
 #[test]
+fn the_guards_own_conditions_must_hold_for_a_while() {
+    let mut world = World::new("verify: {conditions: ['success_rate >= 95%']}");
+    world.play("4x 0/75");
+    assert_eq!(seconds(world.memory.verified_for()), 45);
+    world.play("2x ?");
+    assert_eq!(seconds(world.memory.verified_for()), 45, "Unknown stops the clock");
+    world.play("75/75");
+    assert_eq!(seconds(world.memory.verified_for()), 0);
+    world.play("30x 0/75");
+    assert!(seconds(world.memory.verified_for()) >= 60, "and it begins anew");
+}
+
+#[test]
 fn recovery_is_asked_in_the_guards_own_words() {
     let mut world = World::new(
         "verify: {conditions: ['success_rate >= 95%', 'change(request_rate) > -2%', 'response_time < 100ms']}",

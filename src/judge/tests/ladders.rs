@@ -4,9 +4,12 @@ use std::{fmt::Write as _, time::Duration};
 
 use super::timeline::{baseline, plus, start};
 use crate::{
-    judge::{Context, Facts, Finding, Memory, judge, policy::Policy},
+    judge::{
+        Context, Facts, Finding, Memory, Truth, judge,
+        policy::{Policy, Rule},
+    },
     model::{
-        guard::Guard,
+        guard::{Guard, GuardSpec},
         preset::Preset,
         reading::{Measured, Reading},
     },
@@ -142,6 +145,34 @@ fn plan_b_exactly_ten_and_exactly_five_percent_are_medium() {
 1  none
 0  Critical AutomaticRollback: workers 0 < 1 for 45 s (baseline 3)
 "#);
+}
+
+/// The shipped preset, whose triggers a guard has that names none.
+#[test]
+fn the_benchmark_preset_draws_plan_bs_lines_and_other_schemes_take_its_actions() {
+    let worst = |scheme: &str, now: f64| {
+        let yaml = format!(
+            "targets: [{{kind: Deployment, name: a}}]\nmetrics: {{preset: benchmark, match: {{testid: orders}}}}\nscheme: {scheme}\n"
+        );
+        let spec: GuardSpec = serde_saphyr::from_str(&yaml).unwrap();
+        let policy = Policy::compile("shop", &spec, &Preset::shipped()).unwrap();
+        let throughput = policy.signal("throughput");
+        let number = |value: f64| move |signal: usize| (Some(signal) == throughput).then_some(value);
+        let fires = |rule: &&Rule| rule.condition.truth(&number(now), &number(1000.0)) == Truth::True;
+        let worst = policy
+            .triggers
+            .iter()
+            .filter(fires)
+            .max_by_key(|rule| policy.scheme.rank(&rule.grade));
+        worst.map_or_else(|| "none".to_owned(), |rule| format!("{} {:?}", rule.grade, rule.action))
+    };
+    let told = [951.0, 950.0, 900.0, 899.0].map(|now| worst("severities", now));
+    let people = |grade: &str| format!("{grade} AlertAndManualReview");
+    assert_eq!(
+        told,
+        ["none".to_owned(), people("Medium"), people("Medium"), people("High")]
+    );
+    assert_eq!(worst("levels", 900.0), people("2"), "it has no grade of that name");
 }
 
 #[test]

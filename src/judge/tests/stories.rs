@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::timeline::{World, baseline, one_trigger, plus, seconds, start, tell};
 use crate::{
-    judge::{Facts, Memory, policy::Policy},
+    judge::{Facts, Memory, Word, policy::Policy},
     model::guard::Action,
 };
 
@@ -198,7 +198,7 @@ fn nothing_holds_over_a_change() {
     insta::assert_snapshot!(picture, @r#"
 15 s  60/75          Breached | t suspect: error_rate 80 % > 5 %: for 0 s of 20 s
 30 s  60/75          Breached | t suspect: error_rate 80 % > 5 %: for 15 s of 20 s
-45 s  60/75          Unknown | t: 0 requests since the change, 20 are needed
+45 s  60/75          Unknown | t: no requests since the change: of nothing there is no share
 60 s  60/75          Breached | t suspect: error_rate 80 % > 5 %: for 0 s of 20 s
 75 s  60/75          Breached | t suspect: error_rate 80 % > 5 %: for 15 s of 20 s
 90 s  60/75          Breached | t FIRES: error_rate 80 % > 5 % for 30 s (180 of 225 requests; baseline 0.2 %)
@@ -274,6 +274,149 @@ fn a_trigger_without_its_baseline_or_with_its_limit_below_it_is_not_armed() {
 75 s  7/75 200ms     Healthy | error rate rose not armed: its limit lies below the baseline: error_rate was 6.1 % when healthy, the limit is 5 %; move the limit, or compare with the baseline, as in `error_rate > baseline * 2` | more errors than before not armed: the baseline has no counts of error_rate
       …
 "#);
+}
+
+#[test]
+fn what_is_relative_to_nothing_is_not_armed_and_the_state_gets_proven() {
+    for condition in [
+        "change(error_rate) > 50%",
+        "error_rate / baseline > 3",
+        "3 < error_rate / (2 * baseline)",
+        "change(error_rate) > 50% and change(request_rate) < -50%",
+    ] {
+        let mut world = one_trigger(condition, "");
+        world.baseline = Some(baseline(&[("error_rate", 0.0), ("request_rate", 1.0)]));
+        world.play("20x 0/75; 20x 1/75");
+        let told = tell(&world.read("1/75"));
+        assert_eq!(
+            told, "Healthy | t not armed: the baseline of error_rate is 0: nothing is relative to it",
+            "{condition}"
+        );
+        assert_eq!(seconds(world.memory.healthy_for()), 600, "{condition}");
+    }
+    let mut unknown = one_trigger("1 / (error_rate - error_rate) > 3", "");
+    assert_eq!(
+        tell(&unknown.read("0/75")),
+        "Unknown | t: the value is not a finite number"
+    );
+}
+
+#[test]
+fn what_is_missing_disarms_only_what_nothing_else_makes_true() {
+    let mut world = one_trigger("error_rate > 50% or error_rate > baseline + 5%", "");
+    world.baseline = None;
+    insta::assert_snapshot!(world.play("2x 10/75; 3x 70/75; 6x 0/75"), @r#"
+ 15 s  10/75          Healthy | t not armed: no baseline yet of error_rate: 0 s of 5 min of healthy time and 0 of 100 requests so far
+ 30 s  10/75          Healthy | t not armed: no baseline yet of error_rate: 15 s of 5 min of healthy time and 75 of 100 requests so far, about 4.75 min more
+ 45 s  70/75          Breached | t suspect: error_rate 93.3 % > 50 %: for 0 s of 10 s
+ 60 s  70/75          Breached | t FIRES: error_rate 93.3 % > 50 % for 15 s (70 of 75 requests)
+ 75 s  70/75          Breached | t FIRES: error_rate 73.3 % > 50 % for 30 s (220 of 300 requests)
+ 90 s  0/75           Breached | t suspect: error_rate 70 % > 50 %: the newest reading is within the limit again
+105 s  0/75           Healthy | t not armed: no baseline yet of error_rate: 30 s of 5 min of healthy time and 100 of 100 requests so far, about 4.5 min more
+120 s  0/75           Healthy | t not armed: no baseline yet of error_rate: 45 s of 5 min of healthy time and 100 of 100 requests so far, about 4.25 min more
+135 s  0/75           Healthy | t not armed: no baseline yet of error_rate: 60 s of 5 min of healthy time and 100 of 100 requests so far, about 4 min more
+150 s  0/75           Healthy | t not armed: no baseline yet of error_rate: 75 s of 5 min of healthy time and 100 of 100 requests so far, about 3.75 min more
+165 s  0/75           Healthy | t not armed: no baseline yet of error_rate: 90 s of 5 min of healthy time and 100 of 100 requests so far, about 3.5 min more
+"#);
+    let mut world = one_trigger("error_rate > 50% or worse(error_rate)", "");
+    world.baseline = None;
+    insta::assert_snapshot!(world.play("2x 10/75; 3x 70/75"), @r#"
+15 s  10/75          Healthy | t not armed: no baseline yet of error_rate: 0 s of 5 min of healthy time and 0 of 100 requests so far
+30 s  10/75          Healthy | t not armed: no baseline yet of error_rate: 15 s of 5 min of healthy time and 75 of 100 requests so far, about 4.75 min more
+45 s  70/75          Breached | t suspect: error_rate 93.3 % > 50 %: for 0 s of 10 s
+60 s  70/75          Breached | t FIRES: error_rate 93.3 % > 50 % for 15 s (70 of 75 requests)
+75 s  70/75          Breached | t FIRES: error_rate 73.3 % > 50 % for 30 s (220 of 300 requests)
+"#);
+    let mut world = one_trigger("error_rate > 50% or change(error_rate) > 50%", "");
+    world.baseline = Some(baseline(&[("error_rate", 0.0)]));
+    insta::assert_snapshot!(world.play("2x 10/75; 3x 70/75"), @r#"
+15 s  10/75          Healthy | t not armed: the baseline of error_rate is 0: nothing is relative to it
+      …
+45 s  70/75          Breached | t suspect: error_rate 93.3 % > 50 %: for 0 s of 10 s
+60 s  70/75          Breached | t FIRES: error_rate 93.3 % > 50 % for 15 s (70 of 75 requests; baseline 0 %)
+75 s  70/75          Breached | t FIRES: error_rate 73.3 % > 50 % for 30 s (220 of 300 requests; baseline 0 %)
+"#);
+    // Its limit lies below what is usual here: being true means nothing.
+    let mut world = one_trigger("error_rate > 5% or change(request_rate) < -50%", "");
+    world.baseline = Some(baseline(&[("error_rate", 0.9)]));
+    insta::assert_snapshot!(world.play("5x 70/75"), @r#"
+15 s  70/75          Healthy | t not armed: its limit lies below the baseline: error_rate was 90 % when healthy, the limit is 5 %; move the limit, or compare with the baseline, as in `error_rate > baseline * 2`
+      …
+"#);
+}
+
+/// Exact fractions: `1 / sum(comb(300, i) * p**i * (1 - p)**(300 - i) for i in range(32, 301))` with `p = Fraction(1, 20)`.
+#[test]
+fn the_evidence_of_a_share_says_how_likely_so_many_are_by_chance() {
+    let odds = |condition: &str, timeline: &str| {
+        let mut world = one_trigger(condition, "for: 0s, certainty: off");
+        world.play(timeline);
+        let (_, last) = timeline.rsplit_once("x ").unwrap();
+        world.read(last).firing[0].evidence.odds
+    };
+    for (condition, timeline, expected) in [
+        ("error_rate > 5%", "3x 8/75", 18_400.644),
+        ("success_rate < 95%", "3x 8/75", 18_400.644),
+        ("error_rate > 50%", "3x 75/75", 1e12),
+    ] {
+        let told = odds(condition, timeline).unwrap();
+        assert!((told / expected - 1.0).abs() < 1e-3, "{condition}: {told}");
+    }
+    assert_eq!(odds("response_time > 300ms", "3x 0/750 410ms"), None);
+}
+
+#[test]
+fn what_nobody_asked_for_has_no_share_and_is_told_so() {
+    let mut world = one_trigger("error_rate > 5%", "");
+    let mut picture = world.play("20x 0/75; 250x 0/0");
+    world.since = world.now;
+    picture += &world.play("2x 0/0; 0/1; 0/3");
+    insta::assert_snapshot!(picture, @r#"
+  15 s  0/75           Healthy
+        …
+3900 s  0/0            Unknown | t: no requests in the last hour: of nothing there is no share
+        …
+4065 s  0/0            Unknown | t: no requests since the change: of nothing there is no share
+        …
+4095 s  0/1            Unknown | t: 1 request since the change, 20 are needed
+4110 s  0/3            Unknown | t: 4 requests since the change, 20 are needed
+"#);
+    world.play("3x 0/10; 6x 0/0");
+    let shown = world.read("0/0");
+    let (_, rate) = shown.named_signals().find(|(name, _)| *name == "error_rate").unwrap();
+    assert_eq!((rate.value, rate.verdict), (Some(0.0), Word::Healthy));
+    // What is older than the window is kept by the minute.
+    assert_eq!(rate.because, "no requests in the last 60 s; this is of the 20 before");
+    assert!(
+        shown.told().ends_with(&format!("; {}", rate.because)),
+        "{}",
+        shown.told()
+    );
+}
+
+#[test]
+fn every_verdict_explains_itself_in_one_sentence_with_numbers() {
+    let mut world = World::new("");
+    let mut told = Vec::new();
+    for part in ["4x 0/75 200ms", "2x 22/75 410ms", "4x ?"] {
+        world.play(part);
+        told.push(world.read(part.split_once("x ").unwrap().1).told());
+    }
+    world.facts.crash_looping = Some("container app of orders-7d ended 3 times, no new pod is Ready".into());
+    told.push(world.judge(None).told());
+    insta::assert_snapshot!(told.join("\n"), @r#"
+healthy: error_rate 0 % (limit 5 %), request_rate 5/s (baseline 5/s), response_time 200 ms (limit 300 ms), success_rate 100 % (limit 70 %)
+response_time 410 ms > 300 ms for 30 s (225 requests; baseline 200 ms); error_rate 22 % > 5 % for 30 s (66 of 300 requests; baseline 0.2 %)
+Unknown: Prometheus did not answer: connection refused
+container app of orders-7d ended 3 times, no new pod is Ready
+"#);
+    let verdict = World::new("").read("60/75 200ms");
+    let because = |wanted: &str| {
+        let (_, signal) = verdict.named_signals().find(|(name, _)| *name == wanted).unwrap();
+        signal.because.clone()
+    };
+    insta::assert_snapshot!(because("error_rate"), @"error_rate 80 % > 5 %: for 0 s of 10 s");
+    assert_eq!(because("response_time"), "");
 }
 
 #[test]

@@ -211,13 +211,13 @@ pub fn tell(verdict: &Verdict) -> String {
     for finding in verdict.firing.iter().filter(|finding| finding.hard_fact) {
         write!(told, " | {} FIRES: {}", finding.name, finding.evidence.sentence).unwrap();
     }
-    for trigger in &verdict.triggers {
+    for (name, trigger) in verdict.named_triggers() {
         match &trigger.status {
             Status::Quiet => {}
-            Status::NotArmed(why) => write!(told, " | {} not armed: {why}", trigger.name).unwrap(),
-            Status::Unknown(because) => write!(told, " | {}: {because}", trigger.name).unwrap(),
-            Status::Suspect { .. } => write!(told, " | {} suspect: {}", trigger.name, trigger.sentence).unwrap(),
-            Status::Firing { .. } => write!(told, " | {} FIRES: {}", trigger.name, trigger.sentence).unwrap(),
+            Status::NotArmed(why) => write!(told, " | {name} not armed: {why}").unwrap(),
+            Status::Unknown(because) => write!(told, " | {name}: {because}").unwrap(),
+            Status::Suspect { .. } => write!(told, " | {name} suspect: {}", trigger.sentence).unwrap(),
+            Status::Firing { .. } => write!(told, " | {name} FIRES: {}", trigger.sentence).unwrap(),
         }
     }
     told

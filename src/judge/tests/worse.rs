@@ -126,7 +126,7 @@ fn nothing_is_weighed_over_a_change_or_against_another_baseline() {
     insta::assert_snapshot!(picture, @r#"
 15 s  30/300         Healthy
       …
-45 s  30/300         Unknown | t: 0 requests since the change, 20 are needed
+45 s  30/300         Unknown | t: no requests since the change: of nothing there is no share
 60 s  30/300         Healthy
       …
 90 s  30/300         Healthy

@@ -37,6 +37,9 @@ pub struct GuardStatus {
     pub kept: Vec<KeptState>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_mode: Option<EffectiveMode>,
+    /// What other tools will do to what is put back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_tools: Vec<String>,
     /// Somebody stopped modosu from writing here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freeze: Option<Freeze>,
@@ -49,6 +52,12 @@ pub struct GuardStatus {
     /// The last roll-out that modosu saw from its beginning to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roll_out: Option<RolledOut>,
+    /// From which states there is no way back that modosu may take by itself, and since when they ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub no_way_back: Vec<NoWayBack>,
+    /// The last incident from which this guard recovered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovered: Option<Recovery>,
     /// The open incident; only incidents whose UID modosu wrote here are its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incident: Option<IncidentRef>,
@@ -90,6 +99,9 @@ pub struct Current {
     /// Triggers that already held when it came: they lead to people, never to automatic action.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held_before: Vec<String>,
+    /// ConfigMaps that others used as well when it came: they are no part of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
 }
 
 /// A roll-out that was seen from its beginning to its end.
@@ -112,6 +124,12 @@ pub struct RestoreTo {
     pub proven_at: Timestamp,
     #[serde(default)]
     pub images: Vec<String>,
+    /// Why only a person may go there: a template's `modosu.dev/no-way-back`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<String>,
+    /// What `kubectl get guards` prints of it.
+    #[serde(default)]
+    pub printed: String,
 }
 
 /// What signals are compared with, in the signals' own units.
@@ -169,6 +187,9 @@ pub struct BadState {
     /// It returned and was put back once more: next time people decide.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub returned: bool,
+    /// The commits that were pushed when it was put back, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pushed: Vec<String>,
 }
 
 /// A state that people decided to keep running.
@@ -187,8 +208,24 @@ pub struct EffectiveMode {
     pub because: Option<String>,
 }
 
-/// An incident of this guard that modosu itself opened.
+/// What a template said with `modosu.dev/no-way-back`.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct NoWayBack {
+    pub why: String,
+    /// Since when a state runs, or ran, that says so.
+    pub at: Timestamp,
+}
+
+/// What was put back helped: what runs since then, and since when.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    pub incident: String,
+    pub hash: String,
+    pub at: Timestamp,
+}
+
+/// An incident of this guard that modosu itself opened.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 pub struct IncidentRef {
     pub name: String,
     pub uid: String,

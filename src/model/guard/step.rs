@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::defaults::{fifteen_minutes, five_minutes_maybe, restore_then_wait};
+use super::git::GitChange;
 use super::http::HttpCheck;
 use crate::model::units::Length;
 
@@ -44,11 +45,11 @@ pub struct Check {
     pub http: Option<HttpCheck>,
 }
 
-/// One step: exactly one of `restore`, `setEnv`, `setConfig`, `scale`, `waitReady`, `http`.
+/// One step: exactly one of `restore`, `setEnv`, `setConfig`, `scale`, `waitReady`, `http`, `ask`, `job`, `git`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[x_kube(validation = (
-    "[has(self.restore), has(self.setEnv), has(self.setConfig), has(self.scale), has(self.waitReady), has(self.http)].exists_one(given, given)",
-    "a step is exactly one of restore, setEnv, setConfig, scale, waitReady, http"
+    "[has(self.restore), has(self.setEnv), has(self.setConfig), has(self.scale), has(self.waitReady), has(self.http), has(self.ask), has(self.job), has(self.git)].exists_one(given, given)",
+    "a step is exactly one of restore, setEnv, setConfig, scale, waitReady, http, ask, job, git"
 ))]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
@@ -67,6 +68,15 @@ pub struct Step {
     /// A request that must be answered as expected. The daemon's settings may forbid it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpCheck>,
+    /// A person does it and says `done`. The time that it takes is people's: it does not count against `within`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ask: Option<Ask>,
+    /// A Job that must complete. The daemon's settings must allow it: `steps: {job: true}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<RunJob>,
+    /// A commit that is made and pushed. The daemon's settings must allow it: `steps: {git: true}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<GitChange>,
     #[serde(default = "five_minutes_maybe", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Length>,
     #[serde(default)]
@@ -114,6 +124,34 @@ pub struct Scale {
     pub replicas: u32,
 }
 
+/// What a person is asked to do.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Ask {
+    /// Who is asked: a role, such as `tech-lead`.
+    #[schemars(length(min = 1, max = 100))]
+    pub role: String,
+    /// What to do.
+    #[schemars(length(min = 1, max = 2000))]
+    pub text: String,
+    /// How; it is shown and never run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2000))]
+    pub command: Option<String>,
+}
+
+/// A Job from a template.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RunJob {
+    /// `ConfigMap/name`: where the template stands.
+    #[schemars(length(min = 1, max = 300))]
+    pub from: String,
+    /// Its key: the YAML of a batch/v1 Job.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
 /// What a failed step means for the plan.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
@@ -124,6 +162,14 @@ pub enum OnFailure {
 }
 
 impl Step {
+    /// The one object that it writes, as the owner wrote it; of `restore` there are many.
+    pub fn target(&self) -> Option<&str> {
+        let env = self.set_env.as_ref().map(|set| &set.target);
+        let config = self.set_config.as_ref().map(|set| &set.target);
+        let scale = self.scale.as_ref().map(|scale| &scale.target);
+        env.or(config).or(scale).map(String::as_str)
+    }
+
     /// What it is; of a valid step exactly one.
     pub fn kinds(&self) -> Vec<&'static str> {
         let given = [
@@ -133,6 +179,9 @@ impl Step {
             ("scale", self.scale.is_some()),
             ("waitReady", self.wait_ready.is_some()),
             ("http", self.http.is_some()),
+            ("ask", self.ask.is_some()),
+            ("job", self.job.is_some()),
+            ("git", self.git.is_some()),
         ];
         given.into_iter().filter(|(_, is)| *is).map(|(kind, _)| kind).collect()
     }

@@ -11,10 +11,12 @@ pub struct TargetRef {
     pub name: String,
 }
 
-/// The kinds that can be restored. The order is the order of writing: settings before workloads.
+/// The kinds that can be restored. The order is the order of writing: settings before workloads. A Secret is a target only
+/// where it is named.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TargetKind {
     ConfigMap,
+    Secret,
     Deployment,
     StatefulSet,
     DaemonSet,
@@ -24,7 +26,7 @@ impl TargetKind {
     /// Whether it runs pods.
     pub const fn is_workload(self) -> bool {
         match self {
-            Self::ConfigMap => false,
+            Self::ConfigMap | Self::Secret => false,
             Self::Deployment | Self::StatefulSet | Self::DaemonSet => true,
         }
     }
@@ -45,9 +47,10 @@ impl std::str::FromStr for TargetRef {
             Some(("StatefulSet", _)) => TargetKind::StatefulSet,
             Some(("DaemonSet", _)) => TargetKind::DaemonSet,
             Some(("ConfigMap", _)) => TargetKind::ConfigMap,
+            Some(("Secret", _)) => TargetKind::Secret,
             Some(_) | None => {
                 return Err(format!(
-                    "`{text}` is not of the form Deployment/name, StatefulSet/name, DaemonSet/name or ConfigMap/name"
+                    "`{text}` is not of the form Deployment/name, StatefulSet/name, DaemonSet/name, ConfigMap/name or Secret/name"
                 ));
             }
         };

@@ -6,10 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::IncidentStatus;
 
+/// The name of a step that a person does.
+pub const ASK: &str = "ask";
+
 /// One step of a plan, resolved: nothing left to choose when it runs.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 pub struct PlannedStep {
-    /// `restore`, `setEnv`, `setConfig`, `restart`, `scale`, `waitReady`, `http`.
+    /// `restore`, `setEnv`, `setConfig`, `restart`, `scale`, `waitReady`, `http`, `ask`, `job`, `git`.
     pub step: String,
     /// Which of the guard's `rollback.steps` it comes from, counted from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -23,16 +26,20 @@ pub struct PlannedStep {
     /// The hash of the content that was judged; of `scale` the number of replicas, as `3 replicas`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// The hash of the content that the step puts there; of `scale` the number of replicas, of `http` the hash of the request.
+    /// The hash of the content that the step puts there; of `scale` the number of replicas, of `http` and `ask` the hash of what is
+    /// asked, of `job` the hash of its template, of `git` the hash of what is asked and of `commits`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
     /// Of `scale`: the hash of the content that is scaled; another one was not judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
+    /// Of `git`: the commit, or the range, that is reverted; the commit that a path is taken from. Absent: it could not be known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commits: Option<String>,
     /// The pods restart for a restored ConfigMap: the mark that the template carries then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<String>,
-    /// For people, at most 4 KiB; secrets show key names only.
+    /// For people, at most 4 KiB; of a Secret the names of its keys alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diff: Option<String>,
 }
@@ -104,6 +111,22 @@ impl IncidentStatus {
         self.journal
             .iter()
             .find(|entry| entry.seq == seq && entry.receipt.is_some())
+    }
+
+    /// The intent of an `ask` that nobody answered yet: its note says who is asked for what.
+    pub fn asked(&self) -> Option<&JournalEntry> {
+        let place = (0..self.plan.len()).find(|place| self.receipt_of(*place).is_none())?;
+        let seq = self.seq_of(place);
+        let mut intents = self.journal.iter().filter(|entry| entry.seq == seq);
+        intents.find(|entry| entry.intent.as_deref() == Some(ASK))
+    }
+
+    /// The commits that the plan pushed: `reverts 8b21f0… on main of https://…: pushed as 4c0e…`.
+    pub fn pushed(&self) -> Vec<String> {
+        let changes = self.plan.iter().enumerate().filter(|(_, step)| step.commits.is_some());
+        let receipts = changes.filter_map(|(place, _)| self.receipt_of(place));
+        let done = receipts.filter(|entry| entry.receipt.as_deref() == Some("done"));
+        done.filter_map(|entry| entry.note.clone()).collect()
     }
 
     /// The steps of the plan that failed while it went on, and why: `setEnv Deployment/orders failed: …`.

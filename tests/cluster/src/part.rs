@@ -11,7 +11,7 @@ use tokio::process::Child;
 use crate::process::{Process, Program};
 use crate::scratch::Scratch;
 
-const STARTS_WITHIN: Duration = Duration::from_secs(60);
+const STARTS_WITHIN: Duration = Duration::from_secs(240);
 
 /// The folder of the cluster's programs: `MODOSU_CLUSTER_BIN`, else what `tests/cluster/build` prints, which builds them once per user.
 pub fn programs() -> anyhow::Result<PathBuf> {

@@ -1,10 +1,6 @@
 //! Somebody whom the daemon asks over HTTP: in this process on the embedded world, behind a socket on real servers.
 
-use std::{
-    convert::Infallible,
-    future::{Ready, ready},
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use axum::{Router, body::Bytes, extract::State};
 use http::{Request, Response};
@@ -69,10 +65,10 @@ impl Asked {
         inner.answer
     }
 
-    /// As a service for the daemon in this process.
-    pub fn serve(&self, request: &Request<Bytes>) -> Ready<Result<Response<Bytes>, Infallible>> {
+    /// For the daemon in this process.
+    pub fn serve(&self, request: &Request<Bytes>) -> Response<Bytes> {
         let (status, body) = self.answers(request);
         let response = Response::builder().status(status).body(Bytes::from(body));
-        ready(Ok(response.unwrap()))
+        response.unwrap()
     }
 }

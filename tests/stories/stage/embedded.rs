@@ -3,26 +3,32 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use jiff::SignedDuration;
 use kube::CustomResourceExt;
 use modosu::{
     act::http::Http,
     app::{self, Parts, Running},
     clock::Clock,
-    config::{CommonCause, Flags, Settings},
+    config::{BudgetSettings, CommonCause, Flags, Settings},
     model::{guard::Guard, incident::Incident, units::Length},
     observe::prometheus::Prometheus,
 };
 use modosu_world::{Answer, Behaviour, Call, Failure, Stage as Moment, Verb, World, WorldOptions};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::{Bad, Kill, RELATED, TICK, Written, asked::Asked};
+use super::{
+    Bad, Kill, RELATED, TICK, Written,
+    asked::Asked,
+    line::{Fault, Line, Point, Request, Side, What},
+};
 
 pub struct Embedded {
     pub world: World,
@@ -44,6 +50,10 @@ struct Daemon {
 struct Life {
     ends_at: Mutex<Option<Kill>>,
     dead: AtomicBool,
+    line: Mutex<Line>,
+    fault: Mutex<Option<Fault>>,
+    /// Requests to others than the API server.
+    others: AtomicU64,
 }
 
 impl Embedded {
@@ -71,32 +81,41 @@ impl Embedded {
         })
     }
 
-    pub fn daemon(&self, namespace: &str) {
+    /// It puts back so much by itself within an hour; its clock is so far ahead of everybody else's.
+    pub fn daemon(&self, namespace: &str, rollbacks: u32, ahead: SignedDuration) {
         let number = self.daemons.fetch_add(1, Ordering::Relaxed) + 1;
         let user = format!("modosu-{number}");
         let written = Settings::load(Some(&super::settings()), std::iter::empty(), &Flags::default());
+        let written = written.unwrap();
         let settings = Settings {
+            budget: BudgetSettings {
+                rollbacks_per_hour: rollbacks,
+                ..written.budget
+            },
             namespaces: vec![namespace.to_owned()],
             common_cause: CommonCause {
                 related: Length(RELATED),
                 ..CommonCause::default()
             },
-            ..written.unwrap()
+            ..written
         };
-        let clock = Clock::simulated(self.world.now());
-        let asked = self.asked.clone();
+        let clock = Clock::simulated(self.world.now() + ahead);
+        let life = Arc::new(Life::default());
+        let (asked, asking) = (self.asked.clone(), life.clone());
         let parts = Parts {
             settings,
             client: self.world.client(&user),
             prometheus: Prometheus::from_service(self.world.prometheus(), Duration::from_secs(5)),
             clock,
-            http: Http::from_service(tower::service_fn(move |request| asked.serve(&request))),
+            http: Http::from_service(tower::service_fn(move |request| {
+                let (asked, asking) = (asked.clone(), asking.clone());
+                async move { asking.asks(&asked, &request).await }
+            })),
         };
-        let life = Arc::new(Life::default());
         let lived = life.clone();
         self.world.on_request(move |call| {
-            if call.user == user && lived.is_over_at(call) {
-                Answer::Hang
+            if call.user == user {
+                lived.answer(call)
             } else {
                 Answer::GoOn
             }
@@ -112,6 +131,30 @@ impl Embedded {
     pub fn kill_at(&self, point: Kill) {
         let daemon = self.daemon.lock().unwrap();
         *daemon.as_ref().unwrap().life.ends_at.lock().unwrap() = Some(point);
+    }
+
+    /// What the daemon asks is recorded from now on.
+    pub fn record(&self) {
+        *self.life().line.lock().unwrap() = Line::default();
+    }
+
+    pub fn recorded(&self) -> Vec<String> {
+        let life = self.life();
+        let line = life.line.lock().unwrap();
+        line.requests().map(str::to_owned).collect()
+    }
+
+    pub fn fault(&self, fault: Fault) {
+        *self.life().fault.lock().unwrap() = Some(fault);
+    }
+
+    /// Whether the fault came.
+    pub fn has_failed(&self) -> bool {
+        self.life().fault.lock().unwrap().as_ref().is_some_and(Fault::began)
+    }
+
+    fn life(&self) -> Arc<Life> {
+        self.daemon.lock().unwrap().as_ref().unwrap().life.clone()
     }
 
     pub fn kill(&self) {
@@ -212,6 +255,103 @@ impl Daemon {
 impl Life {
     fn is_over(&self) -> bool {
         self.dead.load(Ordering::Relaxed)
+    }
+
+    /// What becomes of a request to the API server. Of one that is over nothing arrives any more.
+    fn answer(&self, call: &Call) -> Answer {
+        if self.is_over_at(call) {
+            return Answer::Hang;
+        }
+        if matches!(call.verb, Verb::Watch | Verb::Discover) {
+            return self.down(call.stage);
+        }
+        let side = match call.stage {
+            Moment::Before => Side::Before,
+            Moment::After(_) => Side::After,
+        };
+        let request = Request {
+            verb: &format!("{:?}", call.verb).to_lowercase(),
+            resource: &call.resource,
+            subresource: &call.subresource,
+            name: &call.name,
+            dry_run: call.dry_run,
+            body: &call.body,
+        };
+        self.meets(call.number, side, || request.words())
+    }
+
+    /// A request of a check or a step.
+    async fn asks(
+        &self,
+        asked: &Asked,
+        request: &http::Request<axum::body::Bytes>,
+    ) -> Result<http::Response<axum::body::Bytes>, std::io::Error> {
+        // Beyond the numbers of the API server's.
+        let number = (1 << 32) + self.others.fetch_add(1, Ordering::Relaxed);
+        let words = || format!("{} {}", request.method(), request.uri().path());
+        self.passes(number, Side::Before, words).await?;
+        let answer = asked.serve(request);
+        self.passes(number, Side::After, words).await?;
+        Ok(answer)
+    }
+
+    async fn passes(&self, number: u64, side: Side, words: impl Fn() -> String) -> Result<(), std::io::Error> {
+        if self.is_over() {
+            std::future::pending().await
+        }
+        match self.meets(number, side, words) {
+            Answer::GoOn => Ok(()),
+            Answer::Hang => std::future::pending().await,
+            Answer::Delay(time) | Answer::Late(time) => {
+                tokio::time::sleep(time).await;
+                Ok(())
+            }
+            Answer::Fail(_) | Answer::Cut | Answer::LoseAnswer => Err(std::io::ErrorKind::ConnectionReset.into()),
+        }
+    }
+
+    /// Writes the request down and does what is to happen here.
+    fn meets(&self, number: u64, side: Side, words: impl Fn() -> String) -> Answer {
+        let mut line = self.line.lock().unwrap();
+        if side == Side::Before {
+            line.add(number, words());
+        }
+        let Some((request, nth)) = line.place(number) else {
+            return Answer::GoOn;
+        };
+        let mut fault = self.fault.lock().unwrap();
+        let Some(fault) = fault.as_mut() else {
+            return Answer::GoOn;
+        };
+        let here = Point {
+            request: request.to_owned(),
+            nth,
+            side,
+        };
+        match fault.strikes(&here, Instant::now()) {
+            Some(What::Kill) => {
+                self.dead.store(true, Ordering::Relaxed);
+                Answer::Hang
+            }
+            Some(What::KillLate(time)) => {
+                self.dead.store(true, Ordering::Relaxed);
+                Answer::Late(*time)
+            }
+            Some(What::Down) => Answer::Cut,
+            Some(What::Answers(answer)) => answer.clone(),
+            None => Answer::GoOn,
+        }
+    }
+
+    /// Watches are begun only on a server that is there.
+    fn down(&self, stage: Moment) -> Answer {
+        let fault = self.fault.lock().unwrap();
+        let down = fault.as_ref().is_some_and(|fault| fault.is_down(Instant::now()));
+        if down && stage == Moment::Before {
+            Answer::Cut
+        } else {
+            Answer::GoOn
+        }
     }
 
     /// Whether it is over, or ends with this request: carried out, its answer never comes.

@@ -1,14 +1,23 @@
 //! Real servers: the shared test cluster or one of the story's own, the daemon as a process behind a tap on its line to
 //! the API server.
 
-use std::{ops::Deref, sync::Mutex};
+use std::{
+    ops::Deref,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{Api, Client, api::PostParams};
-use modosu_cluster::{Behaviour, Cluster, Filter, Point, Process, Program, Tap, eventually, free_port};
+use modosu_cluster::{Behaviour, Cluster, Filter, Point, Process, Program, Seen, Tap, eventually, free_port};
 use serde_json::{Value, json};
 
-use super::{Bad, Kill, RELATED, Written};
+use super::{
+    Bad, Kill, RELATED, Written,
+    line::{self, Request, Side},
+};
 
 /// The cluster that all stories share, or one that the story may break.
 enum Servers {
@@ -73,20 +82,21 @@ impl Real {
         })
     }
 
-    pub async fn daemon(&self, namespace: &str) {
+    pub async fn daemon(&self, namespace: &str, rollbacks: u32) {
         let port = free_port().unwrap();
         let program = Program::new(format!("modosu-{namespace}"), env!("CARGO_BIN_EXE_modosu"))
             .args(["run", "--config", super::settings().to_str().unwrap()])
             .env("KUBECONFIG", self.tap.kubeconfig())
             .env("MODOSU__PROMETHEUS__URL", self.prometheus.url())
             .env("MODOSU__NAMESPACES", namespace)
+            .env("MODOSU__BUDGET__ROLLBACKS_PER_HOUR", rollbacks.to_string())
             .env("MODOSU__COMMON_CAUSE__RELATED", format!("{}s", RELATED.as_secs()))
             .env("MODOSU__HTTP__LISTEN", format!("127.0.0.1:{port}"));
         let process = self.cluster.run(program).await.unwrap();
         *self.daemon.lock().unwrap() = Some((process, port));
     }
 
-    pub async fn command(&self, arguments: &[&str]) -> String {
+    pub async fn command(&self, arguments: &[&str]) -> Result<String, String> {
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_modosu"));
         let done = command
             .args(arguments)
@@ -94,9 +104,11 @@ impl Real {
             .output()
             .await
             .unwrap();
-        let error = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success(), "modosu {}: {error}", arguments.join(" "));
-        String::from_utf8(done.stdout).unwrap()
+        if done.status.success() {
+            Ok(String::from_utf8(done.stdout).unwrap())
+        } else {
+            Err(String::from_utf8_lossy(&done.stderr).into_owned())
+        }
     }
 
     pub fn kill_at(&self, point: Kill) {
@@ -111,6 +123,20 @@ impl Real {
                 let body = seen.body.to_string();
                 seen.writes("deployments") && (body.contains("/spec/template") || body.contains("/spec/replicas"))
             }
+        });
+    }
+
+    /// The same of any request, counted from now on.
+    pub fn kill_on(&self, point: line::Point) {
+        let daemon = self.daemon.lock().unwrap();
+        let (process, _) = daemon.as_ref().unwrap();
+        let side = match point.side {
+            Side::Before => Point::Before,
+            Side::After => Point::After,
+        };
+        let so_far = AtomicUsize::new(0);
+        self.tap.kill(process, side, move |seen| {
+            !seen.is_watch() && words(seen) == point.request && so_far.fetch_add(1, Ordering::Relaxed) + 1 == point.nth
         });
     }
 
@@ -281,4 +307,21 @@ impl Real {
             process.kill().await;
         }
     }
+}
+
+fn words(seen: &Seen) -> String {
+    let verb = match (seen.method.as_str(), seen.name.is_empty()) {
+        ("GET", true) => "list".to_owned(),
+        ("POST", _) => "create".to_owned(),
+        (method, _) => method.to_lowercase(),
+    };
+    let request = Request {
+        verb: &verb,
+        resource: &seen.resource,
+        subresource: &seen.subresource,
+        name: &seen.name,
+        dry_run: seen.query.contains("dryRun"),
+        body: &seen.body,
+    };
+    request.words()
 }

@@ -78,25 +78,25 @@ pub(crate) async fn serve(
         Answer::GoOn => {}
         Answer::Fail(failure) => return Ok(refused(&world, &call, &failure)),
         Answer::Delay(time) => tokio::time::sleep(time).await,
+        Answer::Late(time) => {
+            tokio::spawn(async move {
+                tokio::time::sleep(time).await;
+                let _ = finished(&world, &call, &route, &body);
+            });
+            return futures::future::pending().await;
+        }
         Answer::Cut => return Err(cut()),
         Answer::LoseAnswer => lost = true,
         Answer::Hang => futures::future::pending().await,
     }
-    let outcome = world.with(|state| carried_out(state, &route, &body));
-    let code = match &outcome {
-        Ok(Outcome::Object(code, _)) => *code,
-        Ok(Outcome::Events(_)) => 200,
-        Err(failure) => failure.code,
-    };
-    record(&world, &call, code);
-    world.wake();
+    let (code, outcome) = finished(&world, &call, &route, &body);
     call.stage = Stage::After(code);
     match audit::asked(&hooks, &call) {
         Answer::GoOn => {}
         Answer::Fail(failure) => return Ok(refusal(&failure)),
         Answer::Delay(time) => tokio::time::sleep(time).await,
         Answer::Cut | Answer::LoseAnswer => lost = true,
-        Answer::Hang => futures::future::pending().await,
+        Answer::Late(_) | Answer::Hang => futures::future::pending().await,
     }
     if lost {
         return Err(cut());
@@ -106,6 +106,19 @@ pub(crate) async fn serve(
         Ok(Outcome::Events(watch)) => events(*watch, world),
         Err(failure) => refusal(&failure),
     })
+}
+
+/// Carries a request out, and writes it down.
+fn finished(world: &Inner, call: &Call, route: &Route, body: &Value) -> (u16, Result<Outcome, Failure>) {
+    let outcome = world.with(|state| carried_out(state, route, body));
+    let code = match &outcome {
+        Ok(Outcome::Object(code, _)) => *code,
+        Ok(Outcome::Events(_)) => 200,
+        Err(failure) => failure.code,
+    };
+    record(world, call, code);
+    world.wake();
+    (code, outcome)
 }
 
 fn carried_out(state: &mut State, route: &Route, body: &Value) -> Result<Outcome, Failure> {
@@ -314,7 +327,11 @@ fn refusal(failure: &Failure) -> Response<AnswerBody> {
             Full::new(Bytes::from(format!("{}\n", failure.message))).boxed_unsync(),
         );
     }
-    object(failure.code, &failure.status())
+    let mut answer = object(failure.code, &failure.status());
+    if let Some(seconds) = failure.details.get("retryAfterSeconds").and_then(Value::as_u64) {
+        answer.headers_mut().insert(http::header::RETRY_AFTER, seconds.into());
+    }
+    answer
 }
 
 fn object(code: u16, value: &Value) -> Response<AnswerBody> {

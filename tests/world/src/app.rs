@@ -26,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) error_share: f64,
     pub(crate) latency_ms: f64,
     pub(crate) crash_after: Option<Duration>,
+    /// So many starts of each pod end at once, before anything answers.
+    pub(crate) crashes: u32,
     pub(crate) never_ready: bool,
     pub(crate) metrics_delay: Duration,
     pub(crate) bad_le: bool,
@@ -56,6 +58,10 @@ impl Settings {
             error_share,
             latency_ms,
             crash_after: millis("CRASH_AFTER_MS"),
+            crashes: env
+                .get("CRASHES")
+                .and_then(|value| value.trim().parse().ok())
+                .unwrap_or(0),
             never_ready: flag("NEVER_READY"),
             metrics_delay: millis("METRICS_DELAY_MS").unwrap_or(Duration::ZERO),
             bad_le: flag("BAD_LE"),

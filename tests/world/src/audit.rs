@@ -86,6 +86,8 @@ pub enum Answer {
     Fail(Failure),
     /// It goes on after this time.
     Delay(Duration),
+    /// Before: it is carried out after this time, whether or not the client still waits; it is never answered.
+    Late(Duration),
     /// The connection breaks. Before: nothing is carried out.
     Cut,
     /// It is carried out, and then the connection breaks: the client never learns the answer.

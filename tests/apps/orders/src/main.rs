@@ -9,6 +9,7 @@
 //! | `CELERY_ERROR_SHARE`, `CELERY_LATENCY_MS` | how bad celery is | 0.3, `LATENCY_MS` |
 //! | `ERROR_SHARE`, `LATENCY_MS` | how bad legacy is; the latency is a mean, ±20 % around it | 0, 20 |
 //! | `CRASH_AFTER_MS` | exit code 1 so long after the start; 0: before it answers | never |
+//! | `CRASHES` | so many starts of each pod exit with code 1 before they answer; counted beside the backend file | 0 |
 //! | `NEVER_READY` | `/health` answers 503 | no |
 //! | `METRICS_DELAY_MS` | `/metrics` answers so late; the values are gathered at the **end** of the delay | 0 |
 //! | `BAD_LE` | one bucket series with a malformed `le` | no |
@@ -30,6 +31,9 @@ use crate::settings::{Settings, watch_backend_file};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let settings = Arc::new(Settings::from_env()?);
+    if settings.crashes_now()? {
+        crash(Duration::ZERO).await;
+    }
     let metrics = Arc::new(Metrics::new(&settings.metric, settings.bad_le));
     let mut terminate = signal(SignalKind::terminate())?;
 

@@ -30,6 +30,7 @@ pub struct Orders {
 pub struct Settings {
     pub port: u16,
     pub crash_after: Option<Duration>,
+    crashes: usize,
     pub metrics_delay: Duration,
     pub bad_le: bool,
     /// The counter's name, without `_total`.
@@ -70,6 +71,7 @@ impl Settings {
         Ok(Self {
             port: number("PORT")?.unwrap_or(8080),
             crash_after: number("CRASH_AFTER_MS")?.map(Duration::from_millis),
+            crashes: number("CRASHES")?.unwrap_or(0),
             metrics_delay: Duration::from_millis(number("METRICS_DELAY_MS")?.unwrap_or(0)),
             bad_le: flag("BAD_LE"),
             metric: env::var("METRIC").unwrap_or_else(|_| "http_requests".to_owned()),
@@ -77,6 +79,22 @@ impl Settings {
             from_env,
             told: Mutex::default(),
         })
+    }
+
+    /// Whether this start is one of those that end at once; a line in a file of the pod counts each.
+    pub fn crashes_now(&self) -> Result<bool, String> {
+        if self.crashes == 0 {
+            return Ok(false);
+        }
+        let backend = self
+            .backend_file
+            .as_ref()
+            .ok_or("CRASHES is counted beside ORDERS_BACKEND_FILE, which is not set")?;
+        let pod = env::var("HOSTNAME").map_err(|_| "CRASHES is counted by HOSTNAME, which is not set")?;
+        let path = backend.with_file_name(format!("{pod}.starts"));
+        let starts = std::fs::read_to_string(&path).unwrap_or_default() + "start\n";
+        std::fs::write(&path, &starts).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(starts.lines().count() <= self.crashes)
     }
 
     pub fn quality(&self) -> Quality {

@@ -189,7 +189,10 @@ impl Pod {
         now: Timestamp,
     ) {
         self.own = Settings::of(env);
-        let settings = self.own.with(behaviour);
+        let mut settings = self.own.with(behaviour);
+        if self.restarts < settings.crashes {
+            settings.crash_after = Some(Duration::ZERO);
+        }
         let probe_at = first_probe.map(|after| later(now, after));
         let ready = probe_at.is_none();
         let crash_at = settings.crash_after.map(|after| later(now, after));

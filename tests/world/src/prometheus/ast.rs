@@ -14,6 +14,12 @@ pub(crate) enum Expr {
         of: Box<Expr>,
     },
     Negative(Box<Expr>),
+    /// `label_replace(of, "label", "value", "", "")`: every element gets that label.
+    Labelled {
+        of: Box<Expr>,
+        label: String,
+        value: String,
+    },
     Binary {
         left: Box<Expr>,
         operator: Operator,
@@ -167,7 +173,7 @@ impl Expr {
         match self {
             Expr::Number(_) | Expr::Call(Function::Time, _) => Type::Scalar,
             Expr::Selector(selector) if selector.range.is_some() => Type::Range,
-            Expr::Selector(_) | Expr::Call(..) | Expr::Aggregate { .. } => Type::Instant,
+            Expr::Selector(_) | Expr::Call(..) | Expr::Aggregate { .. } | Expr::Labelled { .. } => Type::Instant,
             Expr::Negative(inner) => inner.kind(),
             Expr::Binary { left, right, .. } => match (left.kind(), right.kind()) {
                 (Type::Scalar, Type::Scalar) => Type::Scalar,

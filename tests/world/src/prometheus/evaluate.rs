@@ -82,6 +82,17 @@ impl Evaluation<'_> {
                 binary::combined(left, *operator, binary::Matching { on, many }, right, self.now)
             }
             Expr::Call(called, arguments) => self.call(*called, arguments),
+            Expr::Labelled { of, label, value } => {
+                let mut elements = self.vector(of)?;
+                for element in &mut elements {
+                    let mut labels = element.labels.to_vec();
+                    labels.retain(|(name, _)| **name != **label);
+                    labels.push((label.as_str().into(), value.as_str().into()));
+                    labels.sort();
+                    element.labels = labels.into();
+                }
+                Ok(Worth::Vector(elements))
+            }
         }
     }
 

@@ -163,6 +163,9 @@ impl<'a> Parser<'a> {
         if let Some(with) = aggregation {
             return self.aggregate(with);
         }
+        if word == "label_replace" {
+            return self.labelled();
+        }
         if matches!(self.peek(), Some(Token::Sign("("))) {
             return self.call(word);
         }
@@ -220,6 +223,29 @@ impl<'a> Parser<'a> {
             }
         }
         Ok(Expr::Call(function, arguments))
+    }
+
+    /// The one use of `label_replace` that is known: to give every element one more label.
+    fn labelled(&mut self) -> Parsed<Expr> {
+        self.expect("(")?;
+        let of = Box::new(self.expression(0)?);
+        let mut texts = Vec::new();
+        while self.takes(",") {
+            let Some(Token::Text(text)) = self.peek() else {
+                return self.fail("a string");
+            };
+            texts.push(text.clone());
+            self.at += 1;
+        }
+        self.expect(")")?;
+        match texts.as_slice() {
+            [label, value, source, pattern] if source.is_empty() && pattern.is_empty() => Ok(Expr::Labelled {
+                of,
+                label: label.clone(),
+                value: value.clone(),
+            }),
+            _ => self.fail("one label for all elements"),
+        }
     }
 
     fn selector(&mut self, name: String) -> Parsed<Expr> {

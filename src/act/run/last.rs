@@ -1,0 +1,102 @@
+//! IO. The last look before a write: whether somebody stopped modosu, or brought a newer state of what the plan is about.
+
+use super::{ApiError, Run, StepEnd};
+use crate::{
+    act::target,
+    decide::plan::{self, scale::SCALE},
+    model::{
+        guard::TargetRef,
+        incident::{IncidentStatus, PlannedStep},
+    },
+};
+
+impl Run<'_> {
+    /// Why nothing may be written now, also where that cannot be known. The step's own target the write itself tests.
+    pub(super) async fn stopped(&self, planned: &PlannedStep, status: &IncidentStatus) -> Option<StepEnd> {
+        let newer = match self.frozen(status).await {
+            Ok(None) => self.newer(planned, status).await,
+            Ok(Some(freeze)) => return Some(StepEnd::Frozen(freeze.to_string())),
+            // Of a guard that is gone the incident is closed.
+            Err(ApiError::Unsure(why) | ApiError::NotFound(why)) => return Some(StepEnd::Waiting(why)),
+            Err(why) => return Some(StepEnd::Failed(format!("cannot see whether it is frozen: {why}"))),
+        };
+        match newer {
+            Ok(newer) => newer.map(StepEnd::Superseded),
+            Err(ApiError::Unsure(why)) => Some(StepEnd::Waiting(why)),
+            Err(why) => Some(StepEnd::Failed(format!(
+                "cannot see whether a newer rollout came: {why}"
+            ))),
+        }
+    }
+
+    /// What stands in another target of the plan, or beside the plan, that was not judged.
+    async fn newer(&self, planned: &PlannedStep, status: &IncidentStatus) -> Result<Option<String>, ApiError> {
+        for (target, judged) in judged(status) {
+            if planned.target.as_ref() == Some(&target) {
+                continue;
+            }
+            let Ok(target) = target.parse::<TargetRef>() else {
+                continue;
+            };
+            let read = target::read(self.api, self.namespace, &target).await?;
+            if let Some(words) = judged.other(&target, read.as_ref()) {
+                return Ok(Some(words));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What an object may be now.
+#[derive(Default)]
+struct Judged<'a> {
+    contents: Vec<&'a str>,
+    uid: Option<&'a str>,
+}
+
+impl Judged<'_> {
+    fn other(&self, target: &TargetRef, read: Option<&target::Read>) -> Option<String> {
+        let uid = read.and_then(|read| read.object.metadata.uid.as_deref());
+        let now = read.map_or_else(|| plan::ABSENT.to_owned(), |read| read.content.hash());
+        let same_object = uid.is_none() || self.uid.is_none() || uid == self.uid;
+        let is_judged = self.contents.contains(&now.as_str()) && same_object;
+        (!is_judged).then(|| format!("{target} carries {now}, which was not judged"))
+    }
+}
+
+/// Every object that the plan writes, and those that ran beside it when it began.
+fn judged(status: &IncidentStatus) -> Vec<(String, Judged<'_>)> {
+    let mut all: Vec<(String, Judged)> = Vec::new();
+    for (place, step) in status.plan.iter().enumerate().filter(|(_, step)| step.step != SCALE) {
+        let Some(target) = &step.target else { continue };
+        let known = all.iter().position(|(known, _)| known == target);
+        let at = known.unwrap_or_else(|| {
+            all.push((target.clone(), Judged::default()));
+            all.len() - 1
+        });
+        let Some((_, judged)) = all.get_mut(at) else { continue };
+        judged.uid = step.uid.as_deref();
+        match status.receipt_of(place).and_then(|entry| entry.receipt.as_deref()) {
+            Some("done" | "already") => judged.contents = step.to.as_deref().into_iter().collect(),
+            Some(_) | None => judged
+                .contents
+                .extend(step.from.iter().chain(&step.to).map(String::as_str)),
+        }
+    }
+    let beside = status.beside.iter().map(|(target, hash)| {
+        let contents = vec![hash.as_str()];
+        (target.clone(), Judged { contents, uid: None })
+    });
+    all.extend(beside);
+    all
+}
+
+/// What stands there, if it is neither what was judged nor what the step makes of it.
+pub fn foreign(planned: &PlannedStep, target: &TargetRef, read: Option<&target::Read>) -> Option<String> {
+    let contents = planned.from.iter().chain(&planned.to).map(String::as_str);
+    let judged = Judged {
+        contents: contents.collect(),
+        uid: planned.uid.as_deref(),
+    };
+    judged.other(target, read)
+}
