@@ -57,8 +57,7 @@ macro_rules! story {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $real() {
                 let stage = $crate::stage::Stage::real(stringify!($name)).await;
-                super::$name(&stage).await;
-                stage.end().await;
+                stage.tell_all(super::$name(&stage)).await;
             }
         }
     };

@@ -8,6 +8,7 @@ pub mod repository;
 
 use std::time::Duration;
 
+use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use kube::{
     Api, Client,
@@ -165,10 +166,19 @@ impl Stage {
         }
     }
 
+    /// Lets the story be told to its end, also where that is a surprise, and ends what real servers would keep running.
+    pub async fn tell_all(&self, story: impl Future<Output = ()>) {
+        let told = std::panic::AssertUnwindSafe(story).catch_unwind().await;
+        self.end().await;
+        if let Err(surprise) = told {
+            std::panic::resume_unwind(surprise);
+        }
+    }
+
     /// Ends what real servers would keep running.
     pub async fn end(&self) {
         if let Place::Real(real) = &self.place {
-            real.end().await;
+            real.end(&self.namespace).await;
         }
     }
 
@@ -596,9 +606,9 @@ impl Stage {
     /// Waits until `look` finds something; fails the story after so many seconds, telling what there is. Real servers
     /// get three times as long: how fast a machine is, is not what is told.
     pub async fn until<T>(&self, what: &str, seconds: u64, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-        let seconds = match &self.place {
-            Place::Embedded(_) => seconds,
-            Place::Real(_) => 3 * seconds,
+        let (seconds, every) = match &self.place {
+            Place::Embedded(_) => (seconds, Duration::from_millis(100)),
+            Place::Real(_) => (3 * seconds, Duration::from_millis(250)),
         };
         let end = tokio::time::Instant::now() + Duration::from_secs(seconds);
         loop {
@@ -608,7 +618,7 @@ impl Stage {
             if tokio::time::Instant::now() > end {
                 panic!("not within {seconds} s: {what}\n{}", self.tell().await);
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(every).await;
         }
     }
 

@@ -1,6 +1,9 @@
 //! What was written, by whom and exactly when: the API server's audit log.
 
+use std::collections::BTreeMap;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -68,14 +71,67 @@ pub(crate) fn policy() -> Value {
     })
 }
 
-pub(crate) fn read(scratch: &Scratch, filter: &Filter<'_>) -> anyhow::Result<Vec<AuditedWrite>> {
-    let log = std::fs::read(path(scratch)).context("reading the audit log")?;
-    let log = String::from_utf8_lossy(&log);
-    let writes = log.lines().filter(|line| may_match(line, filter)).filter_map(parse);
-    Ok(writes.filter(|write| matches(write, filter)).collect())
+/// The log as far as it was read: each story asks for its own writes again and again, and the log of a long run is big.
+#[derive(Debug, Default)]
+pub(crate) struct Log(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Bytes.
+    read: u64,
+    /// The lines of each namespace, in their order; of no namespace: "".
+    lines: BTreeMap<String, Vec<String>>,
 }
 
-/// Cheap, and never wrong about a line that matches: the log of a long run is big.
+impl Log {
+    pub(crate) fn read(&self, scratch: &Scratch, filter: &Filter<'_>) -> anyhow::Result<Vec<AuditedWrite>> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.catch_up(scratch).context("reading the audit log")?;
+        let lines = known.lines.iter();
+        let lines = lines.filter(|(namespace, _)| filter.namespace.is_none_or(|wanted| wanted == namespace.as_str()));
+        let lines = lines.flat_map(|(_, lines)| lines);
+        let writes = lines
+            .filter(|line| may_match(line, filter))
+            .filter_map(|line| parse(line));
+        let mut writes: Vec<_> = writes.filter(|write| matches(write, filter)).collect();
+        if filter.namespace.is_none() {
+            writes.sort_by_key(|write| write.at);
+        }
+        Ok(writes)
+    }
+}
+
+impl Known {
+    /// The last line may be half written: it is taken when it is whole.
+    fn catch_up(&mut self, scratch: &Scratch) -> anyhow::Result<()> {
+        let mut log = std::fs::File::open(path(scratch))?;
+        log.seek(SeekFrom::Start(self.read))?;
+        let mut new = Vec::new();
+        log.read_to_end(&mut new)?;
+        for line in new
+            .split_inclusive(|byte| *byte == b'\n')
+            .filter(|line| line.ends_with(b"\n"))
+        {
+            self.read += u64::try_from(line.len())?;
+            let line = String::from_utf8_lossy(line).into_owned();
+            let of = serde_json::from_str::<Of>(&line).ok().and_then(|of| of.object_ref);
+            self.lines
+                .entry(of.unwrap_or_default().namespace)
+                .or_default()
+                .push(line);
+        }
+        Ok(())
+    }
+}
+
+/// Of an event: what it is about.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Of {
+    object_ref: Option<ObjectRef>,
+}
+
+/// Cheap, and never wrong about a line that matches.
 fn may_match(line: &str, filter: &Filter<'_>) -> bool {
     [filter.user, filter.namespace, filter.resource, filter.name]
         .into_iter()
@@ -128,7 +184,6 @@ struct ResponseStatus {
 }
 
 fn parse(line: &str) -> Option<AuditedWrite> {
-    // The last line may be half written while the log is read.
     let event: Event = serde_json::from_str(line).ok()?;
     if event.stage != "ResponseComplete" {
         return None;

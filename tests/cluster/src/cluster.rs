@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::{DeleteParams, ObjectMeta, PostParams};
 use kube::{Api, Client};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
@@ -35,6 +35,7 @@ pub struct Cluster {
     control_plane: ControlPlane,
     prometheus: Prometheus,
     access: Access,
+    audit: audit::Log,
     scratch: Arc<Scratch>,
 }
 
@@ -72,6 +73,7 @@ impl Cluster {
             control_plane,
             prometheus,
             access,
+            audit: audit::Log::default(),
             scratch,
         };
         cluster.image("orders", orders::program()?);
@@ -177,6 +179,13 @@ impl Cluster {
             .map(drop)
     }
 
+    /// Lets a story's namespace and all that is in it go; the controllers do the rest by and by.
+    pub async fn forget(&self, namespace: &str) -> anyhow::Result<()> {
+        let namespaces = Api::<Namespace>::all(self.client("admin").await?);
+        namespaces.delete(namespace, &DeleteParams::default()).await?;
+        Ok(())
+    }
+
     /// Waits as `kubectl rollout status` does.
     pub async fn rolled_out(&self, namespace: &str, deployment: &str, within: Duration) -> anyhow::Result<()> {
         let deployments = Api::<Deployment>::namespaced(self.client("admin").await?, namespace);
@@ -192,7 +201,7 @@ impl Cluster {
 
     /// What the API server was asked to write, in the order of the answers.
     pub fn writes(&self, filter: Filter<'_>) -> anyhow::Result<Vec<AuditedWrite>> {
-        audit::read(&self.scratch, &filter)
+        self.audit.read(&self.scratch, &filter)
     }
 
     /// Accepted writes of any user to the pod template of a Deployment.

@@ -42,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) images: Mutex<BTreeMap<String, PathBuf>>,
     /// Where a pod's first container listens, by namespace/name.
     pub(crate) addresses: Mutex<BTreeMap<String, String>>,
+    pub(crate) probes: reqwest::Client,
 }
 
 #[derive(Debug)]
@@ -59,6 +60,7 @@ impl Node {
             targets,
             images,
             addresses,
+            probes: probe::client()?,
         });
         registration::register(&client).await?;
         let tasks = [

@@ -13,6 +13,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::{Api, Client, api::PostParams};
 use modosu_cluster::{Behaviour, Cluster, Filter, Point, Process, Program, Seen, Tap, eventually, free_port};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use super::{
     Bad, Kill, RELATED, Written,
@@ -43,6 +44,8 @@ pub struct Real {
     tap: Tap,
     prometheus: Tap,
     daemon: Mutex<Option<(Process, u16)>>,
+    /// A browser.
+    http: reqwest::Client,
 }
 
 impl Real {
@@ -61,16 +64,13 @@ impl Real {
     }
 
     async fn on(cluster: Servers, namespace: &str, user: &'static str) -> anyhow::Result<Self> {
-        let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/crds");
-        cluster.kubectl(&["apply", "--server-side", "-k", crds]).await?;
-        cluster
-            .kubectl(&[
-                "wait",
-                "--for=condition=Established",
-                "crd/guards.modosu.dev",
-                "crd/incidents.modosu.dev",
-            ])
-            .await?;
+        match &cluster {
+            Servers::Shared(cluster) => {
+                static KNOWN: OnceCell<()> = OnceCell::const_new();
+                KNOWN.get_or_try_init(|| learn_our_kinds(cluster)).await?;
+            }
+            Servers::Own(cluster) => learn_our_kinds(cluster).await?,
+        }
         cluster.namespace(namespace).await?;
         Ok(Self {
             client: cluster.client("admin").await?,
@@ -79,6 +79,7 @@ impl Real {
             prometheus: cluster.prometheus_tap()?,
             cluster,
             daemon: Mutex::new(None),
+            http: reqwest::Client::builder().no_proxy().build()?,
         })
     }
 
@@ -178,11 +179,13 @@ impl Real {
     pub async fn status(&self) -> Option<Value> {
         let port = self.daemon.lock().unwrap().as_ref()?.1;
         let base = format!("http://127.0.0.1:{port}");
-        let ready = reqwest::get(format!("{base}/readyz")).await.ok()?;
+        let ready = self.http.get(format!("{base}/readyz")).send().await.ok()?;
         if !ready.status().is_success() {
             return None;
         }
-        reqwest::get(format!("{base}/status.json"))
+        self.http
+            .get(format!("{base}/status.json"))
+            .send()
             .await
             .ok()?
             .json()
@@ -288,7 +291,8 @@ impl Real {
 
     pub async fn page(&self, path: &str) -> String {
         let port = self.daemon.lock().unwrap().as_ref().unwrap().1;
-        let answer = reqwest::get(format!("http://127.0.0.1:{port}{path}")).await.unwrap();
+        let url = format!("http://127.0.0.1:{port}{path}");
+        let answer = self.http.get(url).send().await.unwrap();
         answer.text().await.unwrap()
     }
 
@@ -301,12 +305,27 @@ impl Real {
             .unwrap_or_default()
     }
 
-    pub async fn end(&self) {
+    /// The daemon and all that the story made: what is over must not burden the others.
+    pub async fn end(&self, namespace: &str) {
         let daemon = self.daemon.lock().unwrap().take();
         if let Some((process, _)) = daemon {
             process.kill().await;
         }
+        if let Servers::Shared(cluster) = &self.cluster {
+            cluster.forget(namespace).await.unwrap();
+        }
     }
+}
+
+/// Guards and incidents, as they are installed.
+async fn learn_our_kinds(cluster: &Cluster) -> anyhow::Result<()> {
+    let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/crds");
+    cluster.kubectl(&["apply", "--server-side", "-k", crds]).await?;
+    let kinds = ["crd/guards.modosu.dev", "crd/incidents.modosu.dev"];
+    cluster
+        .kubectl(&["wait", "--for=condition=Established", kinds[0], kinds[1]])
+        .await
+        .map(drop)
 }
 
 fn words(seen: &Seen) -> String {

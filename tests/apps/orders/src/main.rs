@@ -37,8 +37,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let metrics = Arc::new(Metrics::new(&settings.metric, settings.bad_le));
     let mut terminate = signal(SignalKind::terminate())?;
 
-    tokio::spawn(traffic::produce(settings.clone(), metrics.clone()));
+    // First what it is told, then the first request.
+    settings.read_backend_file();
     tokio::spawn(watch_backend_file(settings.clone()));
+    tokio::spawn(traffic::produce(settings.clone(), metrics.clone()));
     if let Some(after) = settings.crash_after {
         // At once is before anything answers.
         if after.is_zero() {

@@ -127,7 +127,7 @@ impl Settings {
         };
     }
 
-    fn read_backend_file(&self) {
+    pub fn read_backend_file(&self) {
         let Some(path) = &self.backend_file else { return };
         let orders = match std::fs::read(path) {
             Ok(text) => serde_json::from_slice(&text).unwrap_or_else(|error| {
@@ -141,11 +141,11 @@ impl Settings {
     }
 }
 
-/// Reads the file before the first request is made, then ten times a second.
+/// Ten times a second.
 pub async fn watch_backend_file(settings: std::sync::Arc<Settings>) {
     loop {
-        settings.read_backend_file();
         tokio::time::sleep(Duration::from_millis(100)).await;
+        settings.read_backend_file();
     }
 }
 

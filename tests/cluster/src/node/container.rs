@@ -137,7 +137,8 @@ impl Runner {
 
     async fn probe(&self) {
         let set_ready = |ready| self.report.send_modify(|report| report.ready = ready);
-        probe::watch(self.container.readiness_probe.clone(), self.port, set_ready).await;
+        let probe = self.container.readiness_probe.clone();
+        probe::watch(&self.shared.probes, probe, self.port, set_ready).await;
     }
 
     async fn wait_for_restart(&self, end: &Termination, wait: Duration) {

@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 const AT_FIRST: Duration = Duration::from_millis(250);
 
 /// Calls `report` whenever readiness changes; never ends. Without a probe a container that runs is ready.
-pub(crate) async fn watch(probe: Option<Probe>, port: u16, report: impl Fn(bool)) {
+pub(crate) async fn watch(client: &reqwest::Client, probe: Option<Probe>, port: u16, report: impl Fn(bool)) {
     let Some(probe) = probe else {
         report(true);
         return std::future::pending().await;
@@ -25,7 +25,7 @@ pub(crate) async fn watch(probe: Option<Probe>, port: u16, report: impl Fn(bool)
 
     let (mut ready, mut ever_ready, mut in_a_row) = (false, false, 0);
     loop {
-        let agrees = timeout(limit, ask(&probe, port)).await.unwrap_or(false) == ready;
+        let agrees = timeout(limit, ask(client, &probe, port)).await.unwrap_or(false) == ready;
         in_a_row = if agrees { 0 } else { in_a_row + 1 };
         if in_a_row >= if ready { failures } else { successes } {
             (ready, ever_ready, in_a_row) = (!ready, true, 0);
@@ -35,14 +35,19 @@ pub(crate) async fn watch(probe: Option<Probe>, port: u16, report: impl Fn(bool)
     }
 }
 
-async fn ask(probe: &Probe, port: u16) -> bool {
+/// Who asks, for all probes of the node: as the kubelet's, each has a connection of its own.
+pub(crate) fn client() -> anyhow::Result<reqwest::Client> {
+    Ok(reqwest::Client::builder()
+        .no_proxy()
+        .pool_max_idle_per_host(0)
+        .build()?)
+}
+
+async fn ask(client: &reqwest::Client, probe: &Probe, port: u16) -> bool {
     let Some(get) = &probe.http_get else {
         return TcpStream::connect(("127.0.0.1", port)).await.is_ok();
     };
     let path = get.path.as_deref().unwrap_or("/").trim_start_matches('/');
-    let Ok(client) = crate::control_plane::plain() else {
-        return false;
-    };
     let answer = client.get(format!("http://127.0.0.1:{port}/{path}")).send().await;
     answer.is_ok_and(|answer| answer.status().is_success() || answer.status().is_redirection())
 }
