@@ -42,14 +42,19 @@ impl Runner {
                 .unwrap_or_default()
         };
         let mut back_off = BackOff::default();
+        let mut restarts = 0;
         loop {
             let process = tokio::select! {
                 process = self.started() => process,
                 _ = stopped(&mut stop) => return self.stopped_early(),
             };
             let started = (Timestamp::now(), Instant::now());
-            self.report
-                .send_modify(|report| report.state = State::Running { since: started.0 });
+            // Both at once, as the kubelet tells it: an end is counted where it is over.
+            self.report.send_modify(|report| {
+                report.state = State::Running { since: started.0 };
+                report.restarts = restarts;
+            });
+            restarts += 1;
             let status = tokio::select! {
                 status = process.wait() => status,
                 grace = stopped(&mut stop) => {
@@ -152,7 +157,6 @@ impl Runner {
             self.waiting("CrashLoopBackOff", message);
             sleep(wait).await;
         }
-        self.report.send_modify(|report| report.restarts += 1);
     }
 
     fn restarts_after(&self, end: &Termination) -> bool {
