@@ -12,6 +12,8 @@ use tokio::sync::OnceCell;
 mod ask;
 /// Changes of repositories.
 mod git;
+/// Pods that hold a roll-out up.
+mod held;
 /// Requests.
 mod http;
 /// Jobs.

@@ -222,7 +222,8 @@ impl Seen {
                     whole_since = whole_since.zip(whole(&workload, &pods)).map(|(all, one)| all.max(one));
                     let stalls = watched.progress.stalls(target, &workload, &pods, watched.now);
                     collect_facts(target, &workload, &pods, stalls.filter(|_| watched.rolling), &mut facts);
-                    keeps_pods = keeps_pods.or_else(|| stuck(target, &workload, &pods));
+                    let keeps = workload.keeps_pods.as_ref().map(|why| format!("{target}: {why}"));
+                    keeps_pods = keeps_pods.or(keeps);
                 }
             }
         }
@@ -262,18 +263,6 @@ fn newest_pods(namespace: &str, workload: &Workload, cluster: &Cluster) -> Vec<(
     pods.filter(|(_, pod, newest)| *newest && !pod.leaving)
         .map(|(name, pod, _)| (name, pod))
         .collect()
-}
-
-/// A StatefulSet that brings its pods one after the other does not replace one that never gets Ready, also when the
-/// template is back.
-fn stuck(target: &TargetRef, workload: &Workload, pods: &[(String, Arc<Pod>)]) -> Option<String> {
-    if let Some(why) = &workload.keeps_pods {
-        return Some(format!("{target}: {why}"));
-    }
-    let (pod, _) = pods.iter().find(|(_, pod)| !pod.ready).filter(|_| workload.ordered)?;
-    Some(format!(
-        "{target} replaces its pods in order, and pod {pod} is not Ready: put the template back, then `kubectl delete pod {pod}`"
-    ))
 }
 
 /// Since when the roll-out is complete and every pod Ready. API times are whole seconds, rounded down.
@@ -344,49 +333,3 @@ fn collect_facts(
 
 /// A container of the new revision that ended so often, while no new pod is Ready, is crash looping.
 const CRASHES: i64 = 3;
-
-#[cfg(test)]
-mod tests {
-    use kube::api::DynamicObject;
-    use serde_json::json;
-
-    use super::*;
-
-    /// A StatefulSet of two, of which one pod is of the new revision.
-    fn stateful_set(policy: &str) -> Workload {
-        let object: DynamicObject = serde_json::from_value(json!({
-            "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db", "uid": "u", "generation": 2},
-            "spec": {"replicas": 2, "podManagementPolicy": policy, "template": {"spec": {"containers": []}}},
-            "status": {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 1, "availableReplicas": 1, "updateRevision": "db-2"},
-        }))
-        .unwrap();
-        Workload::read(TargetKind::StatefulSet, &object)
-    }
-
-    fn pod(unready_since: Option<&str>) -> Vec<(String, Arc<Pod>)> {
-        let status = if unready_since.is_some() { "False" } else { "True" };
-        let object: DynamicObject = serde_json::from_value(json!({
-            "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": "db-1", "labels": {"controller-revision-hash": "db-2"},
-                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "u", "controller": true}]},
-            "status": {"conditions": [{"type": "Ready", "status": status, "lastTransitionTime": unready_since}]},
-        }))
-        .unwrap();
-        vec![("db-1".to_owned(), Arc::new(Pod::read(&object).unwrap()))]
-    }
-
-    #[test]
-    fn pods_that_come_in_order_are_not_replaced_while_one_is_not_ready() {
-        let target: TargetRef = "StatefulSet/db".parse().unwrap();
-        let since = Some("2026-03-01T00:00:00Z");
-        let why = stuck(&target, &stateful_set("OrderedReady"), &pod(since)).unwrap();
-        assert!(why.contains("kubectl delete pod db-1"), "{why}");
-        assert_eq!(stuck(&target, &stateful_set("OrderedReady"), &pod(None)), None);
-        assert_eq!(stuck(&target, &stateful_set("Parallel"), &pod(since)), None);
-        let kept = Workload {
-            keeps_pods: Some("its updateStrategy is OnDelete, which replaces no pods".into()),
-            ..stateful_set("Parallel")
-        };
-        assert!(stuck(&target, &kept, &pod(None)).is_some());
-    }
-}

@@ -1,10 +1,14 @@
 //! StatefulSets and DaemonSets are guarded as Deployments are, as far as their controllers let a template go back.
 
 use jiff::SignedDuration;
+use modosu::model::incident::Incident;
 use serde_json::{Value, json};
 
 use crate::{
-    stage::{Bad, Stage, deployment, state_of},
+    stage::{
+        Bad, Stage, deployment,
+        line::{Point, Side},
+    },
     story,
 };
 
@@ -28,22 +32,45 @@ async fn a_daemon_set_that_crashes_goes_back(stage: &Stage) {
     goes_back(stage, "DaemonSet", "daemonsets").await;
 }
 
-story!(a_stateful_set_whose_pod_never_gets_ready_is_for_people);
-async fn a_stateful_set_whose_pod_never_gets_ready_is_for_people(stage: &Stage) {
+story!(a_stateful_set_whose_pod_never_gets_ready_goes_back);
+async fn a_stateful_set_whose_pod_never_gets_ready_goes_back(stage: &Stage) {
     proven(stage, "StatefulSet").await;
     release(stage, "StatefulSet", crashing()).await;
-    let incident = stage.incident_in("AwaitingDecision", 120).await;
+    let incident = stage.incident_in("Recovered", 120).await;
     assert_eq!(incident.spec.triggers[0].name, "crash_looping");
-    // Its controller would wait for that pod for ever, also with the old template: said instead of pretended.
-    let reason = incident.status.unwrap().reason;
-    assert!(
-        reason.contains("in order") && reason.contains("kubectl delete pod orders-1"),
-        "{reason}"
-    );
-    stage
-        .always("nothing is written", 5, async || stage.target_writes() == 0)
-        .await;
-    assert_eq!(state_of(&stage.incidents().await[0]), "AwaitingDecision");
+    // Its controller would wait for that pod for ever, also with the old template.
+    the_pod_was_deleted_once(stage, incident);
+    goes_back(stage, "StatefulSet", "statefulsets").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn killed_around_the_deletion_of_a_pod() {
+    for (side, name) in [(Side::Before, "before"), (Side::After, "after")] {
+        let stage = Stage::embedded(&format!("killed_{name}_the_deletion_of_a_pod")).await;
+        proven(&stage, "StatefulSet").await;
+        let request = "delete pods/orders-1".to_owned();
+        stage.kill_on(&Point { request, nth: 1, side });
+        release(&stage, "StatefulSet", crashing()).await;
+        stage
+            .until("it is killed", 120, async || stage.killed().then_some(()))
+            .await;
+        stage.daemon().await;
+        let incident = stage.incident_in("Recovered", 120).await;
+        the_pod_was_deleted_once(&stage, incident);
+        goes_back(&stage, "StatefulSet", "statefulsets").await;
+    }
+}
+
+fn the_pod_was_deleted_once(stage: &Stage, incident: Incident) {
+    let deletes = stage.writes().into_iter().filter(|write| write.resource == "pods");
+    let deletes: Vec<_> = deletes.map(|write| (write.verb, write.name)).collect();
+    assert_eq!(deletes, [("delete".to_owned(), "orders-1".to_owned())]);
+    let journal = incident.status.unwrap().journal;
+    let of_pod = journal
+        .iter()
+        .filter(|entry| entry.target.as_deref() == Some("Pod/orders-1"));
+    let words = of_pod.map(|entry| entry.intent.as_deref().or(entry.receipt.as_deref()));
+    assert_eq!(words.collect::<Vec<_>>(), [Some("deletePod"), Some("done")]);
 }
 
 /// Kubernetes has no deadline for its roll-outs; and the daemon's clock is not the API server's.

@@ -1,4 +1,4 @@
-//! IO. A step that writes nothing: it waits until what was written is rolled out.
+//! IO. A step that waits until what was written is rolled out. It writes no target, and deletes what holds a roll-out up.
 
 use super::{Run, StepEnd};
 use crate::{
@@ -32,6 +32,9 @@ impl Run<'_> {
             };
             let rollout = Workload::read(target.kind, &read.object).rollout;
             if let Err(why) = rollout.complete() {
+                if let Some(end) = self.free(seq, planned, target, &read.object, status).await? {
+                    return Ok(end);
+                }
                 let why = format!("{target}: {why}");
                 // Nobody but who paused it lets it go on.
                 return Ok(if rollout.paused || self.is_late(seq, planned, status) {

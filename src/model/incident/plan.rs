@@ -105,12 +105,12 @@ impl IncidentStatus {
         step.map_or_else(|| "a step".to_owned(), |step| step.step.clone())
     }
 
-    /// The receipt of the planned step at that place.
+    /// The receipt of the planned step at that place, and not of a pod that it deleted on its way.
     pub fn receipt_of(&self, place: usize) -> Option<&JournalEntry> {
         let seq = self.seq_of(place);
-        self.journal
-            .iter()
-            .find(|entry| entry.seq == seq && entry.receipt.is_some())
+        let target = &self.plan.get(place)?.target;
+        let mut own = self.journal.iter().filter(|entry| entry.seq == seq);
+        own.find(|entry| entry.receipt.is_some() && entry.target == *target)
     }
 
     /// The intent of an `ask` that nobody answered yet: its note says who is asked for what.
