@@ -22,7 +22,7 @@ use super::{
     prometheus_health::Breaker,
     prometheus_hints::{self, Hints},
     prometheus_learned::Learned,
-    prometheus_plan::{Answers, Found, Plan, Terms},
+    prometheus_plan::{Answers, Found, Plan, SLACK, Terms},
     prometheus_rules::Rules,
     query::{Form, Moment, Names, Values},
 };
@@ -41,8 +41,6 @@ pub(super) const GRID: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(3600);
 /// Clocks that differ less are taken as one.
 const SAME_CLOCK: SignedDuration = SignedDuration::from_secs(1);
-/// A sample may be this much older than two intervals.
-const SLACK: Duration = Duration::from_secs(1);
 
 /// Reads Prometheus for all guards, turn by turn. `K` names a guard.
 #[derive(Debug)]
@@ -266,7 +264,7 @@ impl<K: Ord + Clone> Poller<K> {
     ) -> Reading {
         let interval = self.learned.interval(guard);
         let age = found.newest.map(|newest| at.since(newest)).unwrap_or_default();
-        if age > interval.saturating_mul(2) + SLACK {
+        if age > plan.oldest {
             found.signals.fill(Measured::Unknown(Because::Stale { age, interval }));
         }
         let newest = found.newest.or((!plan.counts).then_some(at));

@@ -15,6 +15,9 @@ use crate::{
     model::reading::{Because, Bucket, Measured},
 };
 
+/// A sample may be this much older than two intervals.
+pub(super) const SLACK: Duration = Duration::from_secs(1);
+
 /// The answers of a turn, by query.
 pub type Answers = BTreeMap<(Form, Names), Numbers>;
 
@@ -27,6 +30,8 @@ pub struct Plan {
     pub newest: Option<Form>,
     /// That query is for a counter: without a row there is nothing new. A gauge may be made of other series as well.
     pub counts: bool,
+    /// How old the newest sample may be.
+    pub oldest: Duration,
     signals: Vec<Ask>,
     /// Of each latency that is weighed, where a change is watched; and what makes its unit of the bounds.
     buckets: Vec<(usize, Form, f64)>,
@@ -92,6 +97,14 @@ pub struct Terms<'a> {
 }
 
 impl Terms<'_> {
+    /// Two intervals. In the past there may have been others than there are now: what came within the time that is counted is
+    /// not old there.
+    fn oldest(&self) -> Duration {
+        let known = self.interval.saturating_mul(2) + SLACK;
+        let counted = self.over.filter(|_| !self.live).unwrap_or_default();
+        known.max(counted)
+    }
+
     /// How long a job must be known, and how a new series is told, of a counter with that total.
     fn births(&self, total: &str) -> (Duration, Births) {
         let settled = if self.on_targets { self.settled } else { Duration::ZERO };
@@ -151,6 +164,7 @@ impl Plan {
             values,
             newest,
             counts: counted(policy).is_some(),
+            oldest: terms.oldest(),
             signals: policy.signals.iter().map(|signal| ask(&signal.source)).collect(),
             buckets: Vec::new(),
         }

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use modosu::model::reading::{Because, Measured};
-use modosu_cluster::Version;
+use modosu_cluster::{
+    Version,
+    push::{Native, Worth},
+};
 use serde_json::json;
 use tokio::time::sleep;
 
 use crate::{
     fixture::Traffic,
-    push::{Native, Worth},
     real::Real,
     watch::{Watch, policy},
 };
