@@ -225,14 +225,10 @@ impl Form {
                 counter(selector).now()
             ),
             Self::Samples { selector, over, native } => {
-                let of = |series: &str| format!("max by ({by}) (count_over_time({series}[{}s]))", over.as_secs());
                 let histogram = histogram_of(selector)
                     .filter(|_| *native)
                     .map(|histogram| with(&histogram));
-                of(&with(selector))
-                    + &histogram
-                        .map(|series| native_samples(&by, &of(&series), &series))
-                        .unwrap_or_default()
+                samples(&by, &with(selector), histogram.as_deref(), *over)
             }
             Self::Newest { selector, least } => {
                 let counter = counter(selector);
@@ -264,11 +260,7 @@ impl Form {
             ),
             Self::Quantile { histogram, q, over } => {
                 let rate = |selector: &str| format!("rate({}[{}s])", with(selector), over.as_secs().max(1));
-                let (classic, native) = (rate(&suffixed(histogram, "_bucket")), rate(histogram));
-                format!(
-                    "histogram_quantile({q}, sum by ({by}, le) ({classic})) or \
-                     histogram_quantile({q}, sum by ({by}) ({native}))"
-                )
+                quantile(&by, q, &rate(&suffixed(histogram, "_bucket")), &rate(histogram))
             }
             Self::Own { query } => query.clone(),
             Self::Shared { query } => filled(query, &matchers, &by),
@@ -279,6 +271,20 @@ impl Form {
             ),
         }
     }
+}
+
+/// How many samples the fullest series got, and the same of native histograms.
+fn samples(by: &str, series: &str, histogram: Option<&str>, over: Duration) -> String {
+    let of = |series: &str| format!("max by ({by}) (count_over_time({series}[{}s]))", over.as_secs());
+    let native = histogram.map(|histogram| native_samples(by, &of(histogram), histogram));
+    of(series) + &native.unwrap_or_default()
+}
+
+/// The quantile from the rates of a classic histogram's buckets, else of a native histogram.
+fn quantile(by: &str, q: &str, classic: &str, native: &str) -> String {
+    format!(
+        "histogram_quantile({q}, sum by ({by}, le) ({classic})) or histogram_quantile({q}, sum by ({by}) ({native}))"
+    )
 }
 
 pub(super) fn also(names: &[String], more: &[&str]) -> String {
