@@ -152,6 +152,7 @@ fn answers(criterion: &mut Criterion) {
         .collect();
     let batch = Batch {
         form: Form::Newest {
+            least: false,
             selector: "http_requests_total".into(),
         },
         names: vec!["job".into(), "namespace".into()],

@@ -8,6 +8,8 @@ pub mod aside;
 pub mod cache;
 /// The cluster as watches show it.
 pub mod cluster;
+/// A counter, or a native histogram's count, as PromQL.
+mod counter;
 /// Queries as people would ask them.
 pub mod for_people;
 /// What counters grew, as PromQL.
@@ -36,6 +38,8 @@ pub mod prometheus_health;
 pub mod prometheus_hints;
 /// How often targets are scraped, and how long that takes.
 pub mod prometheus_learned;
+/// From one query's number to one signal's measurement.
+mod prometheus_numbers;
 /// From a guard's signals to queries, and from numbers to measurements.
 pub mod prometheus_plan;
 /// Which alerting rules there are.

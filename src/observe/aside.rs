@@ -62,8 +62,9 @@ impl<K: Ord + Clone> Poller<K> {
         let names: Names = one.policy.matching.keys().cloned().collect();
         // Over too long a time the healthy time before would count for the old pods.
         let over = over(one.since, self.learned.own_interval(&one.guard)?);
-        let births = self.births(&one.policy, &one.total);
-        let query = |selector: &String| (selector.clone(), names.clone(), over, births.clone(), at);
+        let asked = |selector: &String| self.learned.counter(&one.guard, selector);
+        let births = self.births(&one.policy, &asked(&one.total));
+        let query = |selector: &String| (asked(selector), names.clone(), over, births.clone(), at);
         Some([query(&one.part), query(&one.total)])
     }
 
@@ -90,7 +91,7 @@ impl<K: Ord + Clone> Poller<K> {
         let windows = one.low.as_millis().div_ceil(one.window.as_millis().max(1)) + 1;
         let since = one.window.saturating_mul(u32::try_from(windows).unwrap_or(u32::MAX));
         let on_targets = self.learned.on_targets(&one.policy);
-        let counter = || one.counter.clone();
+        let counter = || self.learned.counter(&one.guard, &one.counter);
         let up = if on_targets {
             Form::Up
         } else {
@@ -106,7 +107,7 @@ impl<K: Ord + Clone> Poller<K> {
             selector: counter(),
             over: window,
             settled: self.learned.settled(),
-            births: self.births(&one.policy, &one.counter),
+            births: self.births(&one.policy, &counter()),
             begun: None,
         };
         Some(Around {

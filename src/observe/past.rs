@@ -144,6 +144,7 @@ impl<K: Ord + Clone> Poller<K> {
                 settled: self.learned.settled(),
                 interval: self.learned.interval(guard),
                 on_targets: self.learned.on_targets(policy),
+                native: self.learned.native(guard),
                 live: false,
                 rules: &self.rules,
             };

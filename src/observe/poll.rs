@@ -22,7 +22,7 @@ use super::{
     prometheus_health::Breaker,
     prometheus_hints::{self, Hints},
     prometheus_learned::Learned,
-    prometheus_plan::{Answers, Found, Plan, Terms},
+    prometheus_plan::{Answers, Found, Plan, SLACK, Terms},
     prometheus_rules::Rules,
     query::{Form, Moment, Names, Values},
 };
@@ -41,8 +41,6 @@ pub(super) const GRID: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(3600);
 /// Clocks that differ less are taken as one.
 const SAME_CLOCK: SignedDuration = SignedDuration::from_secs(1);
-/// A sample may be this much older than two intervals.
-const SLACK: Duration = Duration::from_secs(1);
 
 /// Reads Prometheus for all guards, turn by turn. `K` names a guard.
 #[derive(Debug)]
@@ -55,8 +53,8 @@ pub struct Poller<K> {
     closely: BTreeSet<K>,
     /// Up to when each guard's counts were read.
     pub(super) marks: BTreeMap<K, Moment>,
-    /// The time of the newest sample that was seen of each guard.
-    newest: BTreeMap<K, Option<Moment>>,
+    /// Up to when all series of each guard were told.
+    told: BTreeMap<K, Option<Moment>>,
     pub(super) learned: Learned<K>,
     pub(super) rules: Rules,
     hints: Hints<K>,
@@ -81,7 +79,7 @@ impl<K: Ord + Clone> Poller<K> {
             breaker: Breaker::default(),
             ahead: SignedDuration::ZERO,
             marks: BTreeMap::new(),
-            newest: BTreeMap::new(),
+            told: BTreeMap::new(),
             learned: Learned::default(),
             closely: BTreeSet::new(),
             rules: Rules::default(),
@@ -100,7 +98,7 @@ impl<K: Ord + Clone> Poller<K> {
     pub async fn turn(&mut self, guards: &BTreeMap<K, Arc<Policy>>, now: Timestamp) -> Polled<K> {
         let deadline = Instant::now() + self.prometheus.timeout();
         self.marks.retain(|guard, _| guards.contains_key(guard));
-        self.newest.retain(|guard, _| guards.contains_key(guard));
+        self.told.retain(|guard, _| guards.contains_key(guard));
         self.learned.retain(|guard| guards.contains_key(guard));
         let readings = match self.clock(now).await {
             Ok(clock) => self.read(guards, clock, now, deadline).await,
@@ -175,11 +173,11 @@ impl<K: Ord + Clone> Poller<K> {
         for (guard, (plan, at, span)) in plans {
             let found = plan.read(&answers, self.seen_by_all(guard));
             let again = found.again;
-            let newest = found.newest;
+            let told = found.told;
             readings.insert(guard.clone(), self.reading(guard, &plan, at, span, found, now));
             if !again {
-                let seen = self.newest.entry(guard.clone()).or_default();
-                *seen = newest.max(*seen);
+                let known = self.told.entry(guard.clone()).or_default();
+                *known = told.max(*known);
                 self.marks.insert(guard.clone(), at);
             }
         }
@@ -219,12 +217,12 @@ impl<K: Ord + Clone> Poller<K> {
         }
     }
 
-    /// Up to when every server that answers has samples of what that guard's last reading saw: two intervals before the newest.
+    /// Up to when every server that answers has samples of what that guard's readings told: two intervals before.
     fn seen_by_all(&self, guard: &K) -> Option<Moment> {
-        let newest = self.newest.get(guard).copied().flatten()?;
-        // One that is from after the last reading came from a clock that was put back since.
-        let seen = self.marks.get(guard).is_some_and(|mark| newest <= *mark);
-        seen.then(|| newest.before(self.learned.interval(guard).saturating_mul(2) + SLACK))
+        let told = self.told.get(guard).copied().flatten()?;
+        // What is from after the last reading came from a clock that was put back since.
+        let seen = self.marks.get(guard).is_some_and(|mark| told <= *mark);
+        seen.then(|| told.before(self.learned.shortest_interval(guard).saturating_mul(2) + SLACK))
     }
 
     /// Up to when that guard's readings are whole.
@@ -243,6 +241,7 @@ impl<K: Ord + Clone> Poller<K> {
             settled: self.learned.settled(),
             interval: self.learned.interval(guard),
             on_targets: self.learned.on_targets(policy),
+            native: self.learned.native(guard),
             live: true,
             rules: &self.rules,
         };
@@ -266,7 +265,7 @@ impl<K: Ord + Clone> Poller<K> {
     ) -> Reading {
         let interval = self.learned.interval(guard);
         let age = found.newest.map(|newest| at.since(newest)).unwrap_or_default();
-        if age > interval.saturating_mul(2) + SLACK {
+        if age > plan.oldest {
             found.signals.fill(Measured::Unknown(Because::Stale { age, interval }));
         }
         let newest = found.newest.or((!plan.counts).then_some(at));

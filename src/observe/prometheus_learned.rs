@@ -6,8 +6,9 @@ use std::{
 };
 
 use super::{
+    counter::{histogram_of, of_native},
     prometheus_plan::{Answers, counted, heartbeat},
-    query::{Form, Moment, Names, Values},
+    query::{Form, Moment, NATIVE, Names, Values},
 };
 use crate::judge::policy::Policy;
 
@@ -23,6 +24,8 @@ const SLOWER: f64 = 1.25;
 const MARGIN: Duration = Duration::from_millis(100);
 /// No scrape that takes longer holds the others up.
 const LONGEST_SCRAPE: Duration = Duration::from_secs(30);
+/// A server that was down has few samples for a while: what it says of the interval is not believed so long, where that matters.
+const REMEMBERED: Duration = Duration::from_secs(10 * 60);
 /// Until it is known.
 const USUAL_INTERVAL: Duration = Duration::from_secs(30);
 /// Samples are counted over the long one, and over the short one, where a series that is young has enough of them.
@@ -67,6 +70,7 @@ impl<K> Learned<K> {
             over.iter().map(move |over| Form::Samples {
                 selector: selector.clone(),
                 over: *over,
+                native: *over == LONG && histogram_of(&selector).is_some(),
             })
         };
         let intervals = heartbeat(policy).filter(|_| due.intervals).map(samples);
@@ -102,8 +106,24 @@ impl<K> Learned<K> {
 #[derive(Debug, Default)]
 struct Known {
     interval: Option<Duration>,
+    /// The shortest that was learned in ten minutes, and when.
+    shortest: Option<(Duration, Moment)>,
+    /// Its counter is the count of native histograms alone.
+    native: bool,
     /// Since when it is asked for.
     since: Option<Moment>,
+}
+
+impl Known {
+    fn learn(&mut self, interval: Duration, at: Option<Moment>) {
+        self.interval = Some(interval);
+        let shorter = |(known, then): (Duration, Moment)| {
+            interval <= known || at.is_some_and(|at| at < then || at.since(then) >= REMEMBERED)
+        };
+        if self.shortest.is_none_or(shorter) {
+            self.shortest = at.map(|at| (interval, at));
+        }
+    }
 }
 
 impl<K> Default for Learned<K> {
@@ -150,12 +170,27 @@ impl<K: Ord + Clone> Learned<K> {
                 .ok()
                 .copied()
         };
-        let samples = |over| heartbeat(policy).and_then(|selector| number(Form::Samples { selector, over }));
-        let long = samples(LONG).filter(|n| *n >= 1.0).map(|n| LONG.div_f64(n));
+        let form = |selector: String, over| Form::Samples {
+            native: over == LONG && histogram_of(&selector).is_some(),
+            selector,
+            over,
+        };
+        let samples = |over| heartbeat(policy).and_then(|selector| number(form(selector, over)));
+        let native = || {
+            let numbers = answers.get(&(form(counted(policy)?, LONG), names.clone()))?;
+            let mut row = values.clone();
+            row.push(NATIVE.1.to_owned());
+            numbers.get(&row)?.as_ref().ok().copied()
+        };
+        let (classic, native) = (samples(LONG), native());
+        let long = classic.or(native).filter(|n| *n >= 1.0).map(|n| LONG.div_f64(n));
         let short = samples(SHORT).filter(|n| *n >= ENOUGH).map(|n| SHORT.div_f64(n));
         let known = self.known.entry(guard.clone()).or_default();
+        if classic.or(native).is_some() {
+            known.native = classic.is_none();
+        }
         if let Some(interval) = [long, short].into_iter().flatten().min() {
-            known.interval = Some(rounded(interval));
+            known.learn(rounded(interval), self.at);
         }
         known.since = known.since.or(self.at);
         let known_interval = known.interval;
@@ -207,6 +242,26 @@ impl<K: Ord + Clone> Learned<K> {
         self.known.get(guard).and_then(|known| known.interval)
     }
 
+    /// Whether a guard's counter is the count of native histograms alone.
+    pub fn native(&self, guard: &K) -> bool {
+        self.known.get(guard).is_some_and(|known| known.native)
+    }
+
+    /// A guard's counter as it is asked for.
+    pub fn counter(&self, guard: &K, selector: &str) -> String {
+        if self.native(guard) {
+            of_native(selector)
+        } else {
+            selector.to_owned()
+        }
+    }
+
+    /// The shortest of what was learned of it lately: servers that answer for one another may know different holes.
+    pub fn shortest_interval(&self, guard: &K) -> Duration {
+        let shortest = self.known.get(guard).and_then(|known| known.shortest);
+        shortest.map_or_else(|| self.interval(guard), |(interval, _)| interval)
+    }
+
     /// After how long every target of a job was met: two of the longest intervals.
     pub fn settled(&self) -> Duration {
         let longest = self.known.values().filter_map(|known| known.interval).max();
@@ -235,6 +290,21 @@ fn up_to_grid(length: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hole_in_the_samples_makes_no_scrape_rarer_for_ten_minutes() {
+        let at = |second| Some(Moment::from_whole_seconds(second));
+        let seconds = Duration::from_secs;
+        let mut known = Known::default();
+        known.learn(seconds(15), at(0));
+        known.learn(seconds(60), at(599));
+        assert_eq!(
+            (known.interval, known.shortest.unwrap().0),
+            (Some(seconds(60)), seconds(15))
+        );
+        known.learn(seconds(60), at(600));
+        assert_eq!(known.shortest.unwrap().0, seconds(60));
+    }
 
     #[test]
     fn intervals_are_rounded_to_what_people_set() {

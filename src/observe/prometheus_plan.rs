@@ -5,15 +5,20 @@ use std::{collections::BTreeMap, time::Duration};
 pub use super::prometheus_selectors::{counted, heartbeat};
 use super::{
     answer::Failure,
+    counter::of_native,
     prometheus_batch::Numbers,
+    prometheus_numbers::{counts, finite, present, uncount, unknown_until_counted},
     prometheus_rules::Rules,
     prometheus_selectors::{firing, gauge},
-    query::{Births, Form, MARK, Moment, Names, Values, suffixed},
+    query::{Births, Form, LEAST, MARK, Moment, Names, Values, suffixed},
 };
 use crate::{
     judge::policy::{Policy, Source},
     model::reading::{Because, Bucket, Measured},
 };
+
+/// A sample may be this much older than two intervals.
+pub(super) const SLACK: Duration = Duration::from_secs(1);
 
 /// The answers of a turn, by query.
 pub type Answers = BTreeMap<(Form, Names), Numbers>;
@@ -27,6 +32,8 @@ pub struct Plan {
     pub newest: Option<Form>,
     /// That query is for a counter: without a row there is nothing new. A gauge may be made of other series as well.
     pub counts: bool,
+    /// How old the newest sample may be.
+    pub oldest: Duration,
     signals: Vec<Ask>,
     /// Of each latency that is weighed, where a change is watched; and what makes its unit of the bounds.
     buckets: Vec<(usize, Form, f64)>,
@@ -71,6 +78,8 @@ pub struct Found {
     pub signals: Vec<Measured>,
     /// The newest sample's time.
     pub newest: Option<Moment>,
+    /// Up to when all series were told: the newest sample's time of the one that is furthest behind.
+    pub told: Option<Moment>,
     /// Something about counts got no answer: the next reading must count this time as well.
     pub again: bool,
 }
@@ -86,16 +95,31 @@ pub struct Terms<'a> {
     pub interval: Duration,
     /// The guard's labels are its targets' own.
     pub on_targets: bool,
+    /// The guard's counters are the counts of native histograms alone.
+    pub native: bool,
     /// Others may have answered before: asked as well is where the counts begin.
     pub live: bool,
     pub rules: &'a Rules,
 }
 
 impl Terms<'_> {
+    /// Two intervals. In the past there may have been others than there are now: what came within the time that is counted is
+    /// not old there.
+    fn oldest(&self) -> Duration {
+        let known = self.interval.saturating_mul(2) + SLACK;
+        let counted = self.over.filter(|_| !self.live).unwrap_or_default();
+        known.max(counted)
+    }
+
+    /// A counter as it is asked for.
+    fn counter(&self, selector: String) -> String {
+        if self.native { of_native(&selector) } else { selector }
+    }
+
     /// How long a job must be known, and how a new series is told, of a counter with that total.
     fn births(&self, total: &str) -> (Duration, Births) {
         let settled = if self.on_targets { self.settled } else { Duration::ZERO };
-        (settled, Births::of(self.on_targets, total))
+        (settled, Births::of(self.on_targets, &self.counter(total.to_owned())))
     }
 }
 
@@ -103,14 +127,18 @@ impl Plan {
     /// Which queries `policy` needs.
     pub fn of(policy: &Policy, terms: Terms<'_>) -> Self {
         let counter = counted(policy);
+        let asked = |selector: String| terms.counter(selector);
         let growth = |selector: &str, total: &str| {
             let (settled, births) = terms.births(total);
             terms.over.map(|over| Form::Growth {
-                selector: selector.into(),
+                selector: asked(selector.into()),
                 over,
                 settled,
                 births,
-                begun: counter.clone().filter(|counter| terms.live && counter == total),
+                begun: counter
+                    .clone()
+                    .filter(|counter| terms.live && counter == total)
+                    .map(asked),
             })
         };
         let ask = |source: &Source| match source {
@@ -145,12 +173,16 @@ impl Plan {
             },
         };
         let (names, values) = policy.matching.clone().into_iter().unzip();
-        let newest = heartbeat(policy).map(|selector| Form::Newest { selector });
+        let newest = heartbeat(policy).map(|selector| Form::Newest {
+            selector: asked(selector),
+            least: terms.live && counter.is_some(),
+        });
         Self {
             names,
             values,
             newest,
-            counts: counted(policy).is_some(),
+            counts: counter.is_some(),
+            oldest: terms.oldest(),
             signals: policy.signals.iter().map(|signal| ask(&signal.source)).collect(),
             buckets: Vec::new(),
         }
@@ -184,8 +216,8 @@ impl Plan {
             .chain(self.buckets.iter().map(|(_, form, _)| form))
     }
 
-    /// This guard's share of the answers. `seen`: the time of the newest sample of all that was answered before, less what
-    /// one server may be behind another.
+    /// This guard's share of the answers. `seen`: up to when all that was counted before had been told, less what one server
+    /// may be behind another.
     pub fn read(&self, answers: &Answers, seen: Option<Moment>) -> Found {
         let mut found = self.read_from(|form| {
             let (names, values) = self.row(form);
@@ -202,18 +234,25 @@ impl Plan {
         if self.begun(answers).is_some_and(|begun| Some(begun) < seen) {
             uncount(&mut found.signals, &Because::CountedBefore);
         }
+        found.told = self
+            .newest
+            .as_ref()
+            .and_then(|form| self.moment(answers, form, LEAST.1));
         found
     }
 
-    /// When the newest sample was as the counts begin, on the server that knew least.
+    /// From which samples the counts begin, on the server that knew least.
     fn begun(&self, answers: &Answers) -> Option<Moment> {
-        let begun = self.queries().filter_map(|form| {
-            let (names, mut values) = self.row(form);
-            values.push(MARK.1.to_owned());
-            let seconds = answers.get(&(form.clone(), names))?.get(&values)?.as_ref().ok()?;
-            matches!(form, Form::Growth { .. }).then(|| Moment::from_seconds(*seconds))?
-        });
-        begun.min()
+        let growths = self.queries().filter(|form| matches!(form, Form::Growth { .. }));
+        growths.filter_map(|form| self.moment(answers, form, MARK.1)).min()
+    }
+
+    /// What the row of that mark tells.
+    fn moment(&self, answers: &Answers, form: &Form, mark: &str) -> Option<Moment> {
+        let (names, mut values) = self.row(form);
+        values.push(mark.to_owned());
+        let seconds = answers.get(&(form.clone(), names))?.get(&values)?.as_ref().ok()?;
+        Moment::from_seconds(*seconds)
     }
 
     /// The same, from answers that are kept in some other way: a query that was not asked has none, one without a row has
@@ -271,7 +310,12 @@ impl Plan {
         if again {
             unknown_until_counted(&mut signals);
         }
-        Found { signals, newest, again }
+        Found {
+            signals,
+            newest,
+            told: None,
+            again,
+        }
     }
 
     /// Buckets that got no answer are left out: the quantile is known without them. `rows`: of a query that was answered, every
@@ -331,63 +375,6 @@ pub fn buckets_of<'a, N>(
     // Where the whole query failed, its one row has no `le`.
     let le = |(row, number): (&'a Values, &'a N)| (row.get(values.len()).map_or("", String::as_str), count(number));
     own.map(le).collect()
-}
-
-fn finite(answer: Option<Option<Result<f64, Failure>>>) -> Result<Option<f64>, Because> {
-    match answer {
-        None => Err(Because::NoAnswer("it was not asked".into())),
-        Some(None) => Ok(None),
-        Some(Some(Ok(number))) if number.is_finite() => Ok(Some(number)),
-        Some(Some(Ok(_))) => Err(Because::NotANumber),
-        Some(Some(Err(failure))) => Err(failure.into()),
-    }
-}
-
-/// A counter of bad requests that does not exist is zero where there is a total; without total nothing is known.
-fn counts(part: Result<Option<f64>, Because>, total: Result<Option<f64>, Because>, is_good: bool) -> Measured {
-    let known = total
-        .and_then(present)
-        .and_then(|total| Ok((part?.unwrap_or(0.0).min(total), total)));
-    match known {
-        Ok((part, total)) => Measured::Counts {
-            bad: if is_good { total - part } else { part },
-            total,
-        },
-        Err(because) => Measured::Unknown(because),
-    }
-}
-
-fn present(number: Option<f64>) -> Result<f64, Because> {
-    number.ok_or(Because::NoData)
-}
-
-/// Counts that will be counted again with the next reading are not given out now as well.
-fn unknown_until_counted(signals: &mut [Measured]) {
-    let because = signals.iter().find_map(|signal| match signal {
-        Measured::Unknown(because @ Because::NoAnswer(_)) => Some(because.clone()),
-        Measured::Unknown(_)
-        | Measured::Counts { .. }
-        | Measured::Value { .. }
-        | Measured::Timed { .. }
-        | Measured::Events(_) => None,
-    });
-    uncount(signals, &because.unwrap_or(Because::WarmingUp));
-}
-
-/// Nothing that was counted counts.
-fn uncount(signals: &mut [Measured], because: &Because) {
-    for signal in signals {
-        match signal {
-            Measured::Counts { .. } | Measured::Events(_) => *signal = Measured::Unknown(because.clone()),
-            Measured::Timed { value, over, .. } => {
-                *signal = Measured::Value {
-                    value: *value,
-                    over: *over,
-                }
-            }
-            Measured::Value { .. } | Measured::Unknown(_) => {}
-        }
-    }
 }
 
 fn whole_seconds(length: Duration) -> Duration {

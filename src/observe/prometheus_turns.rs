@@ -47,6 +47,8 @@ struct Script {
     never_bad: bool,
     /// Jobs of which the server that answers missed so much, in seconds.
     missed: BTreeMap<&'static str, f64>,
+    /// Jobs of which a series is so far behind the others, in seconds.
+    behind: BTreeMap<&'static str, f64>,
     /// A label that no target has.
     untargeted: Option<&'static str>,
     seen: Vec<String>,
@@ -262,8 +264,17 @@ fn data(script: &Script, query: &str, at: f64) -> Value {
         row["value"][1] = json!((at - over - missed).to_string());
         row
     };
+    let furthest = |job: &str| {
+        let mut row = row(job);
+        row["metric"]["newest"] = json!("least");
+        let behind = script.behind.get(job).copied().unwrap_or_default();
+        row["value"][1] = json!((at - 0.5 - behind).to_string());
+        row
+    };
     let rows: Vec<Value> = if untargeted {
         Vec::new()
+    } else if is_newest && query.contains("label_replace") {
+        jobs.flat_map(|job| [row(job), furthest(job)]).collect()
     } else if query.contains("label_replace") {
         jobs.flat_map(|job| [row(job), begun(job)]).collect()
     } else if query.starts_with("sum by (job, namespace, le)") {
@@ -532,6 +543,20 @@ async fn what_another_server_told_before_is_not_counted_again() {
         (5.0, 50.0),
         "what was missed is left out"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_server_that_meets_its_targets_again_one_after_the_other_counts_what_it_missed() {
+    let mut stage = Stage::few();
+    stage.turn().await;
+    // It was down for a minute; of two targets one was scraped since, and the other one is still as it was.
+    stage.script(|script| script.behind = [("a", 60.0)].into());
+    stage.turn_with(60.0, SignedDuration::ZERO).await;
+    stage.script(|script| (script.behind, script.missed) = (BTreeMap::new(), [("a", 60.0)].into()));
+    assert_eq!(counts(&stage.turn().await["a"]), (5.0, 50.0), "nobody told it before");
+    // Somebody did by now.
+    let readings = stage.turn().await;
+    assert_eq!(readings["a"].signals[1], Measured::Unknown(Because::CountedBefore));
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,8 +7,11 @@
 //! time()
 //! max by (L) (max_over_time(scrape_duration_seconds{M}[10m]))
 //! max by (L) (count_over_time(X[120s]))
+//!     or label_replace(max by (L) (count_over_time(H{M}[120s])) and count by (L) (last_over_time(H{M}[120s])),
+//!         "newest", "native", "", "")         where X may be the count of H
 //! max by (L) (count_over_time(X[20s]))
 //! max by (L) (timestamp(X))
+//!     or label_replace(min by (L) (timestamp(X)), "newest", "least", "", "")
 //! max by (L) ((X * 0 + 1) * on (job, instance) group_left () max by (job, instance) (
 //!     max_over_time(scrape_duration_seconds[10m])))
 //! histogram_quantile(0.95, sum by (L, le) (rate(H_bucket{M}[60s])))
@@ -18,13 +21,16 @@
 //!     (max_over_time(up{M}[5m] offset 5000ms) == 1)
 //!     or ((up{M} unless on (L, job, instance) (max_over_time(up{M}[1h] offset 5000ms) == 1))
 //!         and on (L, job) (max_over_time(up{M}[1h] offset 35000ms) == 1))))), 0))
-//!     or label_replace(max by (L) (timestamp(X offset 5000ms)), "newest", "mark", "", "")
+//!     or label_replace(min by (L) (timestamp(X offset 5000ms) < timestamp(X)), "newest", "mark", "", "")
 //! sum by (L, pod, instance) (…)               of X, otherwise as the last one, and (… or min_over_time(X[5000ms])) for
 //!                                             its inner brackets: where old and new pods both run
 //! min by (L) (up{M})                          where traffic fell
 //! min by (L) ((last_over_time(X[120s]) * 0 + 1) * on (job, instance) group_left () max by (job, instance) (up))
 //!                                             the same for what another target tells of
 //! ```
+//!
+//! Where there is a native histogram H and no classic one, its count is X: `histogram_count(H{M})`, and over a time
+//! `histogram_count(last_over_time(H{M}[5m]))`. Servers that do not know the latter (Prometheus before 3) do not say that there is one.
 //!
 //! (`job` and `instance` stand once where they are among `L`; the text that is sent is on one line.)
 //!
@@ -49,18 +55,24 @@
 //!   have been known for two more scrape intervals (here 30 s): a Prometheus that lost its data meets a job's targets
 //!   one after the other, and none of them is new.
 //!
-//! Several servers may answer for one another. One that was down meets in its next scrape all that it missed, and another one
-//! has told that already: so each live answer also says when its server's newest sample was as the Δ began. Where that is
-//! two intervals older than what was seen by then, the reading counts nothing and says so.
+//! Several servers may answer for one another. One that was down meets in its next scrape of each target all that it missed,
+//! and another one has told that already. So every live answer also says up to when *all* series are told (the sample of the
+//! one that is furthest behind; what was told once stays told), and when the samples were from which the counted time's growth
+//! is taken (again of the one furthest behind, of those that have newer ones). Where that is two intervals before what was
+//! told, the reading counts nothing and says so. On one server alone this never happens: from which sample a series grows is
+//! what was its newest one at the last reading, and that is no older than the furthest behind was.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-use super::growth::{Unborn, began, growth};
+use super::{
+    counter::{Counter, histogram_of},
+    growth::{Unborn, began, furthest_behind, growth, native_samples},
+};
 pub use super::{
-    growth::{Grown, growth_by_pod},
+    growth::{Births, Grown, growth_by_pod},
     moment::Moment,
 };
 use crate::judge::policy::{BY, MATCH};
@@ -72,17 +84,23 @@ pub enum Form {
     ScrapeDuration,
     /// The same for targets that are known by their series alone.
     ScrapeDurationOf { selector: String },
-    /// How many samples the fullest series got in that time.
-    Samples { selector: String, over: Duration },
-    /// The time of the newest sample, in seconds.
-    Newest { selector: String },
+    /// How many samples the fullest series got in that time. `native`: with it comes the same of the native histogram whose
+    /// count it may be, as a row of its own with one more label, [`NATIVE`].
+    Samples {
+        selector: String,
+        over: Duration,
+        native: bool,
+    },
+    /// The time of the newest sample, in seconds. `least`: with it comes that of the series that is furthest behind, as a row
+    /// of its own with one more label, [`LEAST`].
+    Newest { selector: String, least: bool },
     /// What the counters grew in the `over` before the evaluation. `settled`: a job's targets are all met by then.
     Growth {
         selector: String,
         over: Duration,
         settled: Duration,
         births: Births,
-        /// With it comes when this counter's newest sample was as the time that is counted began, as a row of its own with one
+        /// With it comes when this counter's last samples were as the time that is counted began, as a row of its own with one
         /// more label, [`MARK`]: of the same server, where several answer for one another.
         begun: Option<String>,
     },
@@ -112,28 +130,11 @@ pub enum Form {
 
 /// The label of the row that tells of the beginning, and its value.
 pub const MARK: (&str, &str) = ("newest", "mark");
+/// The same of the row that tells of the series that is furthest behind.
+pub const LEAST: (&str, &str) = ("newest", "least");
 
-/// How a series that was not there is known to be new.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Births {
-    /// By its target: targets carry the guard's labels.
-    Target,
-    /// By this counter on the same target: only series carry the guard's labels.
-    Series { total: String },
-}
-
-impl Births {
-    /// By where the guard's labels are; `total` stands in for targets that do not carry them.
-    pub fn of(on_targets: bool, total: &str) -> Self {
-        if on_targets {
-            Self::Target
-        } else {
-            Self::Series {
-                total: total.to_owned(),
-            }
-        }
-    }
-}
+/// The same of the row that tells of a native histogram.
+pub const NATIVE: (&str, &str) = ("newest", "native");
 
 /// The label names of a batch, and the values that one of its rows has for them, in the same order.
 pub type Names = Vec<String>;
@@ -150,6 +151,8 @@ impl Form {
         match self {
             Self::Buckets { .. } => Some("le"),
             Self::Growth { begun: Some(_), .. } => Some(MARK.0),
+            Self::Newest { least: true, .. } => Some(LEAST.0),
+            Self::Samples { native: true, .. } => Some(NATIVE.0),
             Self::Growth { begun: None, .. }
             | Self::ScrapeDuration
             | Self::ScrapeDurationOf { .. }
@@ -201,6 +204,7 @@ impl Form {
         let matchers = matchers(names, rows);
         let by = names.join(", ");
         let with = |selector: &str| narrowed(selector, &matchers);
+        let counter = |selector: &str| Counter::new(selector, &with);
         let grown = |by: &str, selector: &str, (over, settled), births| {
             let grown = Grown {
                 selector,
@@ -218,13 +222,19 @@ impl Form {
             Self::ScrapeDurationOf { selector } => format!(
                 "max by ({by}) (({} * 0 + 1) * on (job, instance) group_left () max by (job, instance) \
                  (max_over_time(scrape_duration_seconds[10m])))",
-                with(selector)
+                counter(selector).now()
             ),
-            Self::Samples { selector, over } => {
-                let over = over.as_secs();
-                format!("max by ({by}) (count_over_time({}[{over}s]))", with(selector))
+            Self::Samples { selector, over, native } => {
+                let histogram = histogram_of(selector)
+                    .filter(|_| *native)
+                    .map(|histogram| with(&histogram));
+                samples(&by, &with(selector), histogram.as_deref(), *over)
             }
-            Self::Newest { selector } => format!("max by ({by}) (timestamp({}))", with(selector)),
+            Self::Newest { selector, least } => {
+                let counter = counter(selector);
+                let furthest = least.then(|| furthest_behind(&by, counter.samples()));
+                format!("max by ({by}) (timestamp({}))", counter.samples()) + &furthest.unwrap_or_default()
+            }
             Self::Growth {
                 selector,
                 over,
@@ -232,7 +242,9 @@ impl Form {
                 births,
                 begun,
             } => {
-                let begun = begun.as_deref().map(|counter| began(&by, &with(counter), *over));
+                let begun = begun
+                    .as_deref()
+                    .map(|total| began(&by, counter(total).samples(), *over));
                 grown(&by, selector, (*over, *settled), births) + &begun.unwrap_or_default()
             }
             Self::Buckets {
@@ -248,23 +260,31 @@ impl Form {
             ),
             Self::Quantile { histogram, q, over } => {
                 let rate = |selector: &str| format!("rate({}[{}s])", with(selector), over.as_secs().max(1));
-                let (classic, native) = (rate(&suffixed(histogram, "_bucket")), rate(histogram));
-                format!(
-                    "histogram_quantile({q}, sum by ({by}, le) ({classic})) or \
-                     histogram_quantile({q}, sum by ({by}) ({native}))"
-                )
+                quantile(&by, q, &rate(&suffixed(histogram, "_bucket")), &rate(histogram))
             }
             Self::Own { query } => query.clone(),
             Self::Shared { query } => filled(query, &matchers, &by),
             Self::Up => format!("min by ({by}) ({})", with("up")),
             Self::UpOf { selector, over } => format!(
-                "min by ({by}) ((last_over_time({}[{}s]) * 0 + 1) * on (job, instance) group_left () \
-                 max by (job, instance) (up))",
-                with(selector),
-                over.as_secs().max(1)
+                "min by ({by}) (({} * 0 + 1) * on (job, instance) group_left () max by (job, instance) (up))",
+                counter(selector).last(&format!("[{}s]", over.as_secs().max(1)))
             ),
         }
     }
+}
+
+/// How many samples the fullest series got, and the same of native histograms.
+fn samples(by: &str, series: &str, histogram: Option<&str>, over: Duration) -> String {
+    let of = |series: &str| format!("max by ({by}) (count_over_time({series}[{}s]))", over.as_secs());
+    let native = histogram.map(|histogram| native_samples(by, &of(histogram), histogram));
+    of(series) + &native.unwrap_or_default()
+}
+
+/// The quantile from the rates of a classic histogram's buckets, else of a native histogram.
+fn quantile(by: &str, q: &str, classic: &str, native: &str) -> String {
+    format!(
+        "histogram_quantile({q}, sum by ({by}, le) ({classic})) or histogram_quantile({q}, sum by ({by}) ({native}))"
+    )
 }
 
 pub(super) fn also(names: &[String], more: &[&str]) -> String {
@@ -386,6 +406,7 @@ mod tests {
             text(
                 &Form::Newest {
                     selector: selector.into(),
+                    least: false,
                 },
                 &[&["a", "n"]],
             )
@@ -401,7 +422,10 @@ mod tests {
 
     #[test]
     fn values_are_quoted_and_several_are_a_regular_expression_of_themselves() {
-        let form = Form::Newest { selector: "x".into() };
+        let form = Form::Newest {
+            selector: "x".into(),
+            least: false,
+        };
         assert!(text(&form, &[&[r#"a"b\"#, "n"]]).contains(r#"job="a\"b\\""#));
         assert!(text(&form, &[&["a.b", "n"], &["c", "n"]]).contains(r#"job=~"a\\.b|c", namespace="n""#));
     }
@@ -420,10 +444,17 @@ mod tests {
             "sum by (job, namespace) (clamp_min(x{m} - ((last_over_time(x{m}[5m] offset 5000ms) <= x{m} * 2) or (x{m} * 0 \
              and on (job, namespace, instance) ((max_over_time(up{m}[5m] offset 5000ms) == 1) or ((up{m} unless on \
              (job, namespace, instance) (max_over_time(up{m}[1h] offset 5000ms) == 1)) and on (job, namespace) \
-             (max_over_time(up{m}[1h] offset 35000ms) == 1))))), 0)) or label_replace(max by (job, namespace) (timestamp(\
-             total{m} offset 5000ms)), \"newest\", \"mark\", \"\", \"\")"
+             (max_over_time(up{m}[1h] offset 35000ms) == 1))))), 0)) or label_replace(min by (job, namespace) (timestamp(\
+             total{m} offset 5000ms) < timestamp(total{m})), \"newest\", \"mark\", \"\", \"\")"
         );
         assert_eq!(text(&form, &[&["a", "n"]]), expected);
+        let selector = "total".to_owned();
+        let newest = Form::Newest { selector, least: true };
+        let expected = format!(
+            "max by (job, namespace) (timestamp(total{m})) or label_replace(min by (job, namespace) (timestamp(total{m})), \
+             \"newest\", \"least\", \"\", \"\")"
+        );
+        assert_eq!(text(&newest, &[&["a", "n"]]), expected);
     }
 
     #[test]

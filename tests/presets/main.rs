@@ -9,7 +9,6 @@
 
 mod cost;
 mod fixture;
-mod push;
 mod real;
 mod recipes;
 mod signals;

@@ -11,15 +11,15 @@ use modosu::{
     model::units::Length,
     observe::prometheus::{Prometheus, Settings},
 };
-use modosu_cluster::Version;
+use modosu_cluster::{
+    Version,
+    push::{self, Labels, Worth},
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, process::Child, time::sleep};
 
-use crate::{
-    fixture::{Fixture, Traffic},
-    push::{self, Worth},
-};
+use crate::fixture::{Fixture, Traffic};
 
 pub type Exporters = Arc<Mutex<BTreeMap<String, Fixture>>>;
 
@@ -93,21 +93,14 @@ impl Real {
     }
 
     /// Remote write of these values, as of now.
-    pub async fn write(&self, series: &[(Vec<(String, String)>, Worth)]) {
+    pub async fn write(&self, series: &[(Labels, Worth)]) {
         if series.is_empty() {
             return;
         }
-        let now = jiff::Timestamp::now();
-        let body = push::body(series, now.as_millisecond());
-        let request = reqwest::Client::new()
-            .post(format!("http://{}/api/v1/write", self.listen))
-            .header("content-type", "application/x-protobuf")
-            .header("content-encoding", "snappy")
-            .header("x-prometheus-remote-write-version", "0.1.0")
-            .body(body);
-        let response = request.send().await.unwrap();
-        let status = response.status();
-        assert!(status.is_success(), "{status}: {}", response.text().await.unwrap());
+        let url = format!("http://{}/api/v1/write", self.listen);
+        push::send(&reqwest::Client::new(), &url, series, jiff::Timestamp::now())
+            .await
+            .unwrap();
     }
 
     /// One more round of this traffic at every exporter.

@@ -8,11 +8,11 @@ use modosu::{
     judge::policy::Policy,
     model::{guard::Guard, preset::Preset},
 };
-use modosu_cluster::Version;
+use modosu_cluster::{Version, push::Worth};
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::{fixture::Fixture, push::Worth, real::Real, watch::Watch};
+use crate::{fixture::Fixture, real::Real, watch::Watch};
 
 /// The guard's file, the exporters whose series it watches, and the trigger that knows the fault.
 const RECIPES: [(&str, &str, &str); 5] = [

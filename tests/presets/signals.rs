@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use modosu::model::reading::{Because, Measured};
-use modosu_cluster::Version;
+use modosu_cluster::{
+    Version,
+    push::{Labels, Native, Worth},
+};
 use serde_json::json;
 use tokio::time::sleep;
 
 use crate::{
     fixture::Traffic,
-    push::{Native, Worth},
     real::Real,
-    watch::{Watch, policy},
+    watch::{Watch, guard, policy},
 };
 
 fn series(name: &str, job: &str, le: &str) -> Vec<(String, String)> {
@@ -48,6 +50,7 @@ fn page(answers: u32) -> Vec<(Vec<(String, String)>, Worth)> {
 
 modosu_cluster::on_both!(
     a_quantile_is_read_from_native_and_from_classic_histograms,
+    the_preset_http_counts_what_native_histograms_counted,
     firing_alerts_are_counted_and_a_quiet_one_is_zero_only_where_its_rule_is_evaluated
 );
 
@@ -85,6 +88,72 @@ async fn a_quantile_is_read_from_native_and_from_classic_histograms(version: Ver
             assert!(off < 1e-9 * scale, "{job}: {signal} is {value}, not {expected}");
         }
     }
+}
+
+/// So many answers of each kind so far, in native histograms; of the job `both` also in a classic one, which says twice as many.
+fn answered(good: u32, bad: u32) -> Vec<(Labels, Worth)> {
+    let labels = |suffix: &str, code: &str, job: &str| -> Labels {
+        let name = format!("http_server_request_duration_seconds{suffix}");
+        let pairs = [
+            ("__name__", &*name),
+            ("http_response_status_code", code),
+            ("instance", "a"),
+            ("job", job),
+            ("namespace", "shop"),
+        ];
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    };
+    let mut page = Vec::new();
+    for (code, n) in [("200", good), ("500", bad)].into_iter().filter(|(_, n)| *n > 0) {
+        for job in ["native", "both"] {
+            let native = Native {
+                first: -16,
+                counts: vec![u64::from(n)],
+            };
+            page.push((labels("", code, job), Worth::Native(native)));
+        }
+        page.push((labels("_count", code, "both"), Worth::Number(f64::from(2 * n))));
+    }
+    page
+}
+
+/// A Prometheus before 3 cannot say what a native histogram counted before: then nothing is known, and nothing is counted.
+async fn the_preset_http_counts_what_native_histograms_counted(version: Version) {
+    let real = Real::start(version, &[], json!([])).await;
+    let guards = ["native", "both"].map(|job| {
+        let metrics = format!("{{preset: http, match: {{namespace: shop, job: {job}}}}}");
+        (job.to_owned(), guard(&metrics))
+    });
+    let mut watch = Watch::new(real.prometheus(), Timestamp::now(), guards);
+    for _ in 0..12 {
+        real.write(&answered(1000, 0)).await;
+        sleep(Duration::from_secs(1)).await;
+    }
+    for second in 0..30_u32 {
+        // The first failure that there ever was comes after ten seconds.
+        let bad = 30 * (second.clamp(9, 20) - 9);
+        real.write(&answered(1000 + 70 * second.min(20), bad)).await;
+        watch.turn(Timestamp::now()).await;
+        sleep(Duration::from_secs(1)).await;
+    }
+    let sums = |job: &str, signal: &str| watch.guards[job].sums.get(signal).copied();
+    assert_eq!(
+        sums("both", "error_rate"),
+        Some((660.0, 3460.0)),
+        "{:?}",
+        watch.guards["both"]
+    );
+    if version == Version::Debian {
+        assert_eq!(sums("native", "error_rate"), None);
+        let unknown = watch.guards["native"].read("error_rate");
+        assert_eq!(*unknown, Measured::Unknown(Because::NoData));
+        return;
+    }
+    let guard = &watch.guards["native"];
+    assert_eq!(sums("native", "error_rate"), Some((330.0, 1730.0)), "{guard:?}");
+    assert_eq!(sums("native", "success_rate"), Some((330.0, 1730.0)));
+    assert_eq!(sums("native", "request_rate"), Some((0.0, 1730.0)));
+    assert!(guard.fired.contains("error rate rose"), "{:?}", guard.said);
 }
 
 const ALERTS: &str = "targets: [{kind: Deployment, name: orders}]

@@ -99,7 +99,8 @@ async fn failures(real: &Real, counted: &mut Counted, truth: &mut Truth) {
 /// Prometheus itself dies and comes back with its data.
 async fn power_cut(real: &mut Real, counted: &mut Counted, truth: &mut Truth) {
     real.cut().await;
-    counted.turns_for(3).await;
+    // Longer than what one server may be behind another.
+    counted.turns_for(12).await;
     for (job, _) in JOBS {
         real.set(&format!("{job}-3"), |e| *e.counters.entry("200").or_default() += 11);
         happened(truth, job, 0, 11);

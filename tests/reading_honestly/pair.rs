@@ -1,6 +1,7 @@
 //! Two replicas of Prometheus behind one address that sends a query to either, as a Service without affinity does.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -13,6 +14,8 @@ use axum::{
     body::Bytes,
     http::{HeaderMap, StatusCode, Uri, header},
 };
+use jiff::Timestamp;
+use modosu::model::reading::{Because, Measured};
 use modosu_cluster::{Version, on_both};
 use tokio::{net::TcpListener, time::sleep};
 
@@ -66,11 +69,11 @@ impl Either {
     }
 }
 
-/// A pair that has known both services, which have a long history, for a while.
-async fn pair(version: Version) -> (Real, Real, Either, Counted) {
+/// A pair that has known both services, which have so many pods each and a long history, for a while.
+async fn pair(version: Version, pods: u32) -> (Real, Real, Either, Counted) {
     let one = Real::start(version).await;
     for job in JOBS {
-        for place in 0..3 {
+        for place in 0..pods {
             let counters = [("200", HISTORY), ("500", HISTORY / 10)].into();
             one.set(&format!("{job}-{place}"), |e| {
                 *e = Exporter {
@@ -91,30 +94,31 @@ async fn pair(version: Version) -> (Real, Real, Either, Counted) {
     (one, other, either, counted)
 }
 
-/// What comes at each of the six exporters, and of how many services that is.
-fn requests(real: &Real, truth: &mut (f64, f64)) {
+/// What comes at each of the exporters, and what that is for each service.
+fn requests(real: &Real, pods: u32, truth: &mut (f64, f64)) {
     for job in JOBS {
-        for place in 0..3 {
+        for place in 0..pods {
             real.set(&format!("{job}-{place}"), |e| {
                 *e.counters.entry("200").or_default() += 9;
                 *e.counters.entry("500").or_default() += 1;
             });
         }
     }
-    *truth = (truth.0 + 3.0, truth.1 + 30.0);
+    *truth = (truth.0 + f64::from(pods), truth.1 + 10.0 * f64::from(pods));
 }
 
 on_both!(
     a_switch_between_replicas_while_traffic_rests_counts_nothing_twice,
+    a_replica_that_was_down_counts_nothing_twice_while_it_meets_its_targets,
     replicas_that_take_turns_never_count_history
 );
 
 async fn a_switch_between_replicas_while_traffic_rests_counts_nothing_twice(version: Version) {
-    let (one, _other, either, mut counted) = pair(version).await;
+    let (one, _other, either, mut counted) = pair(version, 3).await;
     let mut truth = (0.0, 0.0);
     for _ in 0..4 {
         for _ in 0..3 {
-            requests(&one, &mut truth);
+            requests(&one, 3, &mut truth);
             counted.turns_for(1).await;
         }
         counted.turns_for(4).await;
@@ -126,12 +130,50 @@ async fn a_switch_between_replicas_while_traffic_rests_counts_nothing_twice(vers
     }
 }
 
+/// Its targets are scraped again one after the other, each with all that it missed.
+async fn a_replica_that_was_down_counts_nothing_twice_while_it_meets_its_targets(version: Version) {
+    const PODS: u32 = 8;
+    let (one, mut other, either, mut counted) = pair(version, PODS).await;
+    counted.turns_for(12).await;
+    let mut truth = (0.0, 0.0);
+    for _ in 0..2 {
+        other.cut().await;
+        for _ in 0..10 {
+            requests(&one, PODS, &mut truth);
+            counted.turns_for(1).await;
+        }
+        counted.turns_for(4).await;
+        assert_eq!(counted.sums[JOBS[0]], truth, "the other one told it all");
+        other.launch().await;
+        either.switch();
+        let mut said = BTreeSet::new();
+        // Prometheus takes up to five seconds to read which targets there are.
+        for _ in 0..70 {
+            counted.turn(Timestamp::now()).await;
+            said.insert(format!("{:?}", counted.last[JOBS[0]].signals[0]));
+            sleep(Duration::from_millis(150)).await;
+        }
+        assert_eq!(counted.sums[JOBS[0]], truth, "{said:?}");
+        let abstained = Measured::Unknown(Because::CountedBefore);
+        assert!(said.contains(&format!("{abstained:?}")), "{said:?}");
+        for _ in 0..3 {
+            requests(&one, PODS, &mut truth);
+            counted.turns_for(1).await;
+        }
+        counted.turns_for(4).await;
+        assert_eq!(counted.sums[JOBS[1]], truth, "and it goes on counting");
+        either.switch();
+        counted.turns_for(2).await;
+        assert_eq!(counted.sums[JOBS[1]], truth, "back at the first one");
+    }
+}
+
 async fn replicas_that_take_turns_never_count_history(version: Version) {
-    let (one, _other, either, mut counted) = pair(version).await;
+    let (one, _other, either, mut counted) = pair(version, 3).await;
     either.alternate();
     let mut truth = (0.0, 0.0);
     for _ in 0..12 {
-        requests(&one, &mut truth);
+        requests(&one, 3, &mut truth);
         counted.turns_for(1).await;
     }
     counted.turns_for(4).await;

@@ -5,6 +5,9 @@ use std::{
     time::Duration,
 };
 
+use jiff::{SignedDuration, Timestamp};
+use modosu::model::incident::Incident;
+use modosu_cluster::push::{Labels, Worth};
 use modosu_world::Reply;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -77,6 +80,140 @@ async fn the_same_time_before_is_compared_with_and_said_where_it_is_not_known() 
         })
         .await;
     assert!(stage.incidents().await.is_empty());
+}
+
+story!(what_is_slower_than_given_numbers_goes_to_people);
+async fn what_is_slower_than_given_numbers_goes_to_people(stage: &Stage) {
+    // The same number, written down and asked for; the service itself takes a fifth of it.
+    let query = format!("max(up{{namespace=\"{}\"}}) * 0 + 0.1", stage.namespace);
+    let baselines = [
+        ("orders", json!({"window": null, "fixed": {"response_time": "100ms"}})),
+        ("payments", json!({"window": null, "query": {"response_time": query}})),
+    ];
+    for (service, baseline) in &baselines {
+        stage.deploy(service, json!([])).await;
+        let spec = json!({"baseline": baseline, "metrics": {"window": "10s"}});
+        stage.guard(service, spec).await;
+    }
+    stage.daemon().await;
+    for (service, _) in &baselines {
+        stage.proven(service).await;
+        stage.set_env(service, "LATENCY_MS", "60").await;
+    }
+    for (service, _) in &baselines {
+        stage
+            .until("it is slower by far than it was", 60, async || {
+                let value = stage.signal(service, "response_time").await?;
+                (value > 0.05).then_some(())
+            })
+            .await;
+    }
+    stage.wait(6).await;
+    assert!(stage.incidents().await.is_empty(), "but not than the number");
+    for (service, _) in &baselines {
+        stage.set_env(service, "LATENCY_MS", "300").await;
+    }
+    for (service, _) in &baselines {
+        assert_eq!(
+            compared_with(&slow_incident(stage, service).await),
+            Some(0.1),
+            "{service}"
+        );
+    }
+}
+
+/// The incident of a service that got slow, which people decide.
+async fn slow_incident(stage: &Stage, service: &str) -> Incident {
+    let incident = stage
+        .until(&format!("an incident of {service}"), 60, async || {
+            let all = stage.incidents().await;
+            all.into_iter().find(|incident| incident.spec.guard == service)
+        })
+        .await;
+    let fired: Vec<_> = incident.spec.triggers.iter().map(|fired| fired.name.as_str()).collect();
+    assert_eq!(fired, ["response time degraded"]);
+    incident
+}
+
+/// With what its response time was compared.
+fn compared_with(incident: &Incident) -> Option<f64> {
+    incident.spec.triggers[0].baseline
+}
+
+const A_WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// What one pod counted a week ago, around this time of the week, every fifteen seconds: fifty requests a second, one of a
+/// hundred failed, all took between a tenth and a quarter of a second; and for three minutes an outage.
+fn a_week_ago(namespace: &str, now: Timestamp) -> Vec<(Labels, Worth)> {
+    let labels = |name: &str, label: &str, value: &str| -> Labels {
+        let mut labels = [
+            ("__name__", name),
+            ("instance", "gone"),
+            ("job", "orders"),
+            ("namespace", namespace),
+            (label, value),
+        ];
+        labels.sort_unstable();
+        labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    };
+    // Scrapes were rarer then, and none of them on a whole minute.
+    let begin = Timestamp::from_second(now.as_second() / 60 * 60 + 8).unwrap() - A_WEEK;
+    let moments = (-40..=280).map(|n: i32| (n, (begin + SignedDuration::from_secs(15) * n).as_millisecond()));
+    let run = |per_step: &dyn Fn(i32) -> f64| {
+        let mut sum = 1_000_000.0;
+        let count = |(n, at)| {
+            sum += per_step(n);
+            (at, sum)
+        };
+        Worth::Run(moments.clone().map(count).collect())
+    };
+    let outage = |n: i32| (100..112).contains(&n);
+    let bad = |n| if outage(n) { 375.0 } else { 7.5 };
+    let counter = "http_requests_total";
+    let buckets = "http_request_duration_seconds_bucket";
+    vec![
+        (labels(counter, "code", "500"), run(&bad)),
+        (labels(counter, "code", "200"), run(&|n| 750.0 - bad(n))),
+        (labels(buckets, "le", "0.1"), run(&|_| 0.0)),
+        (
+            labels(buckets, "le", "0.25"),
+            run(&|n| if outage(n) { 0.0 } else { 750.0 }),
+        ),
+        (labels(buckets, "le", "1"), run(&|_| 750.0)),
+        (labels(buckets, "le", "+Inf"), run(&|_| 750.0)),
+    ]
+}
+
+/// The embedded Prometheus has no last week.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_time_last_week_is_compared_with() {
+    let stage = Stage::real("the_same_time_last_week").await;
+    stage
+        .tell_all(async {
+            stage.remembered(&a_week_ago(&stage.namespace, Timestamp::now())).await;
+            stage.deploy("orders", json!([])).await;
+            stage
+                .guard("orders", json!({"baseline": {"window": null, "offset": "7d"}}))
+                .await;
+            stage.daemon().await;
+            stage.proven("orders").await;
+            let taken = baseline(&stage).await;
+            let near = |signal: &str, number: f64| {
+                let known = taken[signal].as_f64().unwrap_or_else(|| panic!("{signal}: {taken}"));
+                assert!(
+                    (known - number).abs() < number / 100.0,
+                    "{signal} is {known}, not {number}"
+                );
+            };
+            near("request_rate", 50.0);
+            near("response_time", 0.1 + 0.15 * 0.95);
+            near("error_rate", 0.01);
+            // A tenth of last week's time is not slow, twice as long is.
+            stage.set_env("orders", "LATENCY_MS", "600").await;
+            let known = compared_with(&slow_incident(&stage, "orders").await).unwrap();
+            assert!((known - (0.1 + 0.15 * 0.95)).abs() < 0.003, "{known}");
+        })
+        .await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,6 +18,7 @@ use modosu::model::{
     guard::{Current, Guard},
     incident::Incident,
 };
+use modosu_cluster::push::{Labels, Worth};
 use serde_json::{Value, json};
 
 /// Poll and scrape interval of all stories.
@@ -297,6 +298,14 @@ impl Stage {
         match &self.place {
             Place::Embedded(embedded) => embedded.world.behave(&self.namespace, name),
             Place::Real(real) => real.behave(&self.namespace, name),
+        }
+    }
+
+    /// Prometheus remembers these series, too, as of earlier moments. Real servers only.
+    pub async fn remembered(&self, series: &[(Labels, Worth)]) {
+        match &self.place {
+            Place::Embedded(_) => panic!("nothing is pushed to the embedded Prometheus"),
+            Place::Real(real) => real.remembered(series).await,
         }
     }
 

@@ -11,6 +11,8 @@ use crate::{
 };
 
 const AN_HOUR: Duration = Duration::from_secs(3600);
+/// So much of that time before is compared with at most: with less there would never be a baseline.
+const SHORTEST_OFFSET: Duration = Duration::from_secs(300);
 
 /// How much healthy time is collected, and what stands beside it.
 pub fn reference(
@@ -29,10 +31,13 @@ pub fn reference(
     };
     match (spec.window, spec.offset, &spec.fixed, &spec.query) {
         (Some(window), None, None, None) => (longer("spec.baseline.window", window.0, mistakes), Reference::Healthy),
-        (None, Some(offset), None, None) => (
-            AN_HOUR,
-            Reference::Offset(longer("spec.baseline.offset", offset.0, mistakes)),
-        ),
+        (None, Some(offset), None, None) => {
+            if offset.0 < SHORTEST_OFFSET {
+                let what = "must be at least `5m`: less healthy time than that is no baseline";
+                mistakes.push(Mistake::new("spec.baseline.offset", what));
+            }
+            (AN_HOUR, Reference::Offset(offset.0))
+        }
         (None, None, Some(fixed), None) => {
             let number = |path: &str, text: &crate::model::units::Amount, signal: &Signal| {
                 let number = amount(&text.0, signal.unit).map_err(|wrong| Mistake {

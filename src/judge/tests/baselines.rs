@@ -111,7 +111,9 @@ fn every_mistake_in_a_baseline_is_told_with_its_place() {
     };
     insta::assert_snapshot!(wrong("{window: 1h, offset: 7d}"), @"spec.baseline: is exactly one of window, offset, fixed, query, such as `{window: 1h}`");
     insta::assert_snapshot!(wrong("{}"), @"spec.baseline: is exactly one of window, offset, fixed, query, such as `{window: 1h}`");
-    insta::assert_snapshot!(wrong("{offset: 0s}"), @"spec.baseline.offset: must be longer than nothing, such as `1h`");
+    insta::assert_snapshot!(wrong("{offset: 0s}"), @"spec.baseline.offset: must be at least `5m`: less healthy time than that is no baseline");
+    insta::assert_snapshot!(wrong("{offset: 299s}"), @"spec.baseline.offset: must be at least `5m`: less healthy time than that is no baseline");
+    insta::assert_snapshot!(wrong("{window: 0s}"), @"spec.baseline.window: must be longer than nothing, such as `1h`");
     insta::assert_snapshot!(wrong("{fixed: {response_time: 5%, respons_time: 1s, error_rate: 1s 2s}}"), @r"
     spec.baseline.fixed.error_rate: column 4: one number with its unit is needed, such as `200ms`
     1s 2s

@@ -62,6 +62,7 @@ mod part;
 mod port;
 mod process;
 mod prometheus;
+pub mod push;
 mod scratch;
 mod tap;
 mod targets;

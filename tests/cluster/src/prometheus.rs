@@ -1,15 +1,17 @@
-//! A real Prometheus that scrapes every second and finds its targets in files.
+//! A real Prometheus that scrapes every second, finds its targets in files, and takes what is pushed, also of last week.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::control_plane::plain;
 use crate::part::{Part, Ready, program};
 use crate::port::free_port;
 use crate::process::Program;
+use crate::push::{self, Labels, Worth};
 use crate::scratch::Scratch;
 use crate::targets::{Target, Targets};
 
@@ -34,6 +36,7 @@ impl Prometheus {
         let port = free_port()?;
         let config = json!({
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+            "storage": {"tsdb": {"out_of_order_time_window": "8d"}},
             "scrape_configs": [{
                 "job_name": "pods",
                 "file_sd_configs": [{"files": [targets.glob()], "refresh_interval": "1s"}],
@@ -46,6 +49,7 @@ impl Prometheus {
             format!("--storage.tsdb.path={}", scratch.join("prometheus").display()),
             format!("--web.listen-address=127.0.0.1:{port}"),
             "--web.enable-lifecycle".into(),
+            "--web.enable-remote-write-receiver".into(),
             "--log.level=warn".into(),
         ];
         let url = format!("http://127.0.0.1:{port}");
@@ -94,6 +98,12 @@ impl Prometheus {
 
     pub fn remove_target(&self, address: &str) -> anyhow::Result<()> {
         self.targets.set(format!("static {address}"), None)
+    }
+
+    /// Remote write of these series: the numbers of now, or of earlier moments up to a week ago.
+    pub async fn push(&self, series: &[(Labels, Worth)]) -> anyhow::Result<()> {
+        let url = format!("{}/api/v1/write", self.url);
+        push::send(&self.http, &url, series, Timestamp::now()).await
     }
 
     /// An instant query now. Errors carry Prometheus' own words.

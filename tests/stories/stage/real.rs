@@ -11,7 +11,10 @@ use std::{
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{Api, Client, api::PostParams};
-use modosu_cluster::{Behaviour, Cluster, Filter, Point, Process, Program, Seen, Tap, eventually, free_port};
+use modosu_cluster::{
+    Behaviour, Cluster, Filter, Point, Process, Program, Seen, Tap, eventually, free_port,
+    push::{Labels, Worth},
+};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -174,6 +177,11 @@ impl Real {
             Servers::Own(cluster) if up => cluster.prometheus().part().start().await.unwrap(),
             Servers::Own(cluster) => cluster.prometheus().part().kill().await,
         }
+    }
+
+    /// Prometheus has these series, too, as of earlier moments.
+    pub async fn remembered(&self, series: &[(Labels, Worth)]) {
+        self.cluster.prometheus().push(series).await.unwrap();
     }
 
     pub async fn status(&self) -> Option<Value> {

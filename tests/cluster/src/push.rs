@@ -1,12 +1,15 @@
-//! Prometheus remote write, as far as pushing today's values goes: protobuf in one snappy block of literals.
+//! Prometheus remote write, as far as pushing values of now and of earlier moments goes: protobuf in one snappy block of literals.
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 /// A histogram with exponential buckets: schema 3 (eight buckets for each doubling), from bucket `first` on.
+#[derive(Debug)]
 pub struct Native {
     pub first: i64,
     pub counts: Vec<u64>,
 }
 
 /// What a series is worth at a moment.
+#[derive(Debug)]
 pub enum Worth {
     Number(f64),
     Native(Native),
@@ -14,8 +17,30 @@ pub enum Worth {
     Run(Vec<(i64, f64)>),
 }
 
+/// A series' labels, `__name__` among them, in their order.
+pub type Labels = Vec<(String, String)>;
+
+/// Sends it, as of `now` where a moment is not given.
+pub async fn send(
+    http: &reqwest::Client,
+    url: &str,
+    series: &[(Labels, Worth)],
+    now: jiff::Timestamp,
+) -> anyhow::Result<()> {
+    let request = http
+        .post(url)
+        .header("content-type", "application/x-protobuf")
+        .header("content-encoding", "snappy")
+        .header("x-prometheus-remote-write-version", "0.1.0")
+        .body(body(series, now.as_millisecond()));
+    let answer = request.send().await?;
+    let status = answer.status();
+    anyhow::ensure!(status.is_success(), "{status}: {}", answer.text().await?);
+    Ok(())
+}
+
 /// The body of a `POST /api/v1/write`; times in milliseconds.
-pub fn body(series: &[(Vec<(String, String)>, Worth)], at_millis: i64) -> Vec<u8> {
+fn body(series: &[(Labels, Worth)], at_millis: i64) -> Vec<u8> {
     let mut request = Vec::new();
     for (labels, worth) in series {
         let mut one = Vec::new();
