@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::{
     decide::{Clocks, between, plan::scale::SCALE},
     judge::policy::Policy,
-    model::incident::{IncidentStatus, JournalEntry},
+    model::incident::{IncidentStatus, JournalEntry, PlannedStep},
     observe::seen::Seen,
 };
 
@@ -30,13 +30,21 @@ pub enum RollOut {
 
 /// Compares the plan's goals with what the watches show.
 pub fn roll_out(status: &IncidentStatus, bad: &str, seen: &Seen, now: Timestamp) -> RollOut {
-    let failed = |place: usize| {
-        status
-            .receipt_of(place)
-            .is_some_and(|entry| entry.receipt.as_deref() == Some("failed"))
+    let carried_out = |place: usize, step: &PlannedStep| match status.receipt_of(place) {
+        Some(entry) => entry.receipt.as_deref() != Some("failed"),
+        // An earlier stage ended before it.
+        None => status.is_present(step),
     };
-    let carried_out = status.plan.iter().enumerate().filter(|(place, _)| !failed(*place));
-    let writes: Vec<Write> = carried_out.filter_map(|(_, step)| Write::of(step)).collect();
+    let begun = || {
+        status
+            .plan
+            .iter()
+            .enumerate()
+            .filter(|(_, step)| status.has_begun(step))
+    };
+    let writes = begun().filter(|(place, step)| carried_out(*place, step));
+    let writes: Vec<Write> = writes.filter_map(|(_, step)| Write::of(step)).collect();
+    let judged: Vec<Write> = begun().filter_map(|(_, step)| Write::of(step)).collect();
     let holds = |target: &str| {
         seen.parts
             .iter()
@@ -53,7 +61,7 @@ pub fn roll_out(status: &IncidentStatus, bad: &str, seen: &Seen, now: Timestamp)
     // A ConfigMap that the present template does not use is not seen at all, which tells nothing.
     let known = |target: &str, hash: Option<&str>| {
         hash.is_none_or(|hash| {
-            let mut of_target = writes.iter().filter(|write| write.target == target);
+            let mut of_target = judged.iter().filter(|write| write.target == target);
             of_target.any(|write| hash == write.from || hash == write.to)
         })
     };
@@ -64,8 +72,21 @@ pub fn roll_out(status: &IncidentStatus, bad: &str, seen: &Seen, now: Timestamp)
         .rfind(|entry| entry.is_step())
         .map_or(Duration::ZERO, |entry| between(entry.at, now));
     let changed = |(target, then): (&String, &String)| holds(target).is_some_and(|now| now != then);
-    let newer =
-        writes.iter().any(|write| !known(write.target, holds(write.target))) || status.beside.iter().any(changed);
+    // What a later stage writes stands as it was judged until then.
+    let later = status
+        .plan
+        .iter()
+        .filter(|step| !status.has_begun(step))
+        .filter_map(Write::of);
+    let mut later = later.filter(|write| !judged.iter().any(|own| own.target == write.target));
+    let mut untouched = Vec::new();
+    let newer = writes.iter().any(|write| !known(write.target, holds(write.target)))
+        || status.beside.iter().any(changed)
+        || later.any(|write| {
+            let first = !untouched.contains(&write.target);
+            untouched.push(write.target);
+            first && holds(write.target).is_some_and(|now| now != write.from)
+        });
     match (&seen.rolled_out, settled) {
         _ if newer => RollOut::Foreign,
         (Ok(()), true) => RollOut::Complete,
@@ -108,7 +129,7 @@ struct Write<'a> {
 
 impl<'a> Write<'a> {
     /// Of a content: how many replicas there are is no part of a state.
-    fn of(step: &'a crate::model::incident::PlannedStep) -> Option<Self> {
+    fn of(step: &'a PlannedStep) -> Option<Self> {
         if step.step == SCALE {
             return None;
         }
@@ -125,7 +146,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::model::{guard::TargetRef, incident::PlannedStep};
+    use crate::model::guard::TargetRef;
 
     fn planned() -> IncidentStatus {
         let step = PlannedStep {

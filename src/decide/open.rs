@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{
     Act, Happened, Input, Step, WhyNot, between, deadlines, enter::on_probation, lock::RETRY_LOCK, plan,
-    recovered::relapse_of, together::Part,
+    recovered::relapse_of, stages, together::Part,
 };
 use crate::{
     judge::Finding,
@@ -59,7 +59,10 @@ impl Draft {
                 .map_or_else(Vec::new, |wish| wish.only.clone()),
             ..IncidentStatus::default()
         };
-        if self.why == Some(WhyNot::Mode(Mode::Observe)) {
+        if let Some(WhyNot::StageAsked { role, .. }) = why {
+            deadlines::begin(&mut status, scheme, now);
+            status.decider = Some(role.clone());
+        } else if self.why == Some(WhyNot::Mode(Mode::Observe)) {
             status.decider = scheme.find(&status.grade).map(|grade| grade.decider.clone());
         } else {
             deadlines::begin(&mut status, scheme, now);
@@ -217,6 +220,8 @@ fn allowed(input: &Input, finding: &Finding) -> Result<(), WhyNot> {
         Err(why)
     } else if let Some(why) = input.seen.keeps_pods.clone() {
         Err(WhyNot::PodsNotReplaced(why))
+    } else if let Some((stage, role)) = stages::first_asks(policy) {
+        Err(WhyNot::StageAsked { stage, role })
     } else if let Some(why) = input.over_budget {
         Err(WhyNot::OverBudget(why.to_owned()))
     } else if let Some(sentence) = input.around.not_this_change.get(&finding.name) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    Act, Case, Happened, Input, Step, WhyNot, asking, before, between, by_hand, deadlines, decided,
+    Act, Case, Happened, Input, Step, WhyNot, asking, before, by_hand, deadlines, decided,
     decided::follow_decision,
     enter,
     enter::close,
@@ -15,6 +15,8 @@ use super::{
     open::automatic,
     raised,
     recovered::{recover, timings, unmark},
+    stages::{self, deadline},
+    tried::{present, tried},
     waiting::waits,
 };
 use crate::{
@@ -72,6 +74,10 @@ fn awaiting(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut S
         deadlines::begin(status, &input.policy.scheme, case.spec.opened_at);
     }
     if follow_decision(input, case, status, step) || waits(input, case, status, step) {
+        return;
+    }
+    if stages::waits(status) {
+        stages::awaiting(input, case, status, step);
         return;
     }
     // What was false for `hold` and fires again is a new breach; until then people are asked for it.
@@ -148,19 +154,23 @@ fn escalated(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut 
     if follow_decision(input, case, status, step) {
         return;
     }
-    let here = input
-        .record
-        .current
-        .as_ref()
-        .is_some_and(|current| current.hash == input.seen.hash);
-    let wrote = verify::may_have_written(status) && status.rolled_out_at.is_none();
-    if wrote && !here && verify::roll_out(status, &case.spec.bad.hash, input.seen, input.now) == RollOut::Complete {
-        // What was written before modosu stopped is rolled out after all: judge that from here on.
-        status.rolled_out_at = Some(input.now);
-        enter::arrive_by_plan(input, case, step);
-    } else if verify::proven(input.clocks, input.policy) {
+    if !rolled_out_after_all(input, case, status, step) && verify::proven(input.clocks, input.policy) {
         recover(input, case, status, step);
     }
+}
+
+/// What was written before it was left to people may roll out after all: that is judged from here on. Gives whether it did just now.
+pub fn rolled_out_after_all(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) -> bool {
+    let current = input.record.current.as_ref();
+    let here = current.is_some_and(|current| current.hash == input.seen.hash);
+    let wrote = verify::may_have_written(status) && status.rolled_out_at.is_none();
+    let done =
+        wrote && !here && verify::roll_out(status, &case.spec.bad.hash, input.seen, input.now) == RollOut::Complete;
+    if done {
+        status.rolled_out_at = Some(input.now);
+        enter::arrive_by_plan(input, case, step);
+    }
+    done
 }
 
 /// Why the plan cannot run now, if it cannot.
@@ -188,6 +198,8 @@ pub fn act(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut St
     if !step.is_by_people() {
         status.automatic_since = Some(input.now);
     }
+    status.stages = stages::planned(input.policy);
+    stages::begin(status, input.now);
     let steps = status.journal.iter().filter(|entry| entry.is_step());
     if let Some(last) = steps.map(|entry| entry.seq).max() {
         // Not the first attempt: the plan is made anew from what is there now.
@@ -229,13 +241,6 @@ fn goal(case: Case, status: &IncidentStatus) -> String {
     }
 }
 
-/// The plan's deadline: `within` from the first bad reading, without the time spent waiting for people.
-fn deadline(within: Duration, case: Case, status: &IncidentStatus, now: Timestamp) -> Timestamp {
-    let acting = status.acting_since.unwrap_or(case.spec.opened_at);
-    let waited = between(case.spec.opened_at, acting);
-    case.spec.first_bad_at + within + waited + asking::waited(status, now)
-}
-
 /// A guard whose targets cannot be seen decides nothing; what it was doing is still not done at the deadline.
 pub fn overdue(case: Case, within: Duration, now: Timestamp, why: &str) -> Option<Happened> {
     let acts = match case.status.state {
@@ -272,7 +277,7 @@ fn rolling_back(input: &Input, case: Case, status: &mut IncidentStatus, step: &m
         mark_rolled_back(input, case, step);
     }
     if input.now > deadline(input.policy.within, case, status, input.now) {
-        escalate(status, input, tried(status), step);
+        did_not_help(status, input, tried(status), step);
     } else {
         asking::asks(input, status, step);
         step.actions.push(Act::Run);
@@ -287,9 +292,9 @@ fn verifying(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut 
     if status.rolled_out_at.is_none() {
         settle_down(input, case, status, step, late);
     } else if verify::proven(input.clocks, input.policy) {
-        recover(input, case, status, step);
+        stages::helped(input, case, status, step);
     } else if late {
-        escalate(status, input, format!("{}; {}", tried(status), present(input)), step);
+        did_not_help(status, input, format!("{}; {}", tried(status), present(input)), step);
     }
 }
 
@@ -313,7 +318,7 @@ fn settle_down(input: &Input, case: Case, status: &mut IncidentStatus, step: &mu
             step,
         ),
         RollOut::Underway(why) if late => {
-            escalate(
+            did_not_help(
                 status,
                 input,
                 format!("{}; not rolled out in time: {why}", tried(status)),
@@ -321,6 +326,18 @@ fn settle_down(input: &Input, case: Case, status: &mut IncidentStatus, step: &mu
             );
         }
         RollOut::Underway(_) => {}
+    }
+}
+
+/// What was tried did not help: the next stage follows, or people take over.
+fn did_not_help(status: &mut IncidentStatus, input: &Input, because: String, step: &mut Step) {
+    match stages::failed(status, &input.policy.scheme, input.now, because) {
+        Ok(news) => {
+            step.happened.extend(news);
+            let runs = status.state == Some(IncidentState::RollingBack);
+            step.actions.extend(runs.then_some(Act::Run));
+        }
+        Err(because) => escalate(status, input, because, step),
     }
 }
 
@@ -347,41 +364,4 @@ pub fn end(status: &mut IncidentStatus, state: IncidentState, input: &Input, hap
     }
     step.record.incident = None;
     step.happened.push(happened);
-}
-
-/// What was tried, step by step.
-fn tried(status: &IncidentStatus) -> String {
-    let receipts = status.journal.iter().filter_map(|entry| {
-        let receipt = entry.receipt.as_deref()?;
-        let step = entry.target.clone().unwrap_or_else(|| status.step_named(entry.seq));
-        Some(format!("{step} {receipt}"))
-    });
-    let done: Vec<String> = receipts.collect();
-    if done.is_empty() {
-        "nothing was written".into()
-    } else {
-        format!("tried: {}", done.join(", "))
-    }
-}
-
-/// The present numbers.
-fn present(input: &Input) -> String {
-    let held = input
-        .verdict
-        .triggers
-        .iter()
-        .filter(|trigger| !trigger.sentence.is_empty());
-    let sentences: Vec<&str> = held.map(|trigger| trigger.sentence.as_str()).collect();
-    let facts = input
-        .verdict
-        .firing
-        .iter()
-        .map(|finding| finding.evidence.sentence.as_str());
-    let mut all: Vec<&str> = Vec::new();
-    for sentence in facts.chain(sentences) {
-        if !all.contains(&sentence) {
-            all.push(sentence);
-        }
-    }
-    format!("not recovered in time, seen now: {}", all.join("; "))
 }

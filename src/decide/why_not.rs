@@ -37,6 +37,11 @@ pub enum WhyNot {
     NoWayBack(String),
     /// What runs is what the plan would put there.
     NothingToPutBack,
+    /// A person begins the plan's first stage.
+    StageAsked {
+        stage: String,
+        role: String,
+    },
     /// The plan cannot be made.
     NoPlan(String),
     /// What must hold before anything is written does not.
@@ -88,6 +93,7 @@ impl fmt::Display for WhyNot {
             Self::NothingToPutBack => {
                 f.write_str("there is nothing to put back: what runs is what the plan would put there")
             }
+            Self::StageAsked { stage, role } => write!(f, "{role} begins the plan's first stage, {stage}"),
             Self::NoPlan(why) => write!(f, "no plan can be made: {why}"),
             Self::CheckFailed(why) => write!(
                 f,

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     act::{ApiError, record, run, snapshot},
-    decide::{Act, Happened, Step, WhyNot, deadlines, open, together},
+    decide::{Act, Happened, Step, WhyNot, deadlines, open, stages, together},
     judge::policy::Policy,
     model::{
         guard::{GuardStatus, IncidentRef},
@@ -166,6 +166,7 @@ impl Guarded {
         let status = IncidentStatus {
             not_restored: left,
             other_tools: self.record.other_tools.clone(),
+            stages: stages::opened(policy, draft.state, now),
             ..draft.status(steps, &policy.scheme, now)
         };
         self.record.incident = Some(at.clone());
@@ -237,7 +238,21 @@ impl Guarded {
                 case.status.reason = format!("{done}, waiting for the roll-out and for proof");
                 return self.write_case(shared).await;
             }
-            Ok(run::Progress::Failed(why) | run::Progress::Frozen(why)) => why,
+            Ok(run::Progress::Failed(why)) => {
+                let failed = stages::failed(&mut case.status, &policy.scheme, shared.clock.now(), why);
+                match failed {
+                    Ok(news) => return self.goes_on(shared, &news).await,
+                    Err(because) => because,
+                }
+            }
+            Ok(run::Progress::Idle) => {
+                let skipped = stages::skip(&mut case.status, &policy.scheme, shared.clock.now());
+                match skipped {
+                    Ok(news) => return self.goes_on(shared, &news).await,
+                    Err(because) => because,
+                }
+            }
+            Ok(run::Progress::Impossible(why) | run::Progress::Frozen(why)) => why,
             Err(why @ ApiError::Refused(_)) => why.to_string(),
             Ok(run::Progress::NotAsRecorded) => NOT_AS_RECORDED.into(),
             Err(why) => {
@@ -250,6 +265,14 @@ impl Guarded {
         case.status.reason = happened.to_string();
         deadlines::ask(&mut case.status, &policy.scheme, shared.clock.now());
         self.tell(shared, &happened);
+        self.write_case(shared).await
+    }
+
+    /// The next stage of the plan follows.
+    async fn goes_on(&mut self, shared: &Shared<'_>, news: &[Happened]) -> bool {
+        for one in news {
+            self.tell(shared, one);
+        }
         self.write_case(shared).await
     }
 
