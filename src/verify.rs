@@ -146,7 +146,10 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::model::guard::TargetRef;
+    use crate::model::{
+        guard::TargetRef,
+        incident::{PlannedStage, StageState},
+    };
 
     fn planned() -> IncidentStatus {
         let step = PlannedStep {
@@ -218,6 +221,74 @@ mod tests {
             roll_out(&status, "state-bad", &seen, Timestamp::UNIX_EPOCH),
             RollOut::Complete
         );
+    }
+
+    fn stage(name: &str, state: StageState) -> PlannedStage {
+        PlannedStage {
+            name: name.to_owned(),
+            state,
+            within: crate::model::units::Length::minutes(5),
+            ask: None,
+            asked_at: None,
+            since: None,
+            ended_at: None,
+            because: None,
+        }
+    }
+
+    /// The flag of orders is switched off, then orders and a worker are put back.
+    fn staged(flag_off: StageState, revert: StageState) -> IncidentStatus {
+        let step = |stage: &str, target: &str, from: &str, to: &str| PlannedStep {
+            stage: Some(stage.to_owned()),
+            target: Some(target.to_owned()),
+            from: Some(from.to_owned()),
+            to: Some(to.to_owned()),
+            ..planned().plan[0].clone()
+        };
+        IncidentStatus {
+            plan: vec![
+                step("flag-off", "Deployment/orders", "bad", "off"),
+                step("revert", "Deployment/orders", "off", "good"),
+                step("revert", "ConfigMap/settings", "1", "0"),
+            ],
+            stages: vec![stage("flag-off", flag_off), stage("revert", revert)],
+            ..planned()
+        }
+    }
+
+    fn beside(orders: &str, settings: &str) -> Seen {
+        let mut seen = seen(orders, Ok(()));
+        let target: TargetRef = "ConfigMap/settings".parse().unwrap();
+        seen.parts.insert(target, settings.to_owned());
+        seen
+    }
+
+    #[test]
+    fn a_stage_is_rolled_out_when_its_own_goal_runs_and_nobody_touched_what_comes_later() {
+        let now = Timestamp::from_second(1).unwrap();
+        let after = |seen: &Seen| roll_out(&staged(StageState::Running, StageState::NotBegun), "b", seen, now);
+        assert_eq!(after(&beside("off", "1")), RollOut::Complete);
+        assert_eq!(
+            after(&beside("good", "1")),
+            RollOut::Foreign,
+            "somebody put it back by hand"
+        );
+        assert_eq!(
+            after(&beside("off", "2")),
+            RollOut::Foreign,
+            "a change of what is put back later"
+        );
+    }
+
+    #[test]
+    fn what_a_stage_that_failed_left_is_known_to_the_next() {
+        let now = Timestamp::from_second(1).unwrap();
+        let mut status = staged(StageState::Failed, StageState::Running);
+        status.journal[0].receipt = Some("failed".into());
+        let after = |orders: &str, settings: &str| roll_out(&status, "b", &beside(orders, settings), now);
+        assert!(matches!(after("bad", "1"), RollOut::Underway(_)));
+        assert_eq!(after("good", "0"), RollOut::Complete);
+        assert_eq!(after("newer", "0"), RollOut::Foreign);
     }
 
     #[test]

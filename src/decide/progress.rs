@@ -154,7 +154,8 @@ fn escalated(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut 
     if follow_decision(input, case, status, step) {
         return;
     }
-    if !rolled_out_after_all(input, case, status, step) && verify::proven(input.clocks, input.policy) {
+    let proven = !rolled_out_after_all(input, case, status, step) && verify::proven(input.clocks, input.policy);
+    if proven && !stages::is_left(status) {
         recover(input, case, status, step);
     }
 }

@@ -132,9 +132,10 @@ pub fn awaiting(input: &Input, case: Case, status: &mut IncidentStatus, step: &m
     let begun = status.stages.iter().rfind(|stage| stage.since.is_some());
     let late = begun.filter(|_| status.mitigated_at.is_none() && status.rolled_out_at.is_some());
     if let Some(stage) = late.filter(|_| verify::proven(input.clocks, input.policy)) {
-        let stage = stage.name.clone();
+        let (stage, waits) = (stage.name.clone(), status.reason.clone());
         status.mitigated_at = Some(input.now);
         tell(StageNews::Mitigated { stage }, status, input.now, &mut step.happened);
+        status.reason = format!("{}; {waits}", status.reason);
     }
 }
 
@@ -206,6 +207,12 @@ pub fn is_idle(status: &IncidentStatus) -> bool {
             .present_places()
             .filter_map(|place| status.plan.get(place))
             .all(idle)
+}
+
+/// Whether a stage did not help after another one mitigated it: that it is quiet does not do what that stage was to do.
+pub fn is_left(status: &IncidentStatus) -> bool {
+    let mut failed = status.stages.iter().filter(|stage| stage.state == StageState::Failed);
+    status.mitigated_at.is_some() && failed.any(|stage| stage.ended_at > status.mitigated_at)
 }
 
 /// What each stage did, for people.

@@ -3,20 +3,20 @@
 
 use std::time::Duration;
 
-use kube::api::ListParams;
+use kube::api::{DynamicObject, ListParams, PostParams};
 use modosu::model::incident::{Incident, IncidentStatus, PlannedStage, StageState};
 use serde_json::{Value, json};
 
 use crate::{
-    stage::{Bad, Kill, Stage, state_of},
+    stage::{Bad, Kill, Stage, guard_spec, state_of},
     story,
 };
 
 story!(the_first_stage_mitigates_and_a_person_begins_the_second);
 async fn the_first_stage_mitigates_and_a_person_begins_the_second(stage: &Stage) {
-    let revert =
-        json!({"name": "revert", "within": "60s", "ask": "tech-lead", "steps": [{"restore": {}}, {"waitReady": {}}]});
-    released(stage, json!([flag_off("60s"), revert])).await;
+    let mut asked = revert("60s");
+    asked["ask"] = json!("tech-lead");
+    released(stage, json!([flag_off("60s"), asked])).await;
 
     let waiting = waits_for_the_tech_lead(stage).await;
     let status = waiting.status.clone().unwrap();
@@ -35,6 +35,8 @@ async fn the_first_stage_mitigates_and_a_person_begins_the_second(stage: &Stage)
     assert!(status.mitigated_at.is_some() && status.recovered_at.is_none());
     told(stage, "Mitigated", "mitigated by flag-off").await;
     told(stage, "StageAsked", "stage revert waits for tech-lead").await;
+    let name = waiting.metadata.name.unwrap();
+    shows_its_stages(stage, &format!("/incidents/{}/{name}", stage.namespace)).await;
     stage.kill().await;
     stage.daemon().await;
     stage
@@ -43,7 +45,7 @@ async fn the_first_stage_mitigates_and_a_person_begins_the_second(stage: &Stage)
         })
         .await;
 
-    stage.decide(&waiting.metadata.name.unwrap(), "rollback").await;
+    stage.decide(&name, "rollback").await;
     let incident = stage.incident_in("Recovered", 90).await;
     assert_eq!(stage.env("orders", "VERSION").await, "1", "the release is put back");
     assert_eq!(stage.template_patches("orders"), 2, "each stage wrote once");
@@ -64,11 +66,126 @@ async fn the_first_stage_mitigates_and_a_person_begins_the_second(stage: &Stage)
     );
 }
 
+story!(where_the_first_stage_does_not_help_the_second_does);
+async fn where_the_first_stage_does_not_help_the_second_does(stage: &Stage) {
+    let no_use = json!({"name": "flag-off", "within": "15s", "steps": [set("FLAG", "off"), {"waitReady": {}}]});
+    released(stage, json!([no_use, revert("60s")])).await;
+
+    let status = stage.incident_in("Recovered", 120).await.status.unwrap();
+    assert_eq!(states(&status), [StageState::Failed, StageState::Proven]);
+    assert_eq!(stage.env("orders", "VERSION").await, "1");
+    assert_eq!(stage.env("orders", "FLAG").await, "", "all of it is put back");
+    assert_eq!(stage.template_patches("orders"), 2);
+    let but = ", but stage flag-off did not help: tried: Deployment/orders done";
+    assert!(
+        status.reason.contains(but),
+        "never plainly recovered: {}",
+        status.reason
+    );
+    assert_eq!(status.mitigated_at, status.recovered_at, "the first proof is the last");
+    told(stage, "StageFailed", "stage flag-off did not help").await;
+}
+
+story!(where_no_stage_helps_people_are_told_what_each_did);
+async fn where_no_stage_helps_people_are_told_what_each_did(stage: &Stage) {
+    proven(stage, json!([flag_off("15s"), revert("15s")])).await;
+    // Whatever runs, it hurts.
+    stage.release("orders", version("2", "celery"), |_| ()).await;
+    let bad = Bad {
+        error_share: Some(0.4),
+        ..Bad::default()
+    };
+    stage.misbehave("orders", bad);
+
+    let incident = stage.incident_in("Escalated", 120).await;
+    let status = incident.status.clone().unwrap();
+    assert_eq!(states(&status), [StageState::Failed, StageState::Failed]);
+    for name in ["flag-off", "revert"] {
+        let said = format!("stage {name} did not help: tried: Deployment/orders done");
+        assert!(status.reason.contains(&said), "{}", status.reason);
+    }
+    assert_eq!(status.mitigated_at, None);
+    assert_eq!(stage.template_patches("orders"), 2, "each stage once");
+    stage.kill().await;
+    stage.daemon().await;
+    stage
+        .always("nothing more is written", 5, async || {
+            stage.template_patches("orders") == 2
+        })
+        .await;
+    let name = incident.metadata.name.unwrap();
+    let page = stage.page(&format!("/incidents/{}/{name}", stage.namespace)).await;
+    assert!(page.contains("did not help"), "{page}");
+}
+
+story!(killed_in_every_stage_each_writes_once);
+async fn killed_in_every_stage_each_writes_once(stage: &Stage) {
+    proven(stage, json!([flag_off("60s"), revert("60s")])).await;
+    stage.kill_at(Kill::Patched);
+    stage.release("orders", version("2", "celery"), |_| ()).await;
+    for patches in [1, 2] {
+        stage
+            .until("the daemon is killed", 60, async || stage.killed().then_some(()))
+            .await;
+        stage
+            .until("what it wrote before", 10, async || {
+                (stage.template_patches("orders") == patches).then_some(())
+            })
+            .await;
+        stage.daemon().await;
+        if patches == 1 {
+            stage.kill_at(Kill::Patched);
+        }
+    }
+    let status = stage.incident_in("Recovered", 90).await.status.unwrap();
+    assert_eq!(states(&status), [StageState::Proven, StageState::Proven]);
+    assert_eq!(stage.template_patches("orders"), 2, "each once by all daemons");
+    assert_eq!(stage.env("orders", "VERSION").await, "1");
+    let journal = status.journal.iter().filter(|entry| entry.is_step());
+    let journal: Vec<_> = journal.map(|entry| (entry.seq, entry.receipt.is_some())).collect();
+    let expected: Vec<_> = (1..=4).flat_map(|seq| [(seq, false), (seq, true)]).collect();
+    assert_eq!(journal, expected, "one intent and one receipt of each step");
+    assert!(status.mitigated_at < status.recovered_at, "{status:?}");
+}
+
+/// The API server checks what it can, before any daemon reads it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn steps_beside_stages_are_refused() {
+    let stage = Stage::real("steps_beside_stages_are_refused").await;
+    let guard = |rollback: Value| {
+        let mut spec = guard_spec("orders");
+        spec["rollback"] = rollback;
+        let metadata = json!({"name": "orders", "namespace": stage.namespace});
+        let object = json!({"apiVersion": "modosu.dev/v1alpha1", "kind": "Guard", "metadata": metadata, "spec": spec});
+        serde_json::from_value::<DynamicObject>(object).unwrap()
+    };
+    let api = stage.api("modosu.dev/v1alpha1", "Guard");
+    let both = guard(json!({"steps": [{"restore": {}}], "stages": [revert("1m")]}));
+    let twice = guard(json!({"stages": [revert("1m"), revert("2m")]}));
+    let empty = guard(json!({"stages": [{"name": "revert", "within": "1m", "steps": []}]}));
+    let wrong = [
+        (both, "a rollback has either steps or stages"),
+        (twice, "each stage has a name of its own"),
+        (empty, "spec.rollback.stages[0].steps"),
+    ];
+    for (guard, words) in wrong {
+        let refused = api.create(&PostParams::default(), &guard).await.unwrap_err();
+        assert!(refused.to_string().contains(words), "{refused}");
+    }
+    let right = guard(json!({"stages": [revert("1m")]}));
+    api.create(&PostParams::default(), &right).await.unwrap();
+    stage.end().await;
+}
+
 // ---- what they need -------------------------------------------------------------------------------------------------
 
 /// Switches the new way off that hurts.
 fn flag_off(within: &str) -> Value {
     json!({"name": "flag-off", "within": within, "steps": [set("WORKER_MODE", "legacy"), {"waitReady": {}}]})
+}
+
+fn revert(within: &str) -> Value {
+    json!({"name": "revert", "within": within, "steps": [{"restore": {}}, {"waitReady": {}}]})
 }
 
 fn set(name: &str, value: &str) -> Value {
@@ -106,6 +223,31 @@ async fn waits_for_the_tech_lead(stage: &Stage) -> Incident {
 
 fn states(status: &IncidentStatus) -> Vec<StageState> {
     status.stages.iter().map(|one| one.state).collect()
+}
+
+/// The page of an incident that waits for the tech lead; and the same for programs.
+async fn shows_its_stages(stage: &Stage, path: &str) {
+    let words = [
+        "waits for tech-lead",
+        "begin stage revert of the plan",
+        "Mitigated by stage flag-off at ",
+    ];
+    for words in words {
+        let shows = async || stage.page(path).await.contains(words).then_some(());
+        stage.until(&format!("the page says {words}"), 10, shows).await;
+    }
+    let json: Value = serde_json::from_str(&stage.page(&format!("{path}.json")).await).unwrap();
+    let shown: Vec<_> = json["status"]["stages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| format!("{} {} {}", one["name"], one["state"], one["within"]))
+        .collect();
+    assert_eq!(
+        shown,
+        [r#""flag-off" "Proven" "1m""#, r#""revert" "Asked" "1m""#],
+        "{json}"
+    );
 }
 
 /// An Event tells of it.
