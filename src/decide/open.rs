@@ -10,9 +10,8 @@ use super::{
     recovered::relapse_of, stages, together::Part,
 };
 use crate::{
-    judge::Finding,
+    judge::{Finding, policy::Policy},
     model::{
-        grade::Scheme,
         guard::{Action, Mode, TargetKind, TargetRef},
         incident::{CommonCause, IncidentSpec, IncidentState, IncidentStatus, PlannedStep, StateRef},
     },
@@ -37,7 +36,8 @@ pub struct Draft {
 
 impl Draft {
     /// The status with which it is opened: its clocks begin, unless the mode is to record and nothing else.
-    pub fn status(&self, plan: Vec<PlannedStep>, scheme: &Scheme, now: Timestamp) -> IncidentStatus {
+    pub fn status(&self, plan: Vec<PlannedStep>, policy: &Policy, now: Timestamp) -> IncidentStatus {
+        let scheme = &policy.scheme;
         let awaits = self.state == IncidentState::AwaitingDecision;
         let why = self.why.as_ref();
         let mut status = IncidentStatus {
@@ -48,6 +48,7 @@ impl Draft {
             asked_for: self.automatic.iter().filter(|_| awaits).cloned().collect(),
             plan_hash: (!plan.is_empty()).then(|| plan::hash(&plan)),
             plan,
+            stages: stages::opened(policy, self.state, now),
             acting_since: (self.state == IncidentState::RollingBack).then_some(now),
             automatic_since: (self.state == IncidentState::RollingBack).then_some(now),
             common_cause: self.common_cause.clone(),

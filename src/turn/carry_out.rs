@@ -166,8 +166,7 @@ impl Guarded {
         let status = IncidentStatus {
             not_restored: left,
             other_tools: self.record.other_tools.clone(),
-            stages: stages::opened(policy, draft.state, now),
-            ..draft.status(steps, &policy.scheme, now)
+            ..draft.status(steps, policy, now)
         };
         self.record.incident = Some(at.clone());
         self.case = Some(OpenCase {
@@ -238,20 +237,8 @@ impl Guarded {
                 case.status.reason = format!("{done}, waiting for the roll-out and for proof");
                 return self.write_case(shared).await;
             }
-            Ok(run::Progress::Failed(why)) => {
-                let failed = stages::failed(&mut case.status, &policy.scheme, shared.clock.now(), why);
-                match failed {
-                    Ok(news) => return self.goes_on(shared, &news).await,
-                    Err(because) => because,
-                }
-            }
-            Ok(run::Progress::Idle) => {
-                let skipped = stages::skip(&mut case.status, &policy.scheme, shared.clock.now());
-                match skipped {
-                    Ok(news) => return self.goes_on(shared, &news).await,
-                    Err(because) => because,
-                }
-            }
+            Ok(run::Progress::Failed(why)) => return self.goes_on(shared, policy, Some(why)).await,
+            Ok(run::Progress::Idle) => return self.goes_on(shared, policy, None).await,
             Ok(run::Progress::Impossible(why) | run::Progress::Frozen(why)) => why,
             Err(why @ ApiError::Refused(_)) => why.to_string(),
             Ok(run::Progress::NotAsRecorded) => NOT_AS_RECORDED.into(),
@@ -260,19 +247,35 @@ impl Guarded {
                 return false;
             }
         };
+        self.escalate(shared, policy, because).await
+    }
+
+    /// The next stage of the plan follows one that failed, or had nothing to do; behind the last one people do.
+    async fn goes_on(&mut self, shared: &Shared<'_>, policy: &Policy, failed: Option<String>) -> bool {
+        let Some(case) = &mut self.case else { return false };
+        let (status, now) = (&mut case.status, shared.clock.now());
+        let followed = match failed {
+            Some(why) => stages::failed(status, &policy.scheme, now, why),
+            None => stages::skip(status, &policy.scheme, now),
+        };
+        match followed {
+            Ok(news) => {
+                for one in &news {
+                    self.tell(shared, one);
+                }
+                self.write_case(shared).await
+            }
+            Err(because) => self.escalate(shared, policy, because).await,
+        }
+    }
+
+    async fn escalate(&mut self, shared: &Shared<'_>, policy: &Policy, because: String) -> bool {
+        let Some(case) = &mut self.case else { return false };
         let happened = Happened::Escalated { because };
         case.status.state = Some(IncidentState::Escalated);
         case.status.reason = happened.to_string();
         deadlines::ask(&mut case.status, &policy.scheme, shared.clock.now());
         self.tell(shared, &happened);
-        self.write_case(shared).await
-    }
-
-    /// The next stage of the plan follows.
-    async fn goes_on(&mut self, shared: &Shared<'_>, news: &[Happened]) -> bool {
-        for one in news {
-            self.tell(shared, one);
-        }
         self.write_case(shared).await
     }
 

@@ -538,10 +538,7 @@ impl Play {
         });
         self.case = Some(Open {
             name,
-            status: IncidentStatus {
-                stages: stages::opened(&self.policy, draft.state, turn.now),
-                ..draft.status(plan, &self.policy.scheme, turn.now)
-            },
+            status: draft.status(plan, &self.policy, turn.now),
             spec: draft.spec,
         });
     }
