@@ -60,13 +60,12 @@ impl Draft {
                 .map_or_else(Vec::new, |wish| wish.only.clone()),
             ..IncidentStatus::default()
         };
-        if let Some(WhyNot::StageAsked { role, .. }) = why {
-            deadlines::begin(&mut status, scheme, now);
-            status.decider = Some(role.clone());
-        } else if self.why == Some(WhyNot::Mode(Mode::Observe)) {
+        let begins = why.and_then(WhyNot::begins).map(str::to_owned);
+        if self.why == Some(WhyNot::Mode(Mode::Observe)) {
             status.decider = scheme.find(&status.grade).map(|grade| grade.decider.clone());
         } else {
             deadlines::begin(&mut status, scheme, now);
+            status.decider = begins.or(status.decider);
         }
         status
     }

@@ -141,11 +141,13 @@ fn observed(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut S
 
 /// From here on people decide, and why; the grade's whole time begins.
 pub fn people_decide(input: &Input, status: &mut IncidentStatus, why: WhyNot, step: &mut Step) {
+    let begins = why.begins().map(str::to_owned);
     let happened = Happened::PeopleDecide { why };
     status.state = Some(IncidentState::AwaitingDecision);
     status.reason = happened.to_string();
     status.asked_for = open::automatic_names(input);
     deadlines::ask(status, &input.policy.scheme, input.now);
+    status.decider = begins.or(status.decider.take());
     step.happened.push(happened);
 }
 
@@ -345,6 +347,7 @@ fn did_not_help(status: &mut IncidentStatus, input: &Input, because: String, ste
 /// People take over: modosu does nothing more for this incident by itself.
 pub fn escalate(status: &mut IncidentStatus, input: &Input, because: String, step: &mut Step) {
     asking::over(status, &input.policy.scheme);
+    let because = stages::with_story(status, because);
     let happened = Happened::Escalated { because };
     status.state = Some(IncidentState::Escalated);
     status.reason = happened.to_string();

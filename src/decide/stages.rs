@@ -232,6 +232,16 @@ pub fn told(status: &IncidentStatus) -> String {
     mitigated.into_iter().chain(each).collect::<Vec<_>>().join("; ")
 }
 
+/// Why it is left to people, and what each stage did by then.
+pub fn with_story(status: &IncidentStatus, because: String) -> String {
+    let stopped = status.stages.iter().any(|stage| stage.since.is_some()) && status.stage().is_some();
+    if stopped {
+        format!("{because}; {}", told(status))
+    } else {
+        because
+    }
+}
+
 /// What was not proven, where the plan went on over it.
 pub fn unproven(status: &IncidentStatus) -> Vec<String> {
     let failed = status.stages.iter().filter(|stage| stage.state == StageState::Failed);

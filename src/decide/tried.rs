@@ -16,7 +16,8 @@ pub fn tried(status: &IncidentStatus) -> String {
     });
     let done: Vec<String> = receipts.collect();
     if done.is_empty() {
-        "nothing was written".into()
+        let by = status.stage().map(|stage| format!(" by stage {}", stage.name));
+        format!("nothing was written{}", by.unwrap_or_default())
     } else {
         format!("tried: {}", done.join(", "))
     }

@@ -68,6 +68,17 @@ pub enum WhyNot {
     },
 }
 
+impl WhyNot {
+    /// Who begins it instead, where the plan says so.
+    pub fn begins(&self) -> Option<&str> {
+        if let Self::StageAsked { role, .. } = self {
+            Some(role)
+        } else {
+            None
+        }
+    }
+}
+
 impl fmt::Display for WhyNot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

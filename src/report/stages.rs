@@ -80,3 +80,47 @@ fn told(stage: &PlannedStage, now: Timestamp) -> String {
     let all = [asked, ran, planned, because].into_iter().flatten();
     all.collect::<Vec<_>>().join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_stage_tells_its_state_and_its_clock_and_no_secret() {
+        let at = |minutes: u32| format!("2026-03-01T10:{minutes:02}:00Z");
+        let stages_of = json!([
+            {"name": "flag-off", "state": "Failed", "within": "5m", "since": at(0), "endedAt": at(5), "because": "password=hunter2 was wrong"},
+            {"name": "scale", "state": "Proven", "within": "5m", "since": at(5), "endedAt": at(8)},
+            {"name": "revert", "state": "Asked", "within": "1h", "ask": "tech-lead", "askedAt": at(8)},
+            {"name": "deploy", "state": "NotBegun", "within": "2h", "ask": "team"},
+        ]);
+        let status = json!({"stages": stages_of, "mitigatedAt": at(8)});
+        let status: IncidentStatus = serde_json::from_value(status).unwrap();
+        let now = at(20).parse().unwrap();
+        let rows: Vec<String> = stages(&status, now)
+            .into_iter()
+            .map(|row| {
+                format!(
+                    "{}{}: {}, {}",
+                    if row.now { "> " } else { "" },
+                    row.name,
+                    row.state,
+                    row.told
+                )
+            })
+            .collect();
+        insta::assert_snapshot!(rows.join("\n"), @r"
+        flag-off: did not help, 10:00:00 UTC to 10:05:00 UTC, 5 min of 5m; password=•••
+        scale: proven, 10:05:00 UTC to 10:08:00 UTC, 3 min of 5m
+        > revert: waits for tech-lead, asked 10:08:00 UTC, waited 12 min for people; within 1h
+        deploy: not begun, team begins it, within 2h
+        ");
+        assert_eq!(asked(&status).as_deref(), Some("begin stage revert of the plan"));
+        assert_eq!(
+            mitigated(&status, now).as_deref(),
+            Some("Mitigated by stage scale at 10:08:00 UTC")
+        );
+    }
+}

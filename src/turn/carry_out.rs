@@ -271,6 +271,7 @@ impl Guarded {
 
     async fn escalate(&mut self, shared: &Shared<'_>, policy: &Policy, because: String) -> bool {
         let Some(case) = &mut self.case else { return false };
+        let because = stages::with_story(&case.status, because);
         let happened = Happened::Escalated { because };
         case.status.state = Some(IncidentState::Escalated);
         case.status.reason = happened.to_string();

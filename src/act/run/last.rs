@@ -127,3 +127,27 @@ pub fn foreign(
     };
     judged.other(target, read)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_stage_left_is_what_it_wrote_or_what_it_found() {
+        let left = |receipt: &str| {
+            let step = |stage: &str, from: &str, to: &str| json!({"step": "restore", "stage": stage, "target": "Deployment/orders", "from": from, "to": to});
+            let stage = |name: &str, state: &str| json!({"name": name, "state": state, "within": "5m"});
+            let status = json!({
+                "plan": [step("flag-off", "bad", "off"), step("revert", "off", "good")],
+                "stages": [stage("flag-off", "Failed"), stage("revert", "Running")],
+                "journal": [{"seq": 1, "at": "2026-03-01T10:00:00Z", "receipt": receipt}],
+            });
+            let status: IncidentStatus = serde_json::from_value(status).unwrap();
+            earlier(&status)["Deployment/orders"].clone()
+        };
+        assert_eq!(left("done"), ["off"]);
+        assert_eq!(left("failed"), ["bad", "off"], "it may still be what was judged");
+    }
+}

@@ -100,6 +100,42 @@ fn what_is_mitigated_stays_so_where_the_next_stage_does_not_help() {
 }
 
 #[test]
+fn a_stage_with_nothing_to_do_is_passed_over() {
+    check(
+        STAGES,
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  S ok                → Probation         a change came: S in place of A
+        21m  S errors            → AwaitingDecision  errors | S is marked bad and will never be restored | stage revert waits for tech-lead: it begins when somebody decides `rollback`
+        22m  S errors rollback   → Verifying         sam decided: Rollback | stage revert begins | (restore Deployment/orders := A)
+        23m  A ok                → Verifying         rolled out; from now on readings count as proof
+        24m  A ok                → Steady            mitigated by revert | recovered 3m after the first bad reading | S may not return until 2027-01-22 08:23 UTC; `modosu allow shop/orders S --reason …` lifts the lock
+        ",
+    );
+}
+
+#[test]
+fn what_was_reached_by_then_is_told_where_a_plan_is_stopped() {
+    check(
+        BY_ITSELF,
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        21m  B errors            → Verifying         errors | B is marked bad and will never be restored | (setEnv Deployment/orders := S)
+        22m  S ok                → Verifying         rolled out; from now on readings count as proof
+        23m  S ok hangs          → RollingBack       mitigated by flag-off | stage revert begins
+        24m  S ok frozen         → Frozen            frozen by ann (Namespace/shop): nothing is written | modosu has stopped; nothing more happens until you act: frozen by ann (Namespace/shop); nothing was written by stage revert; mitigated at 2027-01-15T08:23:00Z; stage flag-off helped; stage revert was not ended
+        25m  S ok                → Escalated         frozen no more; what was seen meanwhile does not count
+        26m  S ok resume         → Verifying         sam decided: Resume | (restore Deployment/orders := A)
+        27m  A ok                → Verifying         rolled out; from now on readings count as proof
+        28m  A ok                → Steady            stage revert is proven | recovered 7m after the first bad reading | B may not return until 2027-01-22 08:27 UTC; `modosu allow shop/orders B --reason …` lifts the lock
+        ",
+    );
+}
+
+#[test]
 fn a_person_begins_the_first_stage_where_it_says_so() {
     check(
         ASKED_FIRST,
