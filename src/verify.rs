@@ -285,6 +285,11 @@ mod tests {
         let now = Timestamp::from_second(1).unwrap();
         let mut status = staged(StageState::Failed, StageState::Running);
         status.journal[0].receipt = Some("failed".into());
+        let not_reached = PlannedStep {
+            target: Some("ConfigMap/flags".into()),
+            ..status.plan[0].clone()
+        };
+        status.plan.push(not_reached);
         let after = |orders: &str, settings: &str| roll_out(&status, "b", &beside(orders, settings), now);
         assert!(matches!(after("bad", "1"), RollOut::Underway(_)));
         assert_eq!(after("good", "0"), RollOut::Complete);

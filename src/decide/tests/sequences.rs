@@ -234,6 +234,13 @@ proptest! {
             play.turn(line);
         }
         let mut now = 600;
+        if steps == STAGES {
+            // And the first stage of a plan is carried out, so that there is one to follow.
+            for line in ["20m B ok", "21m B errors", "22m S ok"] {
+                play.turn(line);
+            }
+            now = 1320;
+        }
         for (gap, line) in lines {
             now += gap;
             play.turn(&format!("{now}s {line}"));
