@@ -408,6 +408,17 @@ mod tests {
     }
 
     #[test]
+    fn the_hash_of_a_plan_covers_the_stage_of_each_step() {
+        let now = contents("celery", "0");
+        let mut plan = planned(&restore_then_wait(), &now, Some(&contents("legacy", "0")));
+        let whole = hash(&plan);
+        plan[0].stage = Some("revert".into());
+        let staged = hash(&plan);
+        plan[0].stage = Some("flag-off".into());
+        assert!(whole != staged && staged != hash(&plan));
+    }
+
+    #[test]
     fn nothing_to_put_back_is_an_empty_plan() {
         let state = contents("legacy", "0");
         assert!(planned(&restore_then_wait(), &state, Some(&state)).is_empty());

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     model::{
         guard::{Action, Mode},
-        incident::{IncidentState, IncidentStatus, StateRef},
+        incident::{Harm, IncidentState, IncidentStatus, StateRef},
     },
     verify::{self, RollOut},
 };
@@ -63,7 +63,10 @@ pub fn progress(input: &Input, step: &mut Step) {
     }
     if status != *case.status && case.status.rolled_out_at.is_none() {
         // What it is written with anyway. After the roll-out nothing more is counted against the state that hurt.
-        status.harm = input.clocks.harm.or(status.harm);
+        // A daemon that started between two stages knows less than the one before.
+        let known = status.harm;
+        let more = |harm: &Harm| known.is_none_or(|known| harm.failed >= known.failed);
+        status.harm = input.clocks.harm.filter(more).or(known);
     }
     step.case = Some(status);
 }

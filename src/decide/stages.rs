@@ -261,7 +261,8 @@ fn did_not_help(stage: &PlannedStage) -> String {
 /// waiting for people.
 pub fn deadline(within: Duration, case: Case, status: &IncidentStatus, now: Timestamp) -> Timestamp {
     if let Some((stage, since)) = status.stage().and_then(|stage| Some((stage, stage.since?))) {
-        return since + stage.within.0 + asking::waited_since(status, since, now);
+        let time = stage.within.0.saturating_add(asking::waited_since(status, since, now));
+        return since.checked_add(time).unwrap_or(Timestamp::MAX);
     }
     let acting = status.acting_since.unwrap_or(case.spec.opened_at);
     let waited = between(case.spec.opened_at, acting);

@@ -101,7 +101,7 @@ impl Case<'_> {
             .map(|at| format!(", rolled out {}", words::clock(at, self.now)));
         let at = at.unwrap_or_default();
         match self.state {
-            IncidentState::AwaitingDecision if done > 0 => {
+            IncidentState::AwaitingDecision if asked(self.status).is_some() => {
                 let mitigated = mitigated(self.status, self.now).map(|words| format!("{words}. "));
                 format!(
                     "{}{done} of {steps} done; modosu waits for a decision.",

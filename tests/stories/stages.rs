@@ -86,6 +86,22 @@ async fn where_the_first_stage_does_not_help_the_second_does(stage: &Stage) {
     told(stage, "StageFailed", "stage flag-off did not help").await;
 }
 
+story!(what_a_policy_refuses_of_a_stage_is_followed_by_the_next_at_once);
+async fn what_a_policy_refuses_of_a_stage_is_followed_by_the_next_at_once(stage: &Stage) {
+    let refused = json!({"name": "flag-off", "within": "10m", "steps": [set("FLAG", "off"), {"waitReady": {}}]});
+    proven(stage, json!([refused, revert("60s")])).await;
+    stage.forbid("FLAG", "off").await;
+    stage.release("orders", version("2", "celery"), |_| ()).await;
+
+    let status = stage.incident_in("Recovered", 120).await.status.unwrap();
+    assert_eq!(states(&status), [StageState::Failed, StageState::Proven]);
+    assert_eq!(stage.env("orders", "VERSION").await, "1");
+    assert_eq!(stage.template_patches("orders"), 1, "the first stage wrote nothing");
+    let but = "but stage flag-off did not help: the API server would refuse it, nothing was written";
+    assert!(status.reason.contains(but), "{}", status.reason);
+    stage.allow("FLAG", "off").await;
+}
+
 story!(where_no_stage_helps_people_are_told_what_each_did);
 async fn where_no_stage_helps_people_are_told_what_each_did(stage: &Stage) {
     proven(stage, json!([flag_off("15s"), revert("15s")])).await;
