@@ -40,6 +40,8 @@ mod raised;
 pub mod ready;
 /// What it means that it helped.
 pub mod recovered;
+/// A plan in stages.
+pub mod stages;
 /// What is shown of a guard: its state and conditions.
 pub mod standing;
 /// What stands where when a newer rollout stopped a plan.
@@ -48,6 +50,8 @@ mod stands;
 mod tests;
 /// Guards that breach together.
 pub mod together;
+/// What was tried.
+mod tried;
 /// An incident that waits for the proof of others.
 pub mod waiting;
 /// Why people decide.
@@ -308,7 +312,7 @@ fn plan_runs(input: &Input) -> bool {
     let Some(case) = input.case else { return false };
     let acts = match case.status.state {
         Some(IncidentState::RollingBack | IncidentState::Verifying | IncidentState::Escalated) => true,
-        Some(_) | None => false,
+        Some(_) | None => stages::waits(case.status),
     };
     acts && case.status.rolled_out_at.is_none()
         && verify::may_have_written(case.status)

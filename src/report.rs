@@ -40,5 +40,7 @@ mod guard_page;
 mod incident_page;
 /// Pure: which guards need a person.
 mod need;
+/// Pure: the stages of a plan.
+mod stages;
 /// Pure: the page of everything, one line of truth on top.
 mod status_page;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::{
     decide::{Clocks, between, plan::scale::SCALE},
     judge::policy::Policy,
-    model::incident::{IncidentStatus, JournalEntry},
+    model::incident::{IncidentStatus, JournalEntry, PlannedStep},
     observe::seen::Seen,
 };
 
@@ -30,13 +30,21 @@ pub enum RollOut {
 
 /// Compares the plan's goals with what the watches show.
 pub fn roll_out(status: &IncidentStatus, bad: &str, seen: &Seen, now: Timestamp) -> RollOut {
-    let failed = |place: usize| {
-        status
-            .receipt_of(place)
-            .is_some_and(|entry| entry.receipt.as_deref() == Some("failed"))
+    let carried_out = |place: usize, step: &PlannedStep| match status.receipt_of(place) {
+        Some(entry) => entry.receipt.as_deref() != Some("failed"),
+        // An earlier stage ended before it.
+        None => status.is_present(step),
     };
-    let carried_out = status.plan.iter().enumerate().filter(|(place, _)| !failed(*place));
-    let writes: Vec<Write> = carried_out.filter_map(|(_, step)| Write::of(step)).collect();
+    let begun = || {
+        status
+            .plan
+            .iter()
+            .enumerate()
+            .filter(|(_, step)| status.has_begun(step))
+    };
+    let writes = begun().filter(|(place, step)| carried_out(*place, step));
+    let writes: Vec<Write> = writes.filter_map(|(_, step)| Write::of(step)).collect();
+    let judged: Vec<Write> = begun().filter_map(|(_, step)| Write::of(step)).collect();
     let holds = |target: &str| {
         seen.parts
             .iter()
@@ -53,7 +61,7 @@ pub fn roll_out(status: &IncidentStatus, bad: &str, seen: &Seen, now: Timestamp)
     // A ConfigMap that the present template does not use is not seen at all, which tells nothing.
     let known = |target: &str, hash: Option<&str>| {
         hash.is_none_or(|hash| {
-            let mut of_target = writes.iter().filter(|write| write.target == target);
+            let mut of_target = judged.iter().filter(|write| write.target == target);
             of_target.any(|write| hash == write.from || hash == write.to)
         })
     };
@@ -64,8 +72,21 @@ pub fn roll_out(status: &IncidentStatus, bad: &str, seen: &Seen, now: Timestamp)
         .rfind(|entry| entry.is_step())
         .map_or(Duration::ZERO, |entry| between(entry.at, now));
     let changed = |(target, then): (&String, &String)| holds(target).is_some_and(|now| now != then);
-    let newer =
-        writes.iter().any(|write| !known(write.target, holds(write.target))) || status.beside.iter().any(changed);
+    // What a later stage writes stands as it was judged until then.
+    let later = status
+        .plan
+        .iter()
+        .filter(|step| !status.has_begun(step))
+        .filter_map(Write::of);
+    let mut later = later.filter(|write| !judged.iter().any(|own| own.target == write.target));
+    let mut untouched = Vec::new();
+    let newer = writes.iter().any(|write| !known(write.target, holds(write.target)))
+        || status.beside.iter().any(changed)
+        || later.any(|write| {
+            let first = !untouched.contains(&write.target);
+            untouched.push(write.target);
+            first && holds(write.target).is_some_and(|now| now != write.from)
+        });
     match (&seen.rolled_out, settled) {
         _ if newer => RollOut::Foreign,
         (Ok(()), true) => RollOut::Complete,
@@ -108,7 +129,7 @@ struct Write<'a> {
 
 impl<'a> Write<'a> {
     /// Of a content: how many replicas there are is no part of a state.
-    fn of(step: &'a crate::model::incident::PlannedStep) -> Option<Self> {
+    fn of(step: &'a PlannedStep) -> Option<Self> {
         if step.step == SCALE {
             return None;
         }
@@ -125,7 +146,10 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::model::{guard::TargetRef, incident::PlannedStep};
+    use crate::model::{
+        guard::TargetRef,
+        incident::{PlannedStage, StageState},
+    };
 
     fn planned() -> IncidentStatus {
         let step = PlannedStep {
@@ -197,6 +221,79 @@ mod tests {
             roll_out(&status, "state-bad", &seen, Timestamp::UNIX_EPOCH),
             RollOut::Complete
         );
+    }
+
+    fn stage(name: &str, state: StageState) -> PlannedStage {
+        PlannedStage {
+            name: name.to_owned(),
+            state,
+            within: crate::model::units::Length::minutes(5),
+            ask: None,
+            asked_at: None,
+            since: None,
+            ended_at: None,
+            because: None,
+        }
+    }
+
+    /// The flag of orders is switched off, then orders and a worker are put back.
+    fn staged(flag_off: StageState, revert: StageState) -> IncidentStatus {
+        let step = |stage: &str, target: &str, from: &str, to: &str| PlannedStep {
+            stage: Some(stage.to_owned()),
+            target: Some(target.to_owned()),
+            from: Some(from.to_owned()),
+            to: Some(to.to_owned()),
+            ..planned().plan[0].clone()
+        };
+        IncidentStatus {
+            plan: vec![
+                step("flag-off", "Deployment/orders", "bad", "off"),
+                step("revert", "Deployment/orders", "off", "good"),
+                step("revert", "ConfigMap/settings", "1", "0"),
+            ],
+            stages: vec![stage("flag-off", flag_off), stage("revert", revert)],
+            ..planned()
+        }
+    }
+
+    fn beside(orders: &str, settings: &str) -> Seen {
+        let mut seen = seen(orders, Ok(()));
+        let target: TargetRef = "ConfigMap/settings".parse().unwrap();
+        seen.parts.insert(target, settings.to_owned());
+        seen
+    }
+
+    #[test]
+    fn a_stage_is_rolled_out_when_its_own_goal_runs_and_nobody_touched_what_comes_later() {
+        let now = Timestamp::from_second(1).unwrap();
+        let after = |seen: &Seen| roll_out(&staged(StageState::Running, StageState::NotBegun), "b", seen, now);
+        assert_eq!(after(&beside("off", "1")), RollOut::Complete);
+        assert_eq!(
+            after(&beside("good", "1")),
+            RollOut::Foreign,
+            "somebody put it back by hand"
+        );
+        assert_eq!(
+            after(&beside("off", "2")),
+            RollOut::Foreign,
+            "a change of what is put back later"
+        );
+    }
+
+    #[test]
+    fn what_a_stage_that_failed_left_is_known_to_the_next() {
+        let now = Timestamp::from_second(1).unwrap();
+        let mut status = staged(StageState::Failed, StageState::Running);
+        status.journal[0].receipt = Some("failed".into());
+        let not_reached = PlannedStep {
+            target: Some("ConfigMap/flags".into()),
+            ..status.plan[0].clone()
+        };
+        status.plan.push(not_reached);
+        let after = |orders: &str, settings: &str| roll_out(&status, "b", &beside(orders, settings), now);
+        assert!(matches!(after("bad", "1"), RollOut::Underway(_)));
+        assert_eq!(after("good", "0"), RollOut::Complete);
+        assert_eq!(after("newer", "0"), RollOut::Foreign);
     }
 
     #[test]

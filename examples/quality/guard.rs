@@ -300,7 +300,7 @@ impl Guard {
             to: Some(to.hash.clone()),
             ..PlannedStep::default()
         });
-        let status = draft.status(restored.collect(), &self.policy.scheme, now);
+        let status = draft.status(restored.collect(), &self.policy, now);
         self.case = Some(Open {
             status,
             spec: draft.spec,

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::{
     Api, ApiError,
     run::{
-        ATTEMPTS, Run, foreign, job,
+        ATTEMPTS, Earlier, Run, earlier, foreign, job,
         scale::{asked_for, autoscaler, replicas},
     },
     snapshot, target,
@@ -26,7 +26,7 @@ use crate::{
     model::{
         content::{Content, Contents},
         guard::{OnFailure, RestoreTo, Step, TargetRef},
-        incident::PlannedStep,
+        incident::{IncidentStatus, PlannedStep},
     },
     observe::seen::Writable,
 };
@@ -40,6 +40,8 @@ struct Trial<'a> {
     namespace: &'a str,
     steps: &'a [Step],
     snapshot: Option<&'a Contents>,
+    /// What earlier stages of the plan left.
+    earlier: Earlier,
 }
 
 impl Trial<'_> {
@@ -76,14 +78,14 @@ impl Trial<'_> {
                 Ok(read) => read,
                 Err(why) => return final_answer(&object, why),
             };
-            let earlier = tried.get(&target);
-            if earlier.is_none() && foreign(planned, &target, read.as_ref()).is_some() {
+            let before = tried.get(&target);
+            if before.is_none() && foreign(planned, &target, read.as_ref(), &self.earlier).is_some() {
                 return Answer::Changed;
             }
             if read.is_none() && target.kind.is_workload() {
                 return Answer::impossible("TargetMissing", &format!("{target} was deleted"));
             }
-            let base = earlier.or(read.as_ref().map(|read| &read.content));
+            let base = before.or(read.as_ref().map(|read| &read.content));
             let content = match plan::goal(planned, self.steps, &target, base, self.snapshot) {
                 Ok(content) => content,
                 Err(why) => return Answer::impossible("NoWayToPlan", &why),
@@ -159,16 +161,19 @@ fn final_answer(object: &str, why: ApiError) -> Answer {
 }
 
 impl Run<'_> {
-    /// Asks the server about every write of a plan of which nothing is written yet.
-    pub async fn rehearse(&self, plan: &[PlannedStep]) -> Result<Answer, ApiError> {
+    /// Asks the server about every write of what is to be carried out now, of which nothing is written yet.
+    pub async fn rehearse(&self, status: &IncidentStatus) -> Result<Answer, ApiError> {
         let snapshot = self.snapshot().await?;
         let trial = Trial {
             api: self.api,
             namespace: self.namespace,
             steps: &self.policy.steps,
             snapshot: snapshot.as_ref(),
+            earlier: earlier(status),
         };
-        Ok(trial.all(plan, |planned| self.cause(planned)).await)
+        let steps = status.plan.iter().filter(|step| status.is_present(step));
+        let plan: Vec<PlannedStep> = steps.cloned().collect();
+        Ok(trial.all(&plan, |planned| self.cause(planned)).await)
     }
 }
 
@@ -248,6 +253,7 @@ impl Rehearsal {
             namespace: &self.namespace,
             steps: &self.policy.steps,
             snapshot: Some(&goals),
+            earlier: Earlier::new(),
         };
         let answer = trial.all(&plan, |_| "modosu: a dry run".to_owned()).await;
         Ok(match answer {

@@ -27,7 +27,7 @@ mod ready;
 /// Numbers of pods.
 pub(super) mod scale;
 
-pub(super) use last::foreign;
+pub(super) use last::{Earlier, earlier, foreign};
 
 use super::{
     Api, ApiError,
@@ -93,6 +93,10 @@ pub enum Progress {
     Failed(String),
     /// Somebody stopped modosu: nothing more is written.
     Frozen(String),
+    /// There is no plan any more, or nothing for it to do.
+    Impossible(String),
+    /// There is nothing to do for the present stage of the plan.
+    Idle,
     /// The plan made now is not the recorded one.
     NotAsRecorded,
 }
@@ -152,13 +156,19 @@ impl Run<'_> {
         let added = added.map(|part| format!("{part} is no part of the proven state and stays as it is"));
         let shared = shared.into_iter().filter(|words| !seen.shared.contains(words));
         let left = added.chain(mixed).chain(shared).chain(seen.shared.iter().cloned());
-        Ok(plan.map_or_else(Resolved::Impossible, |steps| Resolved::Plan(steps, left.collect())))
+        Ok(plan.map_or_else(Resolved::Impossible, |steps| {
+            Resolved::Plan(self.in_stages(steps), left.collect())
+        }))
     }
 
     /// Carries the plan on as far as it goes now. `status` is written before and after each action.
     pub async fn advance(&self, status: &mut IncidentStatus) -> Result<Progress, ApiError> {
         let snapshot = self.snapshot().await?;
+        let present: Vec<usize> = status.present_places().collect();
         for (place, planned) in status.plan.clone().iter().enumerate() {
+            if !present.contains(&place) {
+                continue;
+            }
             let seq = status.seq_of(place);
             if let Some(entry) = status.receipt_of(place) {
                 let why = entry.note.clone().unwrap_or_default();
@@ -220,7 +230,7 @@ impl Run<'_> {
                 self.receipt(seq, planned, word, None, version, status).await?;
                 return Ok(StepEnd::Done);
             }
-            if let Some(foreign) = foreign(planned, target, read.as_ref()) {
+            if let Some(foreign) = foreign(planned, target, read.as_ref(), &earlier(status)) {
                 return Ok(StepEnd::Superseded(foreign));
             }
             let goal = match plan::goal(planned, &self.policy.steps, target, content, snapshot) {

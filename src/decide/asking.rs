@@ -19,8 +19,7 @@ pub fn asks(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
     if status.reason == words {
         return;
     }
-    let place = (0..status.plan.len()).find(|place| status.receipt_of(*place).is_none());
-    let planned = place.and_then(|place| status.plan.get(place));
+    let planned = status.next_place().and_then(|place| status.plan.get(place));
     let asked = planned.and_then(|planned| step_of(planned, &input.policy.steps)?.ask.as_ref());
     status.decider = asked.map(|asked| asked.role.clone()).or(status.decider.take());
     status.reason.clone_from(&words);
@@ -47,27 +46,35 @@ pub fn answer(input: &Input, decision: &Decision, status: &mut IncidentStatus) -
     true
 }
 
-/// Nobody is asked for this step any more: who is asked is again what the grade and its chain say.
+/// Nobody is asked for this step any more.
 pub fn over(status: &mut IncidentStatus, scheme: &Scheme) {
-    if status.asked().is_none() {
-        return;
+    if status.asked().is_some() {
+        back_to_grade(status, scheme);
+        status.reason = "the plan goes on".to_owned();
     }
+}
+
+/// Who is asked is again what the grade and its chain say.
+pub fn back_to_grade(status: &mut IncidentStatus, scheme: &Scheme) {
     let missed = status.missed.iter().rev().filter(|missed| missed.grade == status.grade);
     let last = missed.filter_map(|missed| missed.role.clone()).next();
     let graded = || scheme.find(&status.grade).map(|grade| grade.decider.clone());
     status.decider = last.or_else(graded);
-    status.reason = "the plan goes on".to_owned();
 }
 
 /// How long people were waited for since the plan began or went on.
 pub fn waited(status: &IncidentStatus, now: Timestamp) -> Duration {
+    waited_since(status, status.acting_since.unwrap_or(Timestamp::MIN), now)
+}
+
+/// The same from then on.
+pub fn waited_since(status: &IncidentStatus, since: Timestamp, now: Timestamp) -> Duration {
     let own = status.journal.iter().filter(|entry| entry.seq > status.plan_from);
     let asked = own.filter(|entry| entry.intent.as_deref() == Some(ASK));
     let took = asked.map(|intent| {
         let mut same = status.journal.iter().filter(|entry| entry.seq == intent.seq);
         let receipt = same.find(|entry| entry.receipt.is_some());
-        let from = status.acting_since.map_or(intent.at, |acting| acting.max(intent.at));
-        between(from, receipt.map_or(now, |entry| entry.at))
+        between(since.max(intent.at), receipt.map_or(now, |entry| entry.at))
     });
     took.sum()
 }

@@ -5,7 +5,7 @@
 //! the chain and nothing more: silence is never a yes.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use jiff::Timestamp;
 
@@ -66,6 +66,12 @@ pub fn ask(status: &mut IncidentStatus, scheme: &Scheme, now: Timestamp) {
     let grade = scheme.find(&status.grade);
     status.asked_at = Some(now);
     status.decide_by = grade.and_then(|grade| grade.decide_within).map(|within| now + within.0);
+    respond(status);
+}
+
+/// Who is asked now has so long to decide.
+pub fn decide_within(status: &mut IncidentStatus, now: Timestamp, within: Duration) {
+    status.decide_by = now.checked_add(within).ok();
     respond(status);
 }
 

@@ -9,11 +9,12 @@ use super::{
     Act, Case, Happened, Input, Step, asking, before, by_hand, deadlines,
     progress::{act, cannot_roll_back, end},
     recovered::unmark,
+    stages,
 };
 use crate::model::{
     freeze::Freeze,
     guard::KeptState,
-    incident::{Decision, Fix, IncidentState, IncidentStatus, StateRef, Verb},
+    incident::{Decision, Fix, IncidentState, IncidentStatus, JournalEntry, StateRef, Verb},
 };
 
 /// How long a freeze lasts that does not say until when.
@@ -112,11 +113,16 @@ fn roll_back(input: &Input, case: Case, decision: &Decision, status: &mut Incide
     if goal != status.goal || decision.only != status.only {
         // It gets a plan of its own.
         status.plan.clear();
+        status.stages.clear();
         status.plan_hash = None;
         status.goal = goal;
         status.only.clone_from(&decision.only);
     }
-    act(input, case, status, step);
+    if stages::waits(status) {
+        stages::go(input, status, step);
+    } else {
+        act(input, case, status, step);
+    }
 }
 
 /// What runs is left as it is, also where a plan put some of it back already.
@@ -186,15 +192,21 @@ pub fn is_halfway(status: &IncidentStatus) -> bool {
             .filter(|entry| entry.seq > status.plan_from && entry.is_step())
     };
     let begun = own().any(|entry| entry.intent.is_some());
-    let last = own().filter_map(|entry| entry.receipt.as_deref()).next_back();
-    let open = (0..status.plan.len()).any(|place| status.receipt_of(place).is_none());
+    let present = |entry: &&JournalEntry| status.present_places().any(|place| status.seq_of(place) == entry.seq);
+    let last = own()
+        .filter(present)
+        .filter_map(|entry| entry.receipt.as_deref())
+        .next_back();
+    let open = status.next_place().is_some();
     begun && open && !matches!(last, Some("failed" | "changed"))
 }
 
 /// A plan that stopped halfway goes on. Else only the incident's own freeze ends: nobody said that anything is to be put back.
 fn resume(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
     let thaws = status.freeze.take().is_some();
-    if is_halfway(status) {
+    if stages::waits(status) {
+        stages::go(input, status, step);
+    } else if is_halfway(status) {
         go_on(input, status, step);
     } else if !thaws {
         let because = "there is no plan that stopped halfway".to_owned();
@@ -206,6 +218,7 @@ fn resume(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
 fn go_on(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
     status.state = Some(IncidentState::RollingBack);
     status.acting_since = Some(input.now);
+    stages::begin(status, input.now);
     status.rolled_out_at = None;
     status.reason = "the plan goes on".to_owned();
     step.actions.push(Act::Run);

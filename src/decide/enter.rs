@@ -82,7 +82,13 @@ fn tell_no_way_back(input: &Input, step: &mut Step) {
 /// Going to `input.seen` as the goal of modosu's own plan: never a change of its own. What else somebody changed on the
 /// way is one.
 pub fn arrive_by_plan(input: &Input, case: Case, step: &mut Step) {
-    let planned = |name: &str| case.status.plan.iter().any(|planned| planned.step == name);
+    let steps = || {
+        case.status
+            .plan
+            .iter()
+            .filter(|step| case.status.is_of_last_begun(step))
+    };
+    let planned = |name: &str| steps().any(|planned| planned.step == name);
     let to = case.status.goal(case.spec).map(|to| to.hash.as_str());
     // What a person put back in part is their own choice, too, where nobody changed the rest.
     let parts = || input.seen.parts.iter();

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{WhyNot, deadlines::Late};
+use super::{WhyNot, deadlines::Late, stages::StageNews};
 use crate::model::{
     freeze::Freeze,
     guard::Action,
@@ -93,6 +93,8 @@ pub enum Happened {
     PersonAsked {
         words: String,
     },
+    /// Of a plan in stages.
+    Stage(StageNews),
     /// The plan begins to run.
     Acting {
         to: String,
@@ -174,6 +176,7 @@ impl Happened {
             Self::Abandoned => "Abandoned",
             Self::TargetDeleted { .. } => "TargetDeleted",
             Self::PersonAsked { .. } => "PersonAsked",
+            Self::Stage(news) => news.reason(),
             Self::Acting { .. } => "RollingBack",
             Self::RolledOut => "RolledOut",
             Self::Recovered { .. } => "Recovered",
@@ -212,6 +215,7 @@ impl Happened {
             | Self::TargetDeleted { .. }
             | Self::CannotFollow { .. } => true,
             Self::Recovered { failed, .. } => !failed.is_empty(),
+            Self::Stage(news) => news.warns(),
             Self::FirstSeen { .. }
             | Self::Changed { .. }
             | Self::WentBack { .. }
@@ -269,6 +273,7 @@ impl fmt::Display for Happened {
             Self::Allowed { hash } => write!(f, "{hash} may return: it is judged like any change"),
             Self::Thawed => f.write_str("frozen no more; what was seen meanwhile does not count"),
             Self::PersonAsked { words } => write!(f, "{words}; the plan goes on when somebody says done"),
+            Self::Stage(news) => write!(f, "{news}"),
             Self::Acting { to } => write!(f, "putting back {to}"),
             Self::RolledOut => f.write_str("rolled out; from now on readings count as proof"),
             Self::Recovered { after, failed } => recovered(f, *after, failed),

@@ -7,12 +7,11 @@ use jiff::Timestamp;
 
 use super::{
     Act, Happened, Input, Step, WhyNot, between, deadlines, enter::on_probation, lock::RETRY_LOCK, plan,
-    recovered::relapse_of, together::Part,
+    recovered::relapse_of, stages, together::Part,
 };
 use crate::{
-    judge::Finding,
+    judge::{Finding, policy::Policy},
     model::{
-        grade::Scheme,
         guard::{Action, Mode, TargetKind, TargetRef},
         incident::{CommonCause, IncidentSpec, IncidentState, IncidentStatus, PlannedStep, StateRef},
     },
@@ -37,7 +36,8 @@ pub struct Draft {
 
 impl Draft {
     /// The status with which it is opened: its clocks begin, unless the mode is to record and nothing else.
-    pub fn status(&self, plan: Vec<PlannedStep>, scheme: &Scheme, now: Timestamp) -> IncidentStatus {
+    pub fn status(&self, plan: Vec<PlannedStep>, policy: &Policy, now: Timestamp) -> IncidentStatus {
+        let scheme = &policy.scheme;
         let awaits = self.state == IncidentState::AwaitingDecision;
         let why = self.why.as_ref();
         let mut status = IncidentStatus {
@@ -48,6 +48,7 @@ impl Draft {
             asked_for: self.automatic.iter().filter(|_| awaits).cloned().collect(),
             plan_hash: (!plan.is_empty()).then(|| plan::hash(&plan)),
             plan,
+            stages: stages::opened(policy, self.state, now),
             acting_since: (self.state == IncidentState::RollingBack).then_some(now),
             automatic_since: (self.state == IncidentState::RollingBack).then_some(now),
             common_cause: self.common_cause.clone(),
@@ -59,10 +60,12 @@ impl Draft {
                 .map_or_else(Vec::new, |wish| wish.only.clone()),
             ..IncidentStatus::default()
         };
+        let begins = why.and_then(WhyNot::begins).map(str::to_owned);
         if self.why == Some(WhyNot::Mode(Mode::Observe)) {
             status.decider = scheme.find(&status.grade).map(|grade| grade.decider.clone());
         } else {
             deadlines::begin(&mut status, scheme, now);
+            status.decider = begins.or(status.decider);
         }
         status
     }
@@ -217,6 +220,8 @@ fn allowed(input: &Input, finding: &Finding) -> Result<(), WhyNot> {
         Err(why)
     } else if let Some(why) = input.seen.keeps_pods.clone() {
         Err(WhyNot::PodsNotReplaced(why))
+    } else if let Some((stage, role)) = stages::first_asks(policy) {
+        Err(WhyNot::StageAsked { stage, role })
     } else if let Some(why) = input.over_budget {
         Err(WhyNot::OverBudget(why.to_owned()))
     } else if let Some(sentence) = input.around.not_this_change.get(&finding.name) {

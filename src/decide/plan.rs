@@ -102,8 +102,11 @@ pub fn resolve(sources: &Sources) -> Result<Vec<PlannedStep>, String> {
 /// until then does not matter.
 pub fn hash(plan: &[PlannedStep]) -> String {
     let from = |step: &PlannedStep| step.from.clone().filter(|_| step.step != scale::SCALE);
-    let line =
-        |step: &PlannedStep| json!([step.step, step.target, step.uid, from(step), step.to, step.restart]).to_string();
+    let line = |step: &PlannedStep| {
+        let done = json!([step.step, step.target, step.uid, from(step), step.to, step.restart]);
+        let stage = step.stage.iter().map(|stage| format!(" {stage:?}"));
+        format!("{done}{}", stage.collect::<String>())
+    };
     short_hash(&plan.iter().map(line).collect::<Vec<_>>().join("\n"))
 }
 
@@ -236,6 +239,7 @@ fn planned(
     PlannedStep {
         step: step.to_owned(),
         index: None,
+        stage: None,
         target: Some(target.to_string()),
         uid: sources.uids.get(target).cloned(),
         from: Some(from.map_or_else(|| ABSENT.to_owned(), Content::hash)),
@@ -401,6 +405,17 @@ mod tests {
             ["restore Secret/db", "restart Deployment/orders", "waitReady -"]
         );
         assert_eq!(plan[0].diff.as_deref(), Some("~ PASSWORD\n"));
+    }
+
+    #[test]
+    fn the_hash_of_a_plan_covers_the_stage_of_each_step() {
+        let now = contents("celery", "0");
+        let mut plan = planned(&restore_then_wait(), &now, Some(&contents("legacy", "0")));
+        let whole = hash(&plan);
+        plan[0].stage = Some("revert".into());
+        let staged = hash(&plan);
+        plan[0].stage = Some("flag-off".into());
+        assert!(whole != staged && staged != hash(&plan));
     }
 
     #[test]

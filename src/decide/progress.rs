@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    Act, Case, Happened, Input, Step, WhyNot, asking, before, between, by_hand, deadlines, decided,
+    Act, Case, Happened, Input, Step, WhyNot, asking, before, by_hand, deadlines, decided,
     decided::follow_decision,
     enter,
     enter::close,
@@ -15,12 +15,14 @@ use super::{
     open::automatic,
     raised,
     recovered::{recover, timings, unmark},
+    stages::{self, deadline},
+    tried::{present, tried},
     waiting::waits,
 };
 use crate::{
     model::{
         guard::{Action, Mode},
-        incident::{IncidentState, IncidentStatus, StateRef},
+        incident::{Harm, IncidentState, IncidentStatus, StateRef},
     },
     verify::{self, RollOut},
 };
@@ -61,7 +63,10 @@ pub fn progress(input: &Input, step: &mut Step) {
     }
     if status != *case.status && case.status.rolled_out_at.is_none() {
         // What it is written with anyway. After the roll-out nothing more is counted against the state that hurt.
-        status.harm = input.clocks.harm.or(status.harm);
+        // A daemon that started between two stages knows less than the one before.
+        let known = status.harm;
+        let more = |harm: &Harm| known.is_none_or(|known| harm.failed >= known.failed);
+        status.harm = input.clocks.harm.filter(more).or(known);
     }
     step.case = Some(status);
 }
@@ -72,6 +77,10 @@ fn awaiting(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut S
         deadlines::begin(status, &input.policy.scheme, case.spec.opened_at);
     }
     if follow_decision(input, case, status, step) || waits(input, case, status, step) {
+        return;
+    }
+    if stages::waits(status) {
+        stages::awaiting(input, case, status, step);
         return;
     }
     // What was false for `hold` and fires again is a new breach; until then people are asked for it.
@@ -135,11 +144,13 @@ fn observed(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut S
 
 /// From here on people decide, and why; the grade's whole time begins.
 pub fn people_decide(input: &Input, status: &mut IncidentStatus, why: WhyNot, step: &mut Step) {
+    let begins = why.begins().map(str::to_owned);
     let happened = Happened::PeopleDecide { why };
     status.state = Some(IncidentState::AwaitingDecision);
     status.reason = happened.to_string();
     status.asked_for = open::automatic_names(input);
     deadlines::ask(status, &input.policy.scheme, input.now);
+    status.decider = begins.or(status.decider.take());
     step.happened.push(happened);
 }
 
@@ -148,19 +159,24 @@ fn escalated(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut 
     if follow_decision(input, case, status, step) {
         return;
     }
-    let here = input
-        .record
-        .current
-        .as_ref()
-        .is_some_and(|current| current.hash == input.seen.hash);
-    let wrote = verify::may_have_written(status) && status.rolled_out_at.is_none();
-    if wrote && !here && verify::roll_out(status, &case.spec.bad.hash, input.seen, input.now) == RollOut::Complete {
-        // What was written before modosu stopped is rolled out after all: judge that from here on.
-        status.rolled_out_at = Some(input.now);
-        enter::arrive_by_plan(input, case, step);
-    } else if verify::proven(input.clocks, input.policy) {
+    let proven = !rolled_out_after_all(input, case, status, step) && verify::proven(input.clocks, input.policy);
+    if proven && !stages::is_left(status) {
         recover(input, case, status, step);
     }
+}
+
+/// What was written before it was left to people may roll out after all: that is judged from here on. Gives whether it did just now.
+pub fn rolled_out_after_all(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) -> bool {
+    let current = input.record.current.as_ref();
+    let here = current.is_some_and(|current| current.hash == input.seen.hash);
+    let wrote = verify::may_have_written(status) && status.rolled_out_at.is_none();
+    let done =
+        wrote && !here && verify::roll_out(status, &case.spec.bad.hash, input.seen, input.now) == RollOut::Complete;
+    if done {
+        status.rolled_out_at = Some(input.now);
+        enter::arrive_by_plan(input, case, step);
+    }
+    done
 }
 
 /// Why the plan cannot run now, if it cannot.
@@ -188,6 +204,8 @@ pub fn act(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut St
     if !step.is_by_people() {
         status.automatic_since = Some(input.now);
     }
+    status.stages = stages::planned(input.policy);
+    stages::begin(status, input.now);
     let steps = status.journal.iter().filter(|entry| entry.is_step());
     if let Some(last) = steps.map(|entry| entry.seq).max() {
         // Not the first attempt: the plan is made anew from what is there now.
@@ -229,13 +247,6 @@ fn goal(case: Case, status: &IncidentStatus) -> String {
     }
 }
 
-/// The plan's deadline: `within` from the first bad reading, without the time spent waiting for people.
-fn deadline(within: Duration, case: Case, status: &IncidentStatus, now: Timestamp) -> Timestamp {
-    let acting = status.acting_since.unwrap_or(case.spec.opened_at);
-    let waited = between(case.spec.opened_at, acting);
-    case.spec.first_bad_at + within + waited + asking::waited(status, now)
-}
-
 /// A guard whose targets cannot be seen decides nothing; what it was doing is still not done at the deadline.
 pub fn overdue(case: Case, within: Duration, now: Timestamp, why: &str) -> Option<Happened> {
     let acts = match case.status.state {
@@ -272,7 +283,7 @@ fn rolling_back(input: &Input, case: Case, status: &mut IncidentStatus, step: &m
         mark_rolled_back(input, case, step);
     }
     if input.now > deadline(input.policy.within, case, status, input.now) {
-        escalate(status, input, tried(status), step);
+        did_not_help(status, input, tried(status), step);
     } else {
         asking::asks(input, status, step);
         step.actions.push(Act::Run);
@@ -287,9 +298,9 @@ fn verifying(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut 
     if status.rolled_out_at.is_none() {
         settle_down(input, case, status, step, late);
     } else if verify::proven(input.clocks, input.policy) {
-        recover(input, case, status, step);
+        stages::helped(input, case, status, step);
     } else if late {
-        escalate(status, input, format!("{}; {}", tried(status), present(input)), step);
+        did_not_help(status, input, format!("{}; {}", tried(status), present(input)), step);
     }
 }
 
@@ -313,7 +324,7 @@ fn settle_down(input: &Input, case: Case, status: &mut IncidentStatus, step: &mu
             step,
         ),
         RollOut::Underway(why) if late => {
-            escalate(
+            did_not_help(
                 status,
                 input,
                 format!("{}; not rolled out in time: {why}", tried(status)),
@@ -324,9 +335,22 @@ fn settle_down(input: &Input, case: Case, status: &mut IncidentStatus, step: &mu
     }
 }
 
+/// What was tried did not help: the next stage follows, or people take over.
+fn did_not_help(status: &mut IncidentStatus, input: &Input, because: String, step: &mut Step) {
+    match stages::failed(status, &input.policy.scheme, input.now, because) {
+        Ok(news) => {
+            step.happened.extend(news);
+            let runs = status.state == Some(IncidentState::RollingBack);
+            step.actions.extend(runs.then_some(Act::Run));
+        }
+        Err(because) => escalate(status, input, because, step),
+    }
+}
+
 /// People take over: modosu does nothing more for this incident by itself.
 pub fn escalate(status: &mut IncidentStatus, input: &Input, because: String, step: &mut Step) {
     asking::over(status, &input.policy.scheme);
+    let because = stages::with_story(status, because);
     let happened = Happened::Escalated { because };
     status.state = Some(IncidentState::Escalated);
     status.reason = happened.to_string();
@@ -347,41 +371,4 @@ pub fn end(status: &mut IncidentStatus, state: IncidentState, input: &Input, hap
     }
     step.record.incident = None;
     step.happened.push(happened);
-}
-
-/// What was tried, step by step.
-fn tried(status: &IncidentStatus) -> String {
-    let receipts = status.journal.iter().filter_map(|entry| {
-        let receipt = entry.receipt.as_deref()?;
-        let step = entry.target.clone().unwrap_or_else(|| status.step_named(entry.seq));
-        Some(format!("{step} {receipt}"))
-    });
-    let done: Vec<String> = receipts.collect();
-    if done.is_empty() {
-        "nothing was written".into()
-    } else {
-        format!("tried: {}", done.join(", "))
-    }
-}
-
-/// The present numbers.
-fn present(input: &Input) -> String {
-    let held = input
-        .verdict
-        .triggers
-        .iter()
-        .filter(|trigger| !trigger.sentence.is_empty());
-    let sentences: Vec<&str> = held.map(|trigger| trigger.sentence.as_str()).collect();
-    let facts = input
-        .verdict
-        .firing
-        .iter()
-        .map(|finding| finding.evidence.sentence.as_str());
-    let mut all: Vec<&str> = Vec::new();
-    for sentence in facts.chain(sentences) {
-        if !all.contains(&sentence) {
-            all.push(sentence);
-        }
-    }
-    format!("not recovered in time, seen now: {}", all.join("; "))
 }

@@ -2,7 +2,7 @@
 //! begins because of that here: a plan that runs goes on, one that ended stays so.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use super::{Case, Happened, Input, Step, deadlines};
+use super::{Case, Happened, Input, Step, deadlines, stages};
 use crate::model::incident::{IncidentState, IncidentStatus};
 
 /// Takes in what fires now.
@@ -24,8 +24,9 @@ pub fn raise(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut 
         return;
     };
     status.grade.clone_from(&worst.grade);
-    // Whom a step of the plan asks is asked until it is done.
-    let of_step = status.asked().and_then(|_| status.decider.clone());
+    // Whom a step or a stage of the plan asks is asked until it is done.
+    let is_asked = status.asked().is_some() || stages::waits(status);
+    let of_step = status.decider.clone().filter(|_| is_asked);
     deadlines::tighten(status, &input.policy.scheme, input.now);
     status.decider = of_step.or(status.decider.take());
     let (grade, sentence) = (worst.grade.clone(), worst.evidence.sentence.clone());

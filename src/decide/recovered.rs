@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Case, Happened, Input, Step, asking, between, lock, progress::end};
+use super::{Case, Happened, Input, Step, asking, between, lock, progress::end, stages};
 use crate::{
     model::{
         guard::Recovery,
@@ -29,7 +29,8 @@ pub fn recover(input: &Input, case: Case, status: &mut IncidentStatus, step: &mu
             at: input.now,
         });
     }
-    let failed = status.failed_steps();
+    let mut failed = stages::unproven(status);
+    failed.extend(status.failed_steps());
     end(
         status,
         IncidentState::Recovered,
@@ -70,7 +71,7 @@ pub fn timings(input: &Input, case: Case, status: &IncidentStatus) -> Timings {
     // Whenever the plan asked somebody: told as if it had been before it began.
     let acting = status
         .acting_since
-        .map(|acting| acting + asking::waited(status, input.now));
+        .map(|acting| acting + asking::waited(status, input.now) + stages::waited(status, input.now));
     Timings {
         detected: words(spec.first_bad_at, spec.opened_at),
         waited_for_people: acting.and_then(|acting| words(spec.opened_at, acting)),

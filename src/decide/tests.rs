@@ -5,3 +5,4 @@ mod play;
 mod rails;
 mod rules;
 mod sequences;
+mod stages;

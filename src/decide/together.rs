@@ -240,8 +240,13 @@ pub fn told(cause: &CommonCause) -> Option<Happened> {
 
 /// How one that is acted on stands, for those who wait: by its newest incident.
 pub fn proof_of(status: Option<&IncidentStatus>) -> Proof {
+    let mitigated = status.is_some_and(|status| status.mitigated_at.is_some());
     match status.and_then(|status| status.state) {
         Some(IncidentState::Recovered | IncidentState::RecoveredByHand) => Proof::Helped,
+        // The stages that follow prove nothing more of what is to blame.
+        Some(IncidentState::RollingBack | IncidentState::Verifying | IncidentState::AwaitingDecision) if mitigated => {
+            Proof::Helped
+        }
         Some(IncidentState::RollingBack | IncidentState::Verifying | IncidentState::AwaitingDecision) => Proof::Pending,
         Some(
             IncidentState::Escalated
@@ -300,6 +305,17 @@ mod tests {
             .iter()
             .map(|(key, together)| format!("{} {}", key.1, format!("{:?}", together.role(key)).to_lowercase()));
         each.collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn what_a_stage_mitigated_is_proof_enough_for_those_who_wait() {
+        let mut status = IncidentStatus {
+            state: Some(IncidentState::AwaitingDecision),
+            ..IncidentStatus::default()
+        };
+        assert_eq!(proof_of(Some(&status)), Proof::Pending);
+        status.mitigated_at = Some(Timestamp::UNIX_EPOCH);
+        assert_eq!(proof_of(Some(&status)), Proof::Helped);
     }
 
     #[test]

@@ -37,6 +37,11 @@ pub enum WhyNot {
     NoWayBack(String),
     /// What runs is what the plan would put there.
     NothingToPutBack,
+    /// A person begins the plan's first stage.
+    StageAsked {
+        stage: String,
+        role: String,
+    },
     /// The plan cannot be made.
     NoPlan(String),
     /// What must hold before anything is written does not.
@@ -61,6 +66,17 @@ pub enum WhyNot {
     DidNotHelp {
         guards: String,
     },
+}
+
+impl WhyNot {
+    /// Who begins it instead, where the plan says so.
+    pub fn begins(&self) -> Option<&str> {
+        if let Self::StageAsked { role, .. } = self {
+            Some(role)
+        } else {
+            None
+        }
+    }
 }
 
 impl fmt::Display for WhyNot {
@@ -88,6 +104,7 @@ impl fmt::Display for WhyNot {
             Self::NothingToPutBack => {
                 f.write_str("there is nothing to put back: what runs is what the plan would put there")
             }
+            Self::StageAsked { stage, role } => write!(f, "{role} begins the plan's first stage, {stage}"),
             Self::NoPlan(why) => write!(f, "no plan can be made: {why}"),
             Self::CheckFailed(why) => write!(
                 f,

@@ -2,12 +2,12 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc, time::Duration};
 
 use super::condition::Condition;
 use crate::model::{
     grade::{Scheme, Schemes},
-    guard::{Action, GuardSpec, HttpCheck, Mode, Step, Unit, Worse},
+    guard::{Action, GuardSpec, HttpCheck, Mode, Stage, Step, Unit, Worse},
     preset::Preset,
     units::Certainty,
 };
@@ -18,6 +18,7 @@ pub mod git;
 mod reference;
 mod selector;
 mod signals;
+mod stages;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -54,7 +55,10 @@ pub struct Policy {
     pub within: Duration,
     /// What must hold before anything is written.
     pub before: Vec<Before>,
+    /// In order; those of stages one stage after the other.
     pub steps: Vec<Step>,
+    /// Each with the places of its steps; empty where the plan has none.
+    pub stages: Vec<(Stage, Range<usize>)>,
     pub verify: Vec<Condition>,
     pub hold: Duration,
 }

@@ -5,6 +5,7 @@ mod clocks;
 mod ladders;
 mod noise;
 mod recall;
+mod stages;
 mod stories;
 mod timeline;
 mod verification;

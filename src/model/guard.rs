@@ -17,6 +17,8 @@ mod defaults;
 pub mod git;
 /// Requests of steps and checks.
 mod http;
+/// Rollbacks in stages.
+mod stage;
 /// What modosu says of a guard.
 mod status;
 /// How a state is put back.
@@ -30,6 +32,7 @@ use defaults::{
 };
 pub use git::{Checkout, GitChange};
 pub use http::{HttpCheck, Method};
+pub use stage::Stage;
 pub use status::{
     BadState, Baseline, BaselineCounts, Current, EffectiveMode, GuardStatus, IncidentRef, KeptState, NoWayBack,
     Recovery, RestoreTo, RolledOut, State,

@@ -16,9 +16,12 @@ use super::{freeze::Freeze, guard::Action, units::Length};
 mod decision;
 /// What is going to be done, and what was.
 mod plan;
+/// A plan in stages.
+mod stage;
 
 pub use decision::{Decision, Fix, Verb};
 pub use plan::{ASK, Before, Checked, JournalEntry, PlannedStep};
+pub use stage::{PlannedStage, StageState};
 
 /// One opened case.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -177,6 +180,13 @@ pub struct IncidentStatus {
     pub plan: Vec<PlannedStep>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan_hash: Option<String>,
+    /// Of a plan in stages: one after the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub stages: Vec<PlannedStage>,
+    /// When the first stage was proven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mitigated_at: Option<Timestamp>,
     /// The journal number after which this plan begins.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub plan_from: u32,

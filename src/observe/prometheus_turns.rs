@@ -167,6 +167,7 @@ fn policy(job: &str) -> Policy {
         retry_lock: hour,
         within: hour,
         steps: vec![],
+        stages: Vec::new(),
         before: vec![],
         verify: vec![],
         hold: hour,

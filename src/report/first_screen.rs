@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::{
     fill::state_of,
     mask::mask_line,
+    stages::{asked, mitigated},
     view::{GuardView, SignalVerdict, SignalView},
     words,
 };
@@ -100,6 +101,13 @@ impl Case<'_> {
             .map(|at| format!(", rolled out {}", words::clock(at, self.now)));
         let at = at.unwrap_or_default();
         match self.state {
+            IncidentState::AwaitingDecision if asked(self.status).is_some() => {
+                let mitigated = mitigated(self.status, self.now).map(|words| format!("{words}. "));
+                format!(
+                    "{}{done} of {steps} done; modosu waits for a decision.",
+                    mitigated.unwrap_or_default()
+                )
+            }
             IncidentState::AwaitingDecision => "Nothing yet: modosu waits for a decision.".to_owned(),
             IncidentState::RollingBack => format!("Being put back now: {target}. {done} of {steps} done."),
             IncidentState::Verifying => format!("Put back: {target}{at}."),
@@ -198,6 +206,7 @@ impl Case<'_> {
         let spec = &self.incident.spec;
         let nothing = |why: &str| (format!("Nothing. {why}"), false);
         let choice = match self.status.goal(spec) {
+            _ if let Some(begin) = asked(self.status) => format!("{begin}, or {}", words::keep(&spec.bad)),
             Some(to) => format!("{}, or {}", words::back(&spec.guard, to), words::keep(&spec.bad)),
             None => format!(
                 "{}, or repair it by hand: there is no proven state to go back to",

@@ -12,6 +12,7 @@ use super::{
     guard_page::web_links,
     mask::{mask_line, mask_text},
     phases::{CheckList, Phase, check_lists, phases},
+    stages::{self, StageRow},
     view::{GuardView, IncidentLine},
     weighing::Weighed,
     words,
@@ -39,6 +40,7 @@ pub(super) struct IncidentPage {
     bad_hash: String,
     goes_back_to: String,
     restore_hash: String,
+    stages: Vec<StageRow>,
     plan: Vec<StepRow>,
     stands: Vec<Stands>,
     phases: Vec<(Phase, String)>,
@@ -124,6 +126,11 @@ impl IncidentPage {
             bad_hash: spec.bad.hash.clone(),
             goes_back_to: goal(incident).map_or_else(|| "nothing".to_owned(), place),
             restore_hash: goal(incident).map(|s| s.hash.clone()).unwrap_or_default(),
+            stages: incident
+                .status
+                .iter()
+                .flat_map(|s| stages::stages(s, status.now))
+                .collect(),
             plan: incident.status.iter().flat_map(|s| &s.plan).map(StepRow::new).collect(),
             stands: incident.status.iter().flat_map(|s| &s.stands).cloned().collect(),
             phases: phases(incident, status.now)
@@ -177,7 +184,8 @@ fn commands(incident: &Incident, state: IncidentState) -> Vec<Command> {
         says: words::keep(&spec.bad),
         line: line("keep"),
     };
-    let back = back.map(|says| Command {
+    let stage = incident.status.as_ref().and_then(stages::asked);
+    let back = stage.or(back).map(|says| Command {
         verb: "rollback",
         says,
         line: line("rollback"),
@@ -253,13 +261,17 @@ impl EvidenceRow {
 impl StepRow {
     fn new(step: &PlannedStep) -> Self {
         let target = step.target.as_deref().unwrap_or_default();
+        let stage = step
+            .stage
+            .as_ref()
+            .map_or_else(String::new, |stage| format!("{stage}: "));
         let diff = mask_text(step.diff.as_deref().unwrap_or_default());
         let hashes = match (&step.from, &step.to) {
             (Some(from), Some(to)) => format!("{} → {}", words::hash(from), words::hash(to)),
             _ => String::new(),
         };
         Self {
-            title: format!("{} {target}", step.step).trim_end().to_owned(),
+            title: format!("{stage}{} {target}", step.step).trim_end().to_owned(),
             hashes,
             diff: diff.lines().map(DiffLine::new).collect(),
         }

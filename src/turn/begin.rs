@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     act::{ApiError, run},
-    decide::{WhyNot, deadlines, plan, plan::scale::SCALE, ready::Answer},
+    decide::{WhyNot, deadlines, plan, plan::scale::SCALE, ready::Answer, stages},
     model::incident::{IncidentStatus, PlannedStep},
     observe::seen::Seen,
 };
@@ -37,7 +37,8 @@ fn beside(steps: &[PlannedStep], seen: &Seen) -> BTreeMap<String, String> {
     parts.filter(|(target, _)| !written(target)).collect()
 }
 
-/// Before its first action a plan is made again, must be the recorded one, and is dry-run as a whole. `Some`: it ends here.
+/// Before its first action a plan is made again, must be the recorded one, and is dry-run as a whole; later stages of it, which
+/// find what earlier ones left, before their own first action. `Some`: it ends here.
 pub(super) async fn begin(
     runner: &run::Run<'_>,
     status: &mut IncidentStatus,
@@ -45,18 +46,22 @@ pub(super) async fn begin(
     now: Timestamp,
 ) -> Result<Option<run::Progress>, ApiError> {
     if status.journal.iter().any(|entry| entry.seq > status.plan_from) {
-        return Ok(None);
+        return if status.stage().is_none() || status.is_under_way() {
+            Ok(None)
+        } else {
+            rehearsed(runner, status, now).await
+        };
     }
     // Pods that an earlier attempt restarted must restart once more.
     let again = status.acting_since.filter(|_| status.plan_from > 0);
     let restored_at = again.unwrap_or(runner.spec.opened_at);
     let (steps, left) = match runner.resolve(seen, restored_at, &status.plan).await? {
         run::Resolved::Plan(steps, left) => (steps, left),
-        run::Resolved::Impossible(why) => return Ok(Some(run::Progress::Failed(why))),
+        run::Resolved::Impossible(why) => return Ok(Some(run::Progress::Impossible(why))),
         run::Resolved::Changed => return Ok(Some(run::Progress::Waiting(NOT_AS_JUDGED.to_owned()))),
     };
     if steps.is_empty() {
-        return Ok(Some(run::Progress::Failed(WhyNot::NothingToPutBack.to_string())));
+        return Ok(Some(run::Progress::Impossible(WhyNot::NothingToPutBack.to_string())));
     }
     let hash = plan::hash(&steps);
     status.beside = beside(&steps, seen);
@@ -69,7 +74,19 @@ pub(super) async fn begin(
         // What a person may allow is recorded with the escalation.
         return Ok(Some(run::Progress::NotAsRecorded));
     }
-    Ok(match runner.rehearse(&status.plan).await? {
+    rehearsed(runner, status, now).await
+}
+
+/// What is to be carried out now is dry-run.
+async fn rehearsed(
+    runner: &run::Run<'_>,
+    status: &mut IncidentStatus,
+    now: Timestamp,
+) -> Result<Option<run::Progress>, ApiError> {
+    if stages::is_idle(status) {
+        return Ok(Some(run::Progress::Idle));
+    }
+    Ok(match runner.rehearse(status).await? {
         Answer::Accepted | Answer::Unsupported(_) => None,
         Answer::Changed => Some(run::Progress::Waiting(NOT_AS_JUDGED.to_owned())),
         Answer::Unanswered(why) => Some(run::Progress::Waiting(why)),

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     act::{ApiError, record, run, snapshot},
-    decide::{Act, Happened, Step, WhyNot, deadlines, open, together},
+    decide::{Act, Happened, Step, WhyNot, deadlines, open, stages, together},
     judge::policy::Policy,
     model::{
         guard::{GuardStatus, IncidentRef},
@@ -166,7 +166,7 @@ impl Guarded {
         let status = IncidentStatus {
             not_restored: left,
             other_tools: self.record.other_tools.clone(),
-            ..draft.status(steps, &policy.scheme, now)
+            ..draft.status(steps, policy, now)
         };
         self.record.incident = Some(at.clone());
         self.case = Some(OpenCase {
@@ -237,7 +237,9 @@ impl Guarded {
                 case.status.reason = format!("{done}, waiting for the roll-out and for proof");
                 return self.write_case(shared).await;
             }
-            Ok(run::Progress::Failed(why) | run::Progress::Frozen(why)) => why,
+            Ok(run::Progress::Failed(why)) => return self.goes_on(shared, policy, Some(why)).await,
+            Ok(run::Progress::Idle) => return self.goes_on(shared, policy, None).await,
+            Ok(run::Progress::Impossible(why) | run::Progress::Frozen(why)) => why,
             Err(why @ ApiError::Refused(_)) => why.to_string(),
             Ok(run::Progress::NotAsRecorded) => NOT_AS_RECORDED.into(),
             Err(why) => {
@@ -245,6 +247,31 @@ impl Guarded {
                 return false;
             }
         };
+        self.escalate(shared, policy, because).await
+    }
+
+    /// The next stage of the plan follows one that failed, or had nothing to do; behind the last one people do.
+    async fn goes_on(&mut self, shared: &Shared<'_>, policy: &Policy, failed: Option<String>) -> bool {
+        let Some(case) = &mut self.case else { return false };
+        let (status, now) = (&mut case.status, shared.clock.now());
+        let followed = match failed {
+            Some(why) => stages::failed(status, &policy.scheme, now, why),
+            None => stages::skip(status, &policy.scheme, now),
+        };
+        match followed {
+            Ok(news) => {
+                for one in &news {
+                    self.tell(shared, one);
+                }
+                self.write_case(shared).await
+            }
+            Err(because) => self.escalate(shared, policy, because).await,
+        }
+    }
+
+    async fn escalate(&mut self, shared: &Shared<'_>, policy: &Policy, because: String) -> bool {
+        let Some(case) = &mut self.case else { return false };
+        let because = stages::with_story(&case.status, because);
         let happened = Happened::Escalated { because };
         case.status.state = Some(IncidentState::Escalated);
         case.status.reason = happened.to_string();

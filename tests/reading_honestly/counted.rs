@@ -155,6 +155,7 @@ pub fn policy(job: &str, metric: &str) -> Policy {
         retry_lock: hour,
         within: hour,
         steps: vec![],
+        stages: Vec::new(),
         before: vec![],
         verify: vec![],
         hold: hour,

@@ -28,6 +28,7 @@ mod repositories;
 mod secrets;
 mod several;
 mod stage;
+mod stages;
 mod starts;
 mod steps;
 mod stuck;

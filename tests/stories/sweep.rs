@@ -6,7 +6,7 @@
 
 use std::{thread, time::Duration};
 
-use modosu::model::incident::{Incident, JournalEntry};
+use modosu::model::incident::{Incident, JournalEntry, StageState};
 use modosu_world::{Answer, Failure};
 use serde_json::{Value, json};
 
@@ -21,6 +21,8 @@ use crate::{
 
 /// What the plan writes, once each.
 const WRITTEN: [&str; 3] = ["configmaps/settings", "deployments/orders", "deployments/worker"];
+/// The story whose plan has stages.
+const STAGES: &str = "sweep-in-stages";
 /// Points on real servers, and how many of them at the same time.
 const SAMPLE: usize = 12;
 const SIDE_BY_SIDE: usize = 6;
@@ -52,6 +54,25 @@ fn killed_while_any_request_is_on_its_way() {
         suspected(&stage).await;
         stage.fault(fault);
         is_killed_and_recovers(&stage).await;
+    });
+}
+
+/// The same plan in two stages: what is put back, and what follows its proof.
+#[test]
+fn killed_at_any_request_of_a_plan_in_stages() {
+    let mut points = points_of(STAGES, Side::Before);
+    let mut after = points_of(STAGES, Side::After);
+    after.retain(|point| changes(&point.request));
+    points.extend(after);
+    sweep(points, "killed", async |point| {
+        let stage = Stage::embedded(STAGES).await;
+        suspected(&stage).await;
+        stage.kill_on(&point);
+        is_killed_and_recovers(&stage).await;
+        let status = stage.incidents().await.remove(0).status.unwrap();
+        let proven = status.stages.iter().filter(|one| one.state == StageState::Proven);
+        assert_eq!(proven.count(), 2, "{:?}", status.stages);
+        assert!(status.mitigated_at < status.recovered_at, "{status:?}");
     });
 }
 
@@ -242,7 +263,7 @@ async fn proven(stage: &Stage) {
     stage.create("apps/v1", "Deployment", orders).await;
     stage.deploy("worker", env).await;
     stage.rolled_out("orders").await;
-    stage.guard("orders", guard(&stage.asked.url)).await;
+    stage.guard("orders", guard(stage)).await;
     stage.daemon().await;
     stage.proven("orders").await;
 }
@@ -254,7 +275,8 @@ async fn release(stage: &Stage) {
 }
 
 /// Its plan has a step of each kind.
-fn guard(asked: &str) -> Value {
+fn guard(stage: &Stage) -> Value {
+    let asked = &stage.asked.url;
     let errors = json!({"name": "errors", "condition": "error_rate > 5%", "action": "automatic_rollback", "for": "2s"});
     let steps = json!([
         {"restore": {}},
@@ -263,9 +285,17 @@ fn guard(asked: &str) -> Value {
         {"http": {"get": format!("{asked}/health")}},
         {"http": {"method": "POST", "url": format!("{asked}/restored")}, "onFailure": "continue"},
     ]);
+    let steps = steps.as_array().unwrap();
+    let part =
+        |name: &str, places: std::ops::Range<usize>| json!({"name": name, "within": "60s", "steps": steps[places]});
+    let rollback = if stage.namespace == STAGES {
+        json!({"stages": [part("put-back", 0..3), part("tell", 3..5)]})
+    } else {
+        json!({"steps": steps})
+    };
     json!({
         "targets": [{"kind": "Deployment", "name": "orders"}, {"kind": "Deployment", "name": "worker"}],
-        "rollback": {"steps": steps},
+        "rollback": rollback,
         "triggers": [errors],
         "metrics": {"window": "3s"},
         "knownGoodAfter": "3s",
@@ -351,8 +381,12 @@ fn receipts(incident: &Incident) -> impl Iterator<Item = &JournalEntry> {
 
 /// Every request of an undisturbed run, from the suspicion to the end of the incident.
 fn points(side: Side) -> Vec<Point> {
-    let line = alone(async || {
-        let stage = Stage::embedded("sweep").await;
+    points_of("sweep", side)
+}
+
+fn points_of(story: &'static str, side: Side) -> Vec<Point> {
+    let line = alone(async move || {
+        let stage = Stage::embedded(story).await;
         suspected(&stage).await;
         stage.record();
         is_recovered(&stage).await;

@@ -1,5 +1,7 @@
 //! IO. The last look before a write: whether somebody stopped modosu, or brought a newer state of what the plan is about.
 
+use std::collections::BTreeMap;
+
 use super::{ApiError, Run, StepEnd};
 use crate::{
     act::target,
@@ -91,12 +93,61 @@ fn judged(status: &IncidentStatus) -> Vec<(String, Judged<'_>)> {
     all
 }
 
-/// What stands there, if it is neither what was judged nor what the step makes of it.
-pub fn foreign(planned: &PlannedStep, target: &TargetRef, read: Option<&target::Read>) -> Option<String> {
-    let contents = planned.from.iter().chain(&planned.to).map(String::as_str);
+/// By target: what earlier stages left there. A step of theirs that was not carried out left what it found.
+pub type Earlier = BTreeMap<String, Vec<String>>;
+
+/// What the stages before the present one left.
+pub fn earlier(status: &IncidentStatus) -> Earlier {
+    let mut left = Earlier::new();
+    let steps = status.plan.iter().enumerate().filter(|(_, step)| step.step != SCALE);
+    let before = steps.filter(|(_, step)| status.has_begun(step) && !status.is_present(step));
+    for (place, step) in before {
+        let Some(target) = &step.target else { continue };
+        let contents = left.entry(target.clone()).or_default();
+        match status.receipt_of(place).and_then(|entry| entry.receipt.as_deref()) {
+            Some("done" | "already") => *contents = step.to.iter().cloned().collect(),
+            Some(_) | None => contents.extend(step.from.iter().chain(&step.to).cloned()),
+        }
+    }
+    left
+}
+
+/// What stands there, if it is neither what was judged nor what the step makes of it, nor what an earlier stage left.
+pub fn foreign(
+    planned: &PlannedStep,
+    target: &TargetRef,
+    read: Option<&target::Read>,
+    earlier: &Earlier,
+) -> Option<String> {
+    let left = earlier.get(&target.to_string()).into_iter().flatten();
+    let contents = planned.from.iter().chain(&planned.to).chain(left).map(String::as_str);
     let judged = Judged {
         contents: contents.collect(),
         uid: planned.uid.as_deref(),
     };
     judged.other(target, read)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_stage_left_is_what_it_wrote_or_what_it_found() {
+        let left = |receipt: &str| {
+            let step = |stage: &str, from: &str, to: &str| json!({"step": "restore", "stage": stage, "target": "Deployment/orders", "from": from, "to": to});
+            let stage = |name: &str, state: &str| json!({"name": name, "state": state, "within": "5m"});
+            let status = json!({
+                "plan": [step("flag-off", "bad", "off"), step("revert", "off", "good")],
+                "stages": [stage("flag-off", "Failed"), stage("revert", "Running")],
+                "journal": [{"seq": 1, "at": "2026-03-01T10:00:00Z", "receipt": receipt}],
+            });
+            let status: IncidentStatus = serde_json::from_value(status).unwrap();
+            earlier(&status)["Deployment/orders"].clone()
+        };
+        assert_eq!(left("done"), ["off"]);
+        assert_eq!(left("failed"), ["bad", "off"], "it may still be what was judged");
+    }
 }

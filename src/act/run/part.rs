@@ -1,9 +1,10 @@
-//! Pure. A plan of which a person wants only a part.
+//! Pure. The parts of a plan: those that a person wants, and the stages that its steps belong to.
 
 use super::Run;
 use crate::model::{
     content::{Content, Contents},
     guard::{Step, TargetRef},
+    incident::PlannedStep,
 };
 
 impl Run<'_> {
@@ -33,6 +34,15 @@ impl Run<'_> {
             };
         }
         mixed
+    }
+
+    /// Each step is told which stage it belongs to.
+    pub(super) fn in_stages(&self, mut plan: Vec<PlannedStep>) -> Vec<PlannedStep> {
+        for step in &mut plan {
+            let place = step.index.and_then(|index| usize::try_from(index).ok());
+            step.stage = place.and_then(|place| self.policy.stage_of(place)).map(str::to_owned);
+        }
+        plan
     }
 
     /// The guard's steps; those of other parts do nothing.

@@ -20,10 +20,8 @@ impl Run<'_> {
         status: &mut IncidentStatus,
     ) -> Result<StepEnd, ApiError> {
         self.intent(seq, planned, None, status).await?;
-        let named = status
-            .plan
-            .iter()
-            .filter_map(|step| step.target.as_deref()?.parse::<TargetRef>().ok());
+        let begun = status.plan.iter().filter(|step| status.has_begun(step));
+        let named = begun.filter_map(|step| step.target.as_deref()?.parse::<TargetRef>().ok());
         let mut workloads: Vec<_> = named.filter(|target| target.kind.is_workload()).collect();
         workloads.dedup();
         for target in &workloads {

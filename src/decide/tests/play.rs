@@ -22,12 +22,13 @@ use crate::{
     decide::{
         Act, Around, Case, Clocks, Happened, Input, Record, Step, WhyNot,
         by_hand::Wish,
-        deadlines, decide, open, standing,
+        deadlines, decide, open, stages, standing,
         together::{Part, Proof, Role, Together},
     },
     judge::{Facts, Finding, Overall, Status, TriggerVerdict, Verdict, clock::Clock, memory::FACTS, policy::Policy},
     model::{
         freeze::Freeze,
+        grade::Scheme,
         guard::{Action, GuardSpec, GuardStatus, IncidentRef, Mode, TargetRef},
         incident::{
             Decision, Evidence, IncidentSpec, IncidentState, IncidentStatus, JournalEntry, PlannedStep, StateRef, Verb,
@@ -537,12 +538,15 @@ impl Play {
         });
         self.case = Some(Open {
             name,
-            status: draft.status(plan, &self.policy.scheme, turn.now),
+            status: draft.status(plan, &self.policy, turn.now),
             spec: draft.spec,
         });
     }
 
     fn plan(&self, to: Option<&StateRef>, only: &[String], seen: &Seen) -> Vec<PlannedStep> {
+        if !self.policy.stages.is_empty() {
+            return self.staged(to, seen);
+        }
         let wanted = |word: fn(&crate::model::guard::Step) -> bool| self.policy.steps.iter().any(word);
         let (step, goal) = match to {
             _ if wanted(|step| step.set_env.is_some()) => ("setEnv", "S"),
@@ -565,6 +569,28 @@ impl Play {
             .collect()
     }
 
+    /// One step for each stage, on what the one before it leaves.
+    fn staged(&self, to: Option<&StateRef>, seen: &Seen) -> Vec<PlannedStep> {
+        let Some(to) = to else { return Vec::new() };
+        let mut from = seen.hash[..1].to_owned();
+        let steps = self.policy.stages.iter().filter_map(|(stage, _)| {
+            let (step, goal) = match &stage.steps[0] {
+                step if step.set_env.is_some() => ("setEnv", "S"),
+                _ => ("restore", &to.hash[..1]),
+            };
+            let from = std::mem::replace(&mut from, goal.to_owned());
+            (from != goal).then(|| PlannedStep {
+                step: step.to_owned(),
+                stage: Some(stage.name.clone()),
+                target: Some("Deployment/orders".to_owned()),
+                from: Some(from),
+                to: Some(goal.to_owned()),
+                ..PlannedStep::default()
+            })
+        });
+        steps.collect()
+    }
+
     /// Writes what the plan says, as far as the API server lets it.
     fn run(&mut self, turn: &Turn, told: &mut Vec<String>) -> bool {
         let case = self.case.as_ref().unwrap();
@@ -574,7 +600,12 @@ impl Play {
             status.plan = made;
         }
         let (hangs, refuses) = (turn.words.contains(&"hangs"), turn.words.contains(&"refuses"));
-        for (index, step) in status.plan.clone().into_iter().enumerate() {
+        if stages::is_idle(status) {
+            return self.goes_on(stages::skip, turn, told);
+        }
+        let present: Vec<usize> = status.present_places().collect();
+        let steps = status.plan.clone().into_iter().enumerate();
+        for (index, step) in steps.filter(|(index, _)| present.contains(index)) {
             let seq = status.plan_from + u32::try_from(index).unwrap() + 1;
             let empty = JournalEntry {
                 seq,
@@ -604,13 +635,9 @@ impl Play {
                 ..empty
             });
             if refuses {
-                let happened = Happened::Escalated {
-                    because: "refused".into(),
-                };
-                told.push(happened.to_string());
-                status.state = Some(IncidentState::Escalated);
-                deadlines::ask(status, &self.policy.scheme, turn.now);
-                return true;
+                let refused =
+                    |status: &mut _, scheme: &_, now| stages::failed(status, scheme, now, "refused".to_owned());
+                return self.goes_on(refused, turn, told);
             }
             told.push(format!(
                 "({} {} := {})",
@@ -620,6 +647,25 @@ impl Play {
             ));
         }
         status.state = Some(IncidentState::Verifying);
+        true
+    }
+
+    /// As the act stage does: the next stage follows, or people take over.
+    fn goes_on(
+        &mut self,
+        over: impl FnOnce(&mut IncidentStatus, &Scheme, Timestamp) -> Result<Vec<Happened>, String>,
+        turn: &Turn,
+        told: &mut Vec<String>,
+    ) -> bool {
+        let status = &mut self.case.as_mut().unwrap().status;
+        match over(status, &self.policy.scheme, turn.now) {
+            Ok(news) => told.extend(news.iter().map(ToString::to_string)),
+            Err(because) => {
+                told.push(Happened::Escalated { because }.to_string());
+                status.state = Some(IncidentState::Escalated);
+                deadlines::ask(status, &self.policy.scheme, turn.now);
+            }
+        }
         true
     }
 }

@@ -8,6 +8,7 @@ use super::play::{Play, around, at, policy, seen, verdict};
 use crate::{
     decide::{
         Act, Around, Case, Clocks, Happened, Input, Step, between, decide, lock,
+        stages::StageNews,
         together::{Proof, Role},
     },
     judge::policy::Policy,
@@ -15,8 +16,8 @@ use crate::{
         freeze::Freeze,
         guard::{Action, BadState, Current, GuardStatus, Mode, RestoreTo},
         incident::{
-            CommonCause, Decision, IncidentSpec, IncidentState, IncidentStatus, JournalEntry, PlannedStep, StateRef,
-            Verb,
+            CommonCause, Decision, IncidentSpec, IncidentState, IncidentStatus, JournalEntry, PlannedStep, StageState,
+            StateRef, Verb,
         },
         units::Length,
     },
@@ -26,6 +27,12 @@ use crate::{
 const STATES: [&str; 5] = ["A", "A~", "B", "C", "S"];
 const VERDICTS: [&str; 8] = ["ok", "dark", "errors", "slow", "odd", "crash", "errors?", "errors+slow"];
 const RESTORE: &str = "";
+const STAGES: &str = "
+rollback:
+  stages:
+    - {name: flag-off, within: 5m, steps: [{setEnv: {target: Deployment/orders, env: {WORKER_MODE: legacy}}}]}
+    - {name: revert, within: 1h, ask: tech-lead, steps: [{restore: {}}]}
+";
 const SET_ENV: &str = "rollback: {steps: [{setEnv: {target: Deployment/orders, env: {WORKER_MODE: legacy}}}]}\n";
 
 /// What holds of every decision.
@@ -43,13 +50,18 @@ pub fn safe(input: &Input, step: &Step) {
         let rank = |status: &IncidentStatus| input.policy.scheme.rank(&status.grade);
         assert!(rank(after) >= rank(before), "the grade only rises");
     }
+    if let (Some(before), Some(after)) = (before, step.case.as_ref()) {
+        assert_asks(before, after, step);
+    }
+    let next_stage = |happened: &Happened| matches!(happened, Happened::Stage(StageNews::Begins { .. }));
     let starts = step.case.as_ref().and_then(|case| case.state) == Some(IncidentState::RollingBack)
         && before.and_then(|status| status.state) != Some(IncidentState::RollingBack);
     let people = step
         .happened
         .iter()
         .any(|happened| matches!(happened, Happened::Decided(_)));
-    if starts && !people {
+    // The next stage of a plan goes on with what was begun.
+    if starts && !people && !step.happened.iter().any(next_stage) {
         assert_may_act(input);
     }
     for act in &step.actions {
@@ -88,8 +100,10 @@ fn only_asks(before: &IncidentStatus, after: &IncidentStatus, step: &Step) {
         let decided = step.happened.iter().filter(|happened| alone(happened)).count() > 0;
         assert!(decided || before.state == after.state, "silence decided something");
     }
-    let asked_anew =
-        |happened: &Happened| matches!(happened, Happened::PeopleDecide { .. } | Happened::Escalated { .. });
+    let asked_anew = |happened: &Happened| {
+        let of_stage = matches!(happened, Happened::Stage(StageNews::Asked { .. }));
+        of_stage || matches!(happened, Happened::PeopleDecide { .. } | Happened::Escalated { .. })
+    };
     if before.asked_at.is_some() && !step.happened.iter().any(asked_anew) {
         let sooner = |old: Option<jiff::Timestamp>, new: Option<jiff::Timestamp>| {
             old.is_none_or(|old| new <= Some(old) && new.is_some())
@@ -99,6 +113,27 @@ fn only_asks(before: &IncidentStatus, after: &IncidentStatus, step: &Step) {
             "later"
         );
     }
+}
+
+/// A stage that a person begins is begun by nobody else, and in their order.
+fn assert_asks(before: &IncidentStatus, after: &IncidentStatus, step: &Step) {
+    let runs = |status: &IncidentStatus, name: &str| {
+        let mut stages = status.stages.iter();
+        stages.any(|stage| stage.name == name && stage.state == StageState::Running)
+    };
+    for stage in after.stages.iter().filter(|stage| stage.ask.is_some()) {
+        let begins = runs(after, &stage.name) && !runs(before, &stage.name);
+        assert!(!begins || step.is_by_people(), "nobody began stage {}", stage.name);
+    }
+    let open = after.stages.iter().skip_while(|stage| stage.state.is_over()).skip(1);
+    assert!(
+        open.into_iter().all(|stage| stage.state == StageState::NotBegun),
+        "out of order"
+    );
+    assert!(
+        before.mitigated_at.is_none() || after.mitigated_at == before.mitigated_at,
+        "mitigated once"
+    );
 }
 
 /// Nothing is written while it is frozen; what an incident froze, its own decision thaws.
@@ -190,7 +225,7 @@ fn line() -> impl Strategy<Value = (u64, String)> {
 proptest! {
     #[test]
     fn no_sequence_of_turns_leads_to_what_must_not_be(
-        steps in select(&[RESTORE, SET_ENV][..]),
+        steps in select(&[RESTORE, SET_ENV, STAGES][..]),
         lines in vec(line(), 1..40),
     ) {
         let mut play = Play::with(compiled(steps).clone());
@@ -199,6 +234,13 @@ proptest! {
             play.turn(line);
         }
         let mut now = 600;
+        if steps == STAGES {
+            // And the first stage of a plan is carried out, so that there is one to follow.
+            for line in ["20m B ok", "21m B errors", "22m S ok"] {
+                play.turn(line);
+            }
+            now = 1320;
+        }
         for (gap, line) in lines {
             now += gap;
             play.turn(&format!("{now}s {line}"));
@@ -235,7 +277,12 @@ struct World {
 fn compiled(steps: &str) -> &'static Policy {
     static RESTORES: LazyLock<Policy> = LazyLock::new(|| policy(RESTORE));
     static SETS: LazyLock<Policy> = LazyLock::new(|| policy(SET_ENV));
-    if steps == RESTORE { &RESTORES } else { &SETS }
+    static STAGED: LazyLock<Policy> = LazyLock::new(|| policy(STAGES));
+    match steps {
+        RESTORE => &RESTORES,
+        STAGES => &STAGED,
+        _ => &SETS,
+    }
 }
 
 fn mode() -> impl Strategy<Value = Mode> {

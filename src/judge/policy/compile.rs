@@ -5,10 +5,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Evidence, Mistake, Names, Policy, Rule, Signal,
-    reference::reference,
-    signals::signals,
-    steps::{before, steps},
+    Evidence, Mistake, Names, Policy, Rule, Signal, reference::reference, signals::signals, stages::stages,
+    steps::before,
 };
 use crate::{
     judge::{
@@ -37,7 +35,7 @@ pub fn compile(
     targets(spec, &mut mistakes);
     times(spec, &mut mistakes);
     evidence(spec, &mut mistakes);
-    steps(&spec.rollback.steps, &mut mistakes);
+    stages(&spec.rollback, &mut mistakes);
     let (baseline_window, reference) = reference(spec.baseline.as_ref(), &signals, &mut mistakes);
     let matching = matching(namespace, spec, preset, &mut mistakes);
     if preset.is_none() && spec.metrics.preset.is_some() {
@@ -81,7 +79,8 @@ pub fn compile(
         retry_lock: spec.retry_lock.length.0,
         within: spec.rollback.within.0,
         before,
-        steps: spec.rollback.steps.clone(),
+        steps: spec.rollback.placed_steps().into_iter().map(|(_, step)| step).collect(),
+        stages: spec.rollback.placed_stages(),
         verify,
         hold: spec.verify.hold.0,
     })

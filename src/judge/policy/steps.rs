@@ -13,16 +13,17 @@ use crate::{
     report::mask::mask_line,
 };
 
-pub fn steps(steps: &[Step], mistakes: &mut Vec<Mistake>) {
+/// `at`: where the steps stand.
+pub fn steps(at: &str, steps: &[Step], mistakes: &mut Vec<Mistake>) {
     if steps.is_empty() {
         mistakes.push(Mistake::new(
-            "spec.rollback.steps",
+            at,
             "a rollback needs at least one step, such as `restore: {}`",
         ));
     }
-    together(steps, mistakes);
+    together(at, steps, mistakes);
     for (place, step) in steps.iter().enumerate() {
-        let path = format!("spec.rollback.steps[{place}]");
+        let path = format!("{at}[{place}]");
         if step.kinds().len() != 1 {
             mistakes.push(Mistake::new(
                 &path,
@@ -77,17 +78,15 @@ pub fn steps(steps: &[Step], mistakes: &mut Vec<Mistake>) {
     }
 }
 
+/// Whether it changes what is guarded.
+pub fn writes(step: &Step) -> bool {
+    step.restore.is_some() || step.set_env.is_some() || step.set_config.is_some() || step.scale.is_some()
+}
+
 /// What is wrong with them as a plan.
-fn together(steps: &[Step], mistakes: &mut Vec<Mistake>) {
+fn together(at: &str, steps: &[Step], mistakes: &mut Vec<Mistake>) {
     let restores = |step: &Step| step.restore.is_some();
     let sets = |step: &Step| step.set_env.is_some() || step.set_config.is_some();
-    let writes = |step: &Step| restores(step) || sets(step) || step.scale.is_some();
-    if !steps.is_empty() && !steps.iter().any(writes) {
-        mistakes.push(Mistake::new(
-            "spec.rollback.steps",
-            "none of them changes anything: a plan has at least one of restore, setEnv, setConfig, scale",
-        ));
-    }
     let same = |one: &Step, other: &Step| restores(one) || restores(other) || one.target() == other.target();
     for (place, step) in steps.iter().enumerate() {
         let goes_on = step.on_failure == OnFailure::Continue && (restores(step) || sets(step));
@@ -97,7 +96,7 @@ fn together(steps: &[Step], mistakes: &mut Vec<Mistake>) {
             .filter(|later| restores(later) || sets(later));
         if goes_on && later.any(|later| same(step, later)) {
             mistakes.push(Mistake::new(
-                format!("spec.rollback.steps[{place}].onFailure"),
+                format!("{at}[{place}].onFailure"),
                 "a later step builds on what this one writes: let it escalate, or put it behind",
             ));
         }
@@ -169,9 +168,10 @@ pub fn before(checks: &[Check], signals: &[Signal], mistakes: &mut Vec<Mistake>)
 /// Steps and checks that the daemon's settings do not allow.
 pub fn forbidden(rollback: &Rollback, http: bool, job: bool, git: bool) -> Vec<Mistake> {
     let steps = |field: &str, is: fn(&Step) -> bool, said: &str| {
-        let all = rollback.steps.iter().enumerate().filter(|(_, step)| is(step));
-        let path = |place| format!("spec.rollback.steps[{place}].{field}");
-        all.map(|(place, _)| Mistake::new(path(place), said))
+        let all = rollback.placed_steps();
+        let wrong = all.iter().filter(|(_, step)| is(step));
+        wrong
+            .map(|(path, _)| Mistake::new(format!("{path}.{field}"), said))
             .collect::<Vec<_>>()
     };
     let no_requests = "this daemon sends no requests: its settings say `steps: {http: false}`";

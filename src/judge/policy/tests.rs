@@ -291,6 +291,38 @@ backup > 0
 }
 
 #[test]
+fn every_mistake_of_stages_is_told_at_once() {
+    insta::assert_snapshot!(mistakes(
+        r#"
+targets: [{kind: Deployment, name: orders}]
+metrics: {preset: prometheus-http}
+rollback:
+  steps: [{restore: {}}]
+  stages:
+    - {name: flag-off, within: 0s, steps: [{http: {get: 'http://orders', expect: 20}}]}
+    - {name: flag-off, within: 1h, ask: ' ', steps: []}
+    - {name: ' ', within: 1h, steps: [{waitReady: {}}]}
+"#
+    ), @r#"
+spec.rollback.steps: a rollback has either steps or stages: move these into the stage that they belong to
+spec.rollback.stages: none of them changes anything: a plan has at least one of restore, setEnv, setConfig, scale
+spec.rollback.stages[0].within: must be longer than nothing, such as `5m`
+spec.rollback.stages[0].steps[0].http.expect: 20 is no status of an answer, such as 200
+spec.rollback.stages[1].name: `flag-off` is another stage already; give each a name of its own
+spec.rollback.stages[1].ask: says nothing: who begins it? such as `tech-lead`; leave it out where it begins by itself
+spec.rollback.stages[1].steps: a stage needs at least one step, such as `restore: {}`
+spec.rollback.stages[2].name: says nothing: what do people call this stage? such as `flag-off`
+"#);
+    let stages: Rollback =
+        serde_saphyr::from_str("{stages: [{name: a, within: 1m, steps: [{restore: {}}, {http: {get: 'http://b'}}]}]}")
+            .unwrap();
+    assert_eq!(
+        forbidden(&stages, false, true, true)[0].path,
+        "spec.rollback.stages[0].steps[1].http"
+    );
+}
+
+#[test]
 fn requests_that_the_daemon_may_not_send_are_named() {
     let rollback: Rollback = serde_saphyr::from_str(
         "{before: [{condition: error_rate < 1%}, {http: {get: 'http://a'}}], steps: [{restore: {}}, {http: {get: 'http://b'}}, {job: {from: ConfigMap/a, key: b}}, {git: {repository: 'https://a', branch: b, revert: merge-of-change}}]}",

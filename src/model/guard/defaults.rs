@@ -40,7 +40,8 @@ impl Default for Rollback {
         Self {
             within: fifteen_minutes(),
             before: Vec::new(),
-            steps: restore_then_wait(),
+            steps: None,
+            stages: Vec::new(),
         }
     }
 }

@@ -6,16 +6,19 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::defaults::{fifteen_minutes, five_minutes_maybe, restore_then_wait};
+use super::Stage;
+use super::defaults::{fifteen_minutes, five_minutes_maybe};
 use super::git::GitChange;
 use super::http::HttpCheck;
 use crate::model::units::Length;
 
 /// How the last proven state is put back.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[x_kube(validation = ("!has(self.steps) || !has(self.stages) || self.stages.size() == 0", "a rollback has either steps or stages"))]
+#[x_kube(validation = ("!has(self.stages) || self.stages.all(one, self.stages.exists_one(other, other.name == one.name))", "each stage has a name of its own"))]
 #[serde(rename_all = "camelCase")]
 pub struct Rollback {
-    /// First bad reading to Recovered; over it: Escalated.
+    /// First bad reading to Recovered; over it: Escalated. Stages have clocks of their own instead.
     #[serde(default = "fifteen_minutes")]
     pub within: Length,
     /// What must hold before anything is written; where one check fails, people decide.
@@ -23,9 +26,13 @@ pub struct Rollback {
     #[schemars(length(max = 20))]
     pub before: Vec<Check>,
     /// In order; default: restore, waitReady.
-    #[serde(default = "restore_then_wait")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 20))]
-    pub steps: Vec<Step>,
+    pub steps: Option<Vec<Step>>,
+    /// Instead of steps: one after the other until the last is over. The first that proves recovery mitigates the incident.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub stages: Vec<Stage>,
 }
 
 /// What must hold before anything is written: exactly one of `condition`, `http`.

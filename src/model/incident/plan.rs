@@ -14,9 +14,12 @@ pub const ASK: &str = "ask";
 pub struct PlannedStep {
     /// `restore`, `setEnv`, `setConfig`, `restart`, `scale`, `waitReady`, `http`, `ask`, `job`, `git`.
     pub step: String,
-    /// Which of the guard's `rollback.steps` it comes from, counted from 0.
+    /// Which of the guard's `rollback.steps` it comes from, counted from 0; those of stages are counted through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<u32>,
+    /// The stage that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
     /// `Deployment/orders`; absent for steps without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
@@ -115,8 +118,7 @@ impl IncidentStatus {
 
     /// The intent of an `ask` that nobody answered yet: its note says who is asked for what.
     pub fn asked(&self) -> Option<&JournalEntry> {
-        let place = (0..self.plan.len()).find(|place| self.receipt_of(*place).is_none())?;
-        let seq = self.seq_of(place);
+        let seq = self.seq_of(self.next_place()?);
         let mut intents = self.journal.iter().filter(|entry| entry.seq == seq);
         intents.find(|entry| entry.intent.as_deref() == Some(ASK))
     }
@@ -129,9 +131,15 @@ impl IncidentStatus {
         done.filter_map(|entry| entry.note.clone()).collect()
     }
 
-    /// The steps of the plan that failed while it went on, and why: `setEnv Deployment/orders failed: …`.
+    /// The steps of the plan that failed while it went on, and why: `setEnv Deployment/orders failed: …`. Those of a stage that did
+    /// not help are told with it.
     pub fn failed_steps(&self) -> Vec<String> {
-        let receipts = self.plan.iter().enumerate().filter_map(|(place, step)| {
+        let steps = self
+            .plan
+            .iter()
+            .enumerate()
+            .filter(|(_, step)| !self.is_of_failed_stage(step));
+        let receipts = steps.filter_map(|(place, step)| {
             let entry = self.receipt_of(place)?;
             (entry.receipt.as_deref() == Some("failed")).then_some((step, entry.note.as_deref().unwrap_or("no reason")))
         });
