@@ -36,6 +36,8 @@ pub struct Places<'a> {
     /// The incident whose plan runs, and the decision that it follows.
     pub incident: &'a str,
     pub followed: Option<&'a Decision>,
+    /// What that incident froze, as it is recorded.
+    pub own: Option<&'a Freeze>,
 }
 
 /// The freeze that holds now, as of at most two seconds ago. [`ApiError::NotFound`]: the guard itself is gone.
@@ -47,7 +49,11 @@ pub async fn frozen(api: &Api, clock: &Clock, places: &Places<'_>) -> Result<Opt
             let now = clock.now();
             let windows = places.windows.iter().filter_map(|window| window.freeze(now));
             let decided = just_decided(places, incident.as_ref(), now);
-            let all = found.into_iter().chain(windows).chain(decided);
+            let all = found
+                .into_iter()
+                .chain(windows)
+                .chain(decided)
+                .chain(places.own.cloned());
             return Ok(Freeze::longest(all, now));
         }
     }

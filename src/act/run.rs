@@ -289,9 +289,12 @@ impl Run<'_> {
             return Ok(());
         }
         let version = read.and_then(|read| read.object.metadata.resource_version.clone());
-        let mut entry = entry(seq, self.clock.now(), planned, version);
-        entry.intent = Some(planned.step.clone());
-        self.append(entry, status).await
+        let intent = JournalEntry {
+            intent: Some(planned.step.clone()),
+            note: held::revision(planned, read),
+            ..entry(seq, self.clock.now(), planned, version)
+        };
+        self.append(intent, status).await
     }
 
     async fn receipt(
@@ -328,12 +331,8 @@ impl Run<'_> {
 
     /// Whether somebody stopped modosu, as of right now.
     pub async fn frozen(&self, status: &IncidentStatus) -> Result<Option<Freeze>, ApiError> {
-        let workloads = self
-            .guard
-            .spec
-            .targets
-            .iter()
-            .filter(|target| target.kind.is_workload());
+        let targets = self.guard.spec.targets.iter();
+        let workloads = targets.filter(|target| target.kind.is_workload());
         let places = Places {
             namespace: self.namespace,
             guard: self.guard,
@@ -341,6 +340,7 @@ impl Run<'_> {
             windows: self.windows,
             incident: &self.at.name,
             followed: status.decided.as_ref(),
+            own: status.freeze.as_ref(),
         };
         frozen(self.api, self.clock, &places).await
     }

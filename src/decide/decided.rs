@@ -79,6 +79,13 @@ pub fn stopped(input: &Input, case: Case, status: &mut IncidentStatus, step: &mu
             keep(input, case, status, step);
             true
         }
+        // A stage that asks somebody later is not begun by what was decided before it asked.
+        Verb::Rollback | Verb::Resume if !status.stages.is_empty() => {
+            note(decision, status, step);
+            let because = "the plan runs already".to_owned();
+            step.happened.push(Happened::CannotFollow { because });
+            false
+        }
         Verb::Rollback | Verb::Resume | Verb::Done => false,
     }
 }
@@ -95,8 +102,12 @@ pub fn news<'a>(case: Case<'a>, status: &IncidentStatus) -> Option<(Verb, &'a De
     Some((decision.verb.filter(|_| !followed)?, decision))
 }
 
-/// Puts back what a person chose: where to, and which of the targets.
+/// Puts back what a person chose: where to, and which of the targets; or begins the stage that asks for it.
 fn roll_back(input: &Input, case: Case, decision: &Decision, status: &mut IncidentStatus, step: &mut Step) {
+    if stages::waits(status) && decision.to.is_none() && decision.only.is_empty() {
+        begin_stage(input, case, status, step);
+        return;
+    }
     let reachable = |goal: Option<StateRef>| {
         let to = goal.as_ref().or(case.spec.restore_to.as_ref());
         cannot_roll_back(input, to).map_or(Ok(goal.clone()), Err)
@@ -118,10 +129,17 @@ fn roll_back(input: &Input, case: Case, decision: &Decision, status: &mut Incide
         status.goal = goal;
         status.only.clone_from(&decision.only);
     }
-    if stages::waits(status) {
-        stages::go(input, status, step);
-    } else {
-        act(input, case, status, step);
+    act(input, case, status, step);
+}
+
+/// Of the plan as it was recorded: it goes where that goes.
+fn begin_stage(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
+    match cannot_roll_back(input, status.goal(case.spec)) {
+        Some(because) => step.happened.push(Happened::CannotFollow { because }),
+        None => {
+            status.freeze = None;
+            stages::go(input, status, step);
+        }
     }
 }
 
@@ -205,7 +223,9 @@ pub fn is_halfway(status: &IncidentStatus) -> bool {
 fn resume(input: &Input, status: &mut IncidentStatus, step: &mut Step) {
     let thaws = status.freeze.take().is_some();
     if stages::waits(status) {
-        stages::go(input, status, step);
+        if !thaws {
+            stages::go(input, status, step);
+        }
     } else if is_halfway(status) {
         go_on(input, status, step);
     } else if !thaws {

@@ -205,6 +205,7 @@ pub fn act(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut St
         status.automatic_since = Some(input.now);
     }
     status.stages = stages::planned(input.policy);
+    status.mitigated_at = None;
     stages::begin(status, input.now);
     let steps = status.journal.iter().filter(|entry| entry.is_step());
     if let Some(last) = steps.map(|entry| entry.seq).max() {
@@ -338,11 +339,8 @@ fn settle_down(input: &Input, case: Case, status: &mut IncidentStatus, step: &mu
 /// What was tried did not help: the next stage follows, or people take over.
 fn did_not_help(status: &mut IncidentStatus, input: &Input, because: String, step: &mut Step) {
     match stages::failed(status, &input.policy.scheme, input.now, because) {
-        Ok(news) => {
-            step.happened.extend(news);
-            let runs = status.state == Some(IncidentState::RollingBack);
-            step.actions.extend(runs.then_some(Act::Run));
-        }
+        // What follows runs from the next turn on, which looks first whether it may.
+        Ok(news) => step.happened.extend(news),
         Err(because) => escalate(status, input, because, step),
     }
 }

@@ -157,10 +157,9 @@ pub fn helped(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut
         Some(_) => StageNews::Proven { stage },
     };
     status.mitigated_at.get_or_insert(input.now);
+    // What follows runs from the next turn on, which looks first whether it may.
     if !next(status, &input.policy.scheme, input.now, &mut step.happened, &news) {
         recover(input, case, status, step);
-    } else if status.state == Some(IncidentState::RollingBack) {
-        step.actions.push(Act::Run);
     }
 }
 
@@ -209,10 +208,12 @@ pub fn is_idle(status: &IncidentStatus) -> bool {
             .all(idle)
 }
 
-/// Whether a stage did not help after another one mitigated it: that it is quiet does not do what that stage was to do.
+/// Whether a stage did not help, or did not end, after another one mitigated it: that it is quiet does not do what that stage was
+/// to do.
 pub fn is_left(status: &IncidentStatus) -> bool {
     let mut failed = status.stages.iter().filter(|stage| stage.state == StageState::Failed);
-    status.mitigated_at.is_some() && failed.any(|stage| stage.ended_at > status.mitigated_at)
+    let undone = status.stage().is_some() || failed.any(|stage| stage.ended_at > status.mitigated_at);
+    status.mitigated_at.is_some() && undone
 }
 
 /// What each stage did, for people.

@@ -29,10 +29,11 @@ impl Run<'_> {
                 return Ok(StepEnd::Failed(format!("{target} was deleted")));
             };
             let rollout = Workload::read(target.kind, &read.object).rollout;
+            let freed = self.free(seq, planned, target, &read.object, status).await?;
+            if let Some(end) = freed.filter(|end| !matches!(end, StepEnd::Waiting(_))) {
+                return Ok(end);
+            }
             if let Err(why) = rollout.complete() {
-                if let Some(end) = self.free(seq, planned, target, &read.object, status).await? {
-                    return Ok(end);
-                }
                 let why = format!("{target}: {why}");
                 // Nobody but who paused it lets it go on.
                 return Ok(if rollout.paused || self.is_late(seq, planned, status) {

@@ -54,7 +54,8 @@ fn whether_it_helped_or_not_the_next_follows_and_after_the_last_people() {
         21m  B errors            → Verifying         errors | B is marked bad and will never be restored | (setEnv Deployment/orders := S)
         22m  S errors            → Verifying         rolled out; from now on readings count as proof
         26m  S errors            → Verifying
-        26m1s S errors           → Verifying         stage flag-off did not help: tried: Deployment/orders done; not recovered in time, seen now: errors | stage revert begins | (restore Deployment/orders := A)
+        26m1s S errors           → RollingBack       stage flag-off did not help: tried: Deployment/orders done; not recovered in time, seen now: errors | stage revert begins
+        26m6s S errors           → Verifying         (restore Deployment/orders := A)
         27m  A errors            → Verifying         rolled out; from now on readings count as proof
         31m  A errors            → Verifying
         31m2s A errors           → Escalated         modosu has stopped; nothing more happens until you act: stage flag-off did not help: tried: Deployment/orders done; not recovered in time, seen now: errors; stage revert did not help: tried: Deployment/orders done; not recovered in time, seen now: errors
@@ -200,6 +201,46 @@ fn a_plan_that_was_frozen_between_two_stages_goes_on_when_a_person_says_so() {
         26m  S ok                → AwaitingDecision  frozen no more; what was seen meanwhile does not count
         27m  S ok resume         → Verifying         sam decided: Resume | stage revert begins | (restore Deployment/orders := A)
         28m  A ok                → Verifying         rolled out; from now on readings count as proof
+        ",
+    );
+}
+
+#[test]
+fn what_is_frozen_while_a_stage_is_proven_holds_the_next_one_back() {
+    check(
+        BY_ITSELF,
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        21m  B errors            → Verifying         errors | B is marked bad and will never be restored | (setEnv Deployment/orders := S)
+        22m  S ok                → Verifying         rolled out; from now on readings count as proof
+        22m30s S ok freeze       → Verifying         sam decided: Freeze
+        23m  S ok                → Frozen            frozen by sam until 2027-01-15 10:22:30 UTC (Incident/orders-1): nothing is written | mitigated by flag-off | stage revert begins
+        23m5s S ok               → Frozen            modosu has stopped; nothing more happens until you act: frozen by sam until 2027-01-15 10:22:30 UTC (Incident/orders-1); nothing was written by stage revert; mitigated at 2027-01-15T08:23:00Z; stage flag-off helped; stage revert was not ended
+        26m  S ok                → Frozen
+        27m  S ok resume         → Verifying         sam decided: Resume | (restore Deployment/orders := A) | frozen no more; what was seen meanwhile does not count
+        28m  A ok                → Verifying         rolled out; from now on readings count as proof
+        ",
+    );
+}
+
+#[test]
+fn a_stage_that_asks_is_begun_by_what_is_decided_after_it_asked() {
+    check(
+        STAGES,
+        "
+        0s   A ok                → Probation         guarding A, not proven yet
+        10m  A ok                → Probation         A is proven: a rollback may go back to it
+        20m  B ok                → Probation         a change came: B in place of A
+        21m  B errors            → Verifying         errors | B is marked bad and will never be restored | (setEnv Deployment/orders := S)
+        22m  S ok rollback       → Verifying         sam decided: Rollback | the decision cannot be followed: the plan runs already | rolled out; from now on readings count as proof
+        23m  S ok                → AwaitingDecision  mitigated by flag-off | stage revert waits for tech-lead: it begins when somebody decides `rollback`
+        24m  S ok                → AwaitingDecision
+        25m  S ok freeze         → AwaitingDecision  sam decided: Freeze
+        26m  S ok resume         → Frozen            frozen by sam until 2027-01-15 10:25:00 UTC: once more (Incident/orders-1): nothing is written | sam decided: Resume
+        27m  S ok                → AwaitingDecision  frozen no more; what was seen meanwhile does not count
+        28m  S ok rollback       → Verifying         sam decided: Rollback | stage revert begins | (restore Deployment/orders := A)
         ",
     );
 }
