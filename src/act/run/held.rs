@@ -82,7 +82,7 @@ impl Run<'_> {
         let open = unanswered(seq, &target.name, status);
         let left = left_behind(target, &workload, status);
         let stands = workload.rollout.complete().is_err() && !left.is_empty();
-        if target.kind != TargetKind::StatefulSet || !(stands || !open.is_empty()) {
+        if target.kind != TargetKind::StatefulSet || (!stands && open.is_empty()) {
             return Ok(None);
         }
         let pods = self.members(&target.name, &workload, object).await?;
