@@ -314,7 +314,7 @@ impl Asked<'_> {
             let Some(single) = comparison.single.filter(|_| leaf.tested && !comparison.worse) else {
                 return Some(leaf.sure);
             };
-            let usual = self.view.usual(single.signal).unwrap_or_else(Usual::unknown);
+            let usual = self.view.usual(single.signal).unwrap_or_else(|| Usual::of_share(0.0));
             let limit = leaf.limit?;
             let mut found = false;
             let mut see = |cell: Cell| {

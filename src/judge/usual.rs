@@ -1,22 +1,19 @@
 //! Pure. What a service's failures do anyway: could these counts be one more burst, such as came before the change?
 //!
-//! Before the change E of N were bad, φ̂ times as unevenly as chance would have it. That is known from few bursts only, and
-//! where none came, bursts of φ = 10 may be there unseen. So both are weighed by how much was seen:
+//! Before the change E of N were bad, φ̂ times as unevenly as chance would have it. An hour without a burst does not say
+//! that there are none, so [`IMAGINED`] bursts of φ = 10 are added to those that were seen:
 //!
 //! ```text
-//! seen = min(T/LONGEST, E/φ̂) + n̄/STEP                     T of healthy time, counted in steps of n̄ requests
-//! φ⁺   = 1 + (φ̂ − 1)/q                                     q: the 1 % quantile of χ²/df with df = seen (Wilson and Hilferty)
-//! u    = UNSEEN^seen                                       how likely bursts are that nobody saw
-//! p(φ) = the median bound of E/φ of N/φ
-//! ρ(φ) = (φ − 1)/(n₆₀ − 1), at most 0.5                     n₆₀ requests a minute, or in the window where that is shorter; at least 20
+//! φ   = (seen · φ̂ + 2 · 10) / (seen + 2), at least φ̂     seen = min(k, E/φ̂) + n̄/100, k steps of n̄ requests
+//! p   = the median bound of E/φ of N/φ
+//! ρ   = (φ − 1)/(n₆₀ − 1), at most 0.5                     n₆₀ requests a minute, or in the window where that is shorter; at least 20
 //! ```
 //!
-//! Under one φ the chance of e or more of n is the beta-binomial's with mean p and correlation ρ: as if one burst covered all of
-//! the window. What lasts longer than [`LONGEST`] would take several: the chance is raised to the power of their number. What
-//! is said is (1 − u) of the chance under φ⁺ and u of that under 10, or φ⁺ where that is more.
+//! The chance of e or more of n is the beta-binomial's with mean p and correlation ρ: as if one burst covered all of the
+//! window. What lasts longer than [`LONGEST`] would take several: the chance is raised to the power of their number.
 //!
-//! A busy service that fails evenly is not held up by this; a quiet one that fails in bursts, or is not known well enough to
-//! say that it does not, is acted on after many minutes. The longer it was seen, the sooner.
+//! A busy service is hardly held up by this; a quiet one that fails in bursts, or is not known well enough to say that it
+//! does not, is acted on after minutes.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -25,28 +22,22 @@ use statrs::function::{beta::checked_beta_reg, gamma::ln_gamma};
 use super::{history::Cell, meter::upper, policy::Policy, share::Count, view::Place};
 use crate::model::guard::{Baseline, BaselineCounts};
 
-/// How bursty bursts are that nobody saw yet, and how much less likely each thing that was seen makes them.
+/// Bursts that nobody saw yet, and how bursty they are.
+const IMAGINED: f64 = 2.0;
 const BURSTY: f64 = 10.0;
-const UNSEEN: f64 = 0.7;
 /// So many requests of a step speak as loud as one burst that was seen.
-const STEP: f64 = 10.0;
-/// φ̂ is taken for its upper bound with an error of 1 %: so many standard deviations of a normal law.
-const DEVIATIONS: f64 = 2.326_347_874;
-/// Where next to nothing was seen the quantile would be nought or less: not below this, cubed.
-const LEAST_ROOT: f64 = 0.2;
+const STEP: f64 = 100.0;
 /// φ is that of a minute, of so many requests at least.
 const MINUTE: f64 = 60.0;
 const FEWEST: f64 = 20.0;
 /// More correlation than this is not believed.
 const MOST_CORRELATED: f64 = 0.5;
-/// No burst lasts longer, in seconds: so much healthy time shows one at most.
-const LONGEST: f64 = 600.0;
+/// No burst lasts longer, in seconds.
+const LONGEST: f64 = 300.0;
 /// The tail is summed up to so many; above, counts are their shares.
 const SUMMED_UP_TO: f64 = 2000.0;
-/// What is known where only the share is: as if so many requests in five minutes.
+/// What is known where nothing was counted: as if so many requests in steps of a hundred.
 const LEAST_KNOWN: f64 = 1000.0;
-const LEAST_STEP: f64 = 200.0;
-const LEAST_SECONDS: f64 = 300.0;
 
 /// What was counted before the change.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,8 +47,6 @@ pub struct Usual {
     pub dispersion: f64,
     /// n̄.
     pub per_step: f64,
-    /// T.
-    pub seconds: f64,
 }
 
 impl Usual {
@@ -75,7 +64,6 @@ impl Usual {
                 },
                 dispersion: counts.dispersion,
                 per_step: counts.per_step,
-                seconds: counts.seconds,
             };
             return Some(if others { bad.others() } else { bad });
         }
@@ -91,17 +79,7 @@ impl Usual {
                 all: LEAST_KNOWN,
             },
             dispersion: 1.0,
-            per_step: LEAST_STEP,
-            seconds: LEAST_SECONDS,
-        }
-    }
-
-    /// Where nothing is known: bursts may well be there.
-    pub fn unknown() -> Self {
-        Self {
             per_step: STEP,
-            seconds: 0.0,
-            ..Self::of_share(0.0)
         }
     }
 
@@ -117,7 +95,6 @@ impl Usual {
             before,
             dispersion: self.dispersion.max(other.dispersion),
             per_step: before.all / steps.max(1.0),
-            seconds: self.seconds + other.seconds,
         }
     }
 
@@ -137,27 +114,20 @@ impl Usual {
         if !(count.some > 0.0 && count.all >= count.some && window.seconds > 0.0) {
             return 1.0;
         }
+        let phi = self.burstiness();
+        let mean = upper(before.some / phi, before.all / phi, 0.5);
+        let rho = correlation(phi, count.all, window.seconds);
         let bursts = (window.seconds / LONGEST).max(1.0);
-        let under = |phi: f64| {
-            let mean = upper(before.some / phi, before.all / phi, 0.5);
-            tail(count, mean, correlation(phi, count.all, window.seconds)).powf(bursts)
-        };
-        let seen = self.seen();
-        let (phi, unseen) = (self.at_most(seen), UNSEEN.powf(seen));
-        (1.0 - unseen) * under(phi) + unseen * under(phi.max(BURSTY))
+        tail(count, mean, rho).powf(bursts)
     }
 
-    /// How many things were seen that tell how bursty it is.
-    fn seen(self) -> f64 {
+    /// φ, what was not seen imagined.
+    fn burstiness(self) -> f64 {
+        let seen_phi = self.dispersion.max(1.0);
+        let steps = self.before.all / self.per_step.max(1.0);
         let bad = self.before.some.min(self.before.all - self.before.some);
-        (bad / self.dispersion.max(1.0)).min(self.seconds / LONGEST) + self.per_step / STEP
-    }
-
-    /// φ⁺: no burstier than this, by what was seen.
-    fn at_most(self, seen: f64) -> f64 {
-        let spread = 2.0 / (9.0 * seen);
-        let root = 1.0 - spread - DEVIATIONS * spread.sqrt();
-        1.0 + (self.dispersion.max(1.0) - 1.0) / root.max(LEAST_ROOT).powi(3)
+        let seen = (bad / seen_phi).min(steps) + self.per_step / STEP;
+        ((seen * seen_phi + IMAGINED * BURSTY) / (seen + IMAGINED)).max(seen_phi)
     }
 }
 
@@ -204,7 +174,6 @@ mod tests {
         }
     }
 
-    /// Steps of a minute.
     const fn usual(bad: f64, requests: f64, dispersion: f64, per_step: f64) -> Usual {
         Usual {
             before: Count {
@@ -213,7 +182,6 @@ mod tests {
             },
             dispersion,
             per_step,
-            seconds: requests / per_step * MINUTE,
         }
     }
 
@@ -261,39 +229,10 @@ mod tests {
         let quiet = usual(2.0, 1800.0, 1.0, 30.0);
         assert!(quiet.chance(window(15.0, 30.0, 60.0), true) > 1e-6, "half of a minute");
         assert!(
-            quiet.chance(window(150.0, 300.0, 600.0), true) > 1e-6,
+            quiet.chance(window(75.0, 150.0, 300.0), true) > 1e-6,
             "one burst may last so long"
         );
-        assert!(quiet.chance(window(300.0, 600.0, 1200.0), true) < 1e-6);
-    }
-
-    /// Half of all fails. mpmath 1.3 as above, with SciPy's `beta.ppf(.5, bad + 1, all - bad)` for p: an hour's chance is 1.75e-6 at 18
-    /// minutes and 9.24e-7 at 19; a day's is 3.5e-11 at one.
-    #[test]
-    fn the_longer_a_service_was_seen_the_less_is_left_unseen() {
-        let needs = |known: Usual| {
-            (1..).find(|minutes| {
-                let minutes = f64::from(*minutes);
-                known.chance(window(15.0 * minutes, 30.0 * minutes, 60.0 * minutes), true) < 1e-6
-            })
-        };
-        let hour = needs(usual(2.0, 1800.0, 1.0, 30.0));
-        let day = needs(usual(43.0, 43_200.0, 1.0, 30.0));
-        assert_eq!((hour, day), (Some(19), Some(1)));
-    }
-
-    /// SciPy 1.17: `scipy.stats.chi2.ppf(.01, df)/df` is 0.19175441987678 at 7.5, 0.49844854895085 at 30, 0.70064894925400 at 100.
-    #[test]
-    fn burstiness_is_taken_for_its_upper_bound() {
-        for (seen, quantile) in [
-            (7.5, 0.191_754_419_876_78),
-            (30.0, 0.498_448_548_950_85),
-            (100.0, 0.700_648_949_254),
-        ] {
-            let found = 1.0 / (usual(100.0, 10_000.0, 2.0, 100.0).at_most(seen) - 1.0);
-            assert!((found / quantile - 1.0).abs() < 0.04, "{found} {quantile}");
-        }
-        assert!((usual(100.0, 10_000.0, 1.0, 100.0).at_most(3.0) - 1.0).abs() < 1e-12);
+        assert!(quiet.chance(window(150.0, 300.0, 600.0), true) < 1e-6);
     }
 
     #[test]
@@ -304,13 +243,6 @@ mod tests {
         assert!(even.chance(window(25.0, 30.0, 60.0), true) < 1e-6);
         let mirrored = even.others().chance(window(5.0, 30.0, 60.0), false);
         assert!((mirrored / even.chance(window(25.0, 30.0, 60.0), true) - 1.0).abs() < 1e-9);
-    }
-
-    #[test]
-    fn where_nothing_is_known_bursts_are_likelier_than_where_the_share_is() {
-        let minute = window(60.0, 300.0, 60.0);
-        assert!(Usual::of_share(0.0).chance(minute, true) < 1e-6 && Usual::unknown().chance(minute, true) > 1e-6);
-        assert!(Usual::unknown().chance(window(150.0, 300.0, 60.0), true) < 1e-6);
     }
 
     #[test]
