@@ -86,8 +86,8 @@ async fn where_the_first_stage_does_not_help_the_second_does(stage: &Stage) {
     told(stage, "StageFailed", "stage flag-off did not help").await;
 }
 
-story!(what_a_policy_refuses_of_a_stage_is_followed_by_the_next_at_once);
-async fn what_a_policy_refuses_of_a_stage_is_followed_by_the_next_at_once(stage: &Stage) {
+story!(what_a_policy_refuses_of_a_stage_is_followed_by_the_next);
+async fn what_a_policy_refuses_of_a_stage_is_followed_by_the_next(stage: &Stage) {
     let refused = json!({"name": "flag-off", "within": "10m", "steps": [set("FLAG", "off"), {"waitReady": {}}]});
     proven(stage, json!([refused, revert("60s")])).await;
     stage.forbid("FLAG", "off").await;
