@@ -111,9 +111,9 @@ impl IncidentStatus {
     /// The receipt of the planned step at that place, and not of a pod that it deleted on its way.
     pub fn receipt_of(&self, place: usize) -> Option<&JournalEntry> {
         let seq = self.seq_of(place);
-        let target = &self.plan.get(place)?.target;
+        let of_pod = |entry: &JournalEntry| entry.target.as_ref().is_some_and(|target| target.starts_with("Pod/"));
         let mut own = self.journal.iter().filter(|entry| entry.seq == seq);
-        own.find(|entry| entry.receipt.is_some() && entry.target == *target)
+        own.find(|entry| entry.receipt.is_some() && !of_pod(entry))
     }
 
     /// The intent of an `ask` that nobody answered yet: its note says who is asked for what.
