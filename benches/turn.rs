@@ -137,6 +137,7 @@ impl Guard {
         decide(&Input {
             guard: "shop/orders",
             allow: None,
+            fields: None,
             wish: None,
             now: reading.at,
             policy: &self.policy,

@@ -22,6 +22,8 @@ pub mod deadlines;
 pub mod decided;
 /// Entering a state: change, going back, what is marked bad, what baseline holds.
 pub mod enter;
+/// What a change altered.
+pub mod fields;
 /// While nothing may be written, and when that ends.
 pub mod frozen;
 /// What happened, rendered late.
@@ -107,6 +109,8 @@ pub struct Input<'a> {
     pub freeze: Option<&'a Freeze>,
     /// The hash of a state that a person allows to return.
     pub allow: Option<&'a str>,
+    /// What the present state's objects hold, where something of it may have been put back before and it was read.
+    pub fields: Option<&'a fields::Fields>,
     /// What a person wants to be put back, as they wrote it on the guard.
     pub wish: Option<&'a by_hand::Wish>,
     /// The daemon put back so much by itself that this one is for people: why.

@@ -39,6 +39,8 @@ mod rails;
 mod recall;
 /// Whether tonight's rollback would be accepted, tried while nothing is wrong.
 pub mod rehearsals;
+/// What returned of what was put back.
+mod returned;
 /// A guard's wishes, compiled.
 mod rules;
 

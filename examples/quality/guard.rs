@@ -180,6 +180,7 @@ impl Guard {
         let step = decide(&Input {
             guard: "shop/orders",
             allow: None,
+            fields: None,
             wish: None,
             now,
             policy: &policy,

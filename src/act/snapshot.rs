@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::{Api, ApiError, patch_params, post_params, secret, secret::secrets, target};
 use crate::{
     model::{
-        content::{Content, Contents, NO_WAY_BACK, state_hash},
+        content::{Content, Contents, NO_WAY_BACK, state_of},
         guard::{Guard, TargetKind, TargetRef},
     },
     observe::{
@@ -55,7 +55,7 @@ pub async fn take(api: &Api, guard: &Guard, seen: &Seen, now: Timestamp) -> Resu
     let namespace = guard.metadata.namespace.clone().unwrap_or_default();
     let name = guard.metadata.name.clone().unwrap_or_default();
     let (contents, _) = target::read_all(api, &namespace, seen.parts.keys()).await?;
-    let hash = hash_of(&contents);
+    let hash = state_of(&contents);
     if hash != seen.hash {
         return Err(ApiError::Invalid(format!("{hash} runs now, {} was proven", seen.hash)));
     }
@@ -214,7 +214,7 @@ pub async fn load(api: &Api, namespace: &str, name: &str, hash: &str) -> Result<
     let contents: Contents = parts
         .filter_map(|part| Some((part.target.clone(), Content(content(part)?))))
         .collect();
-    let found = hash_of(&contents);
+    let found = state_of(&contents);
     if found != hash {
         return Err(ApiError::Refused(format!(
             "snapshot {name} holds {found}, not {hash}: it was changed"
@@ -234,14 +234,6 @@ pub async fn load(api: &Api, namespace: &str, name: &str, hash: &str) -> Result<
         (target, content)
     };
     Ok(contents.into_iter().map(salted).collect())
-}
-
-fn hash_of(contents: &Contents) -> String {
-    let hashes: Vec<_> = contents
-        .iter()
-        .map(|(target, content)| (target, content.hash()))
-        .collect();
-    state_hash(hashes.iter().map(|(target, hash)| (*target, hash.as_str())))
 }
 
 fn revisions(api: &Api, namespace: &str) -> KubeApi<ControllerRevision> {

@@ -67,6 +67,7 @@ pub fn target_deleted(
             until: None,
             returned: false,
             pushed: Vec::new(),
+            changed: Vec::new(),
         });
     }
     let happened = Happened::TargetDeleted {

@@ -138,6 +138,7 @@ fn draft(input: &Input, wish: &Wish) -> Result<Draft, String> {
         automatic: Vec::new(),
         common_cause: None,
         relapse_of: None,
+        return_of: None,
     })
 }
 

@@ -8,7 +8,7 @@ use super::{
     baseline::{of_healthy_time, take_baseline},
     between, goes_back_to,
     happened::named,
-    note_no_way_back,
+    lock, note_no_way_back,
     stands::stands,
 };
 use crate::{
@@ -200,6 +200,7 @@ pub fn mark_bad(
         until: None,
         returned: false,
         pushed: Vec::new(),
+        changed: Vec::new(),
     });
     if record.bad.len() > KEPT_BAD {
         // A mark is needed as long as the state could be restored.
@@ -271,6 +272,7 @@ pub fn settle(input: &Input, step: &mut Step) {
         if let Some(current) = step.record.current.as_mut() {
             current.proven = true;
         }
+        lock::clear(input, &mut step.record);
     } else if !current.proven && !bad && input.case.is_none() && healthy_enough(input) {
         step.actions.push(Act::Prove {
             hash: current.hash.clone(),

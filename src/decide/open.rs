@@ -6,8 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    Act, Happened, Input, Step, WhyNot, between, deadlines, enter::on_probation, lock::RETRY_LOCK, plan,
-    recovered::relapse_of, stages, together::Part,
+    Act, Happened, Input, Step, WhyNot, between, deadlines,
+    enter::on_probation,
+    lock::{RETRY_LOCK, return_of},
+    plan,
+    recovered::relapse_of,
+    stages,
+    together::Part,
 };
 use crate::{
     judge::{Finding, policy::Policy},
@@ -32,6 +37,7 @@ pub struct Draft {
     pub automatic: Vec<String>,
     pub common_cause: Option<CommonCause>,
     pub relapse_of: Option<String>,
+    pub return_of: Option<String>,
 }
 
 impl Draft {
@@ -53,6 +59,7 @@ impl Draft {
             automatic_since: (self.state == IncidentState::RollingBack).then_some(now),
             common_cause: self.common_cause.clone(),
             relapse_of: self.relapse_of.clone(),
+            return_of: self.return_of.clone(),
             only: self
                 .spec
                 .decision
@@ -133,6 +140,7 @@ fn draft(input: &Input) -> Draft {
         automatic: automatic_names(input),
         common_cause,
         relapse_of: relapse_of(input).map(str::to_owned),
+        return_of: return_of(input),
     }
 }
 

@@ -21,6 +21,7 @@ pub mod job;
 /// Numbers of pods.
 pub mod scale;
 
+use super::fields;
 use crate::{
     model::{
         content::{Content, Contents, RESTORED_AT, short_hash},
@@ -253,6 +254,7 @@ fn planned(
         content: None,
         commits: None,
         restart,
+        changed: fields::changed(target, from, to),
     }
 }
 

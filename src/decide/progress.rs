@@ -174,6 +174,7 @@ pub fn rolled_out_after_all(input: &Input, case: Case, status: &mut IncidentStat
         wrote && !here && verify::roll_out(status, &case.spec.bad.hash, input.seen, input.now) == RollOut::Complete;
     if done {
         status.rolled_out_at = Some(input.now);
+        lock::remember(&mut step.record.bad, case);
         enter::arrive_by_plan(input, case, step);
     }
     done
@@ -230,13 +231,7 @@ pub fn mark_rolled_back(input: &Input, case: Case, step: &mut Step) {
         Some(case.name.to_owned()),
         &mut step.happened,
     );
-    for bad in step.record.bad.iter_mut().filter(|bad| bad.hash == *hash) {
-        bad.rolled_back = true;
-        bad.at = input.now;
-        bad.until = input.now.checked_add(input.policy.retry_lock).ok();
-        bad.returned |= lock::is_of_lock(case.spec);
-        bad.pushed = case.status.pushed();
-    }
+    lock::hold(&mut step.record.bad, case, input.policy, input.now);
 }
 
 fn goal(case: Case, status: &IncidentStatus) -> String {
@@ -313,6 +308,7 @@ fn settle_down(input: &Input, case: Case, status: &mut IncidentStatus, step: &mu
             status.reason = Happened::RolledOut.to_string();
             // The cooldown begins where the rollback ends.
             mark_rolled_back(input, case, step);
+            lock::remember(&mut step.record.bad, case);
             enter::arrive_by_plan(input, case, step);
             step.happened.push(Happened::RolledOut);
         }

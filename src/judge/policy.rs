@@ -52,6 +52,8 @@ pub struct Policy {
     pub cooldown: Duration,
     /// What was put back may not return for so long.
     pub retry_lock: Duration,
+    /// The fields whose return alone is put back by itself.
+    pub lock_fields: Vec<String>,
     pub within: Duration,
     /// What must hold before anything is written.
     pub before: Vec<Before>,

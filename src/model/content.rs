@@ -93,6 +93,15 @@ pub fn state_hash<'a>(parts: impl IntoIterator<Item = (&'a TargetRef, &'a str)>)
     short_hash(&text)
 }
 
+/// The hash of the state that consists of these contents.
+pub fn state_of(contents: &Contents) -> String {
+    let hashes: Vec<_> = contents
+        .iter()
+        .map(|(target, content)| (target, content.hash()))
+        .collect();
+    state_hash(hashes.iter().map(|(target, hash)| (*target, hash.as_str())))
+}
+
 /// 48 bits of SHA-256 in hexadecimal digits, over the version and the text.
 pub fn short_hash(text: &str) -> String {
     let mut hasher = Sha256::new();
@@ -121,10 +130,16 @@ fn short_image(image: &str) -> String {
 
 /// The value without what does not change behaviour, keys sorted (`serde_json::Map` is a `BTreeMap` here).
 fn canonical(content: &Value) -> Value {
-    let mut value = without_nulls(content);
+    let mut value = without_own(content);
     if let Some(object) = value.as_object_mut() {
         object.retain(|key, _| !BESIDE.contains(&key.as_str()));
     }
+    value
+}
+
+/// A pod template without nulls, and without the labels and annotations that do not change behaviour.
+pub fn without_own(template: &Value) -> Value {
+    let mut value = without_nulls(template);
     remove_entry(&mut value, "labels", |key| key == "pod-template-hash");
     remove_entry(&mut value, "annotations", |key| {
         key == RESTARTED_AT || key.starts_with(OWN_PREFIX)

@@ -34,8 +34,8 @@ pub use git::{Checkout, GitChange};
 pub use http::{HttpCheck, Method};
 pub use stage::Stage;
 pub use status::{
-    BadState, Baseline, BaselineCounts, Current, EffectiveMode, GuardStatus, IncidentRef, KeptState, NoWayBack,
-    Recovery, RestoreTo, RolledOut, State,
+    BadState, Baseline, BaselineCounts, Changed, Current, EffectiveMode, GuardStatus, IncidentRef, KeptState,
+    NoWayBack, Recovery, RestoreTo, RolledOut, State,
 };
 pub use step::{Ask, Check, Empty, OnFailure, Rollback, RunJob, Scale, SetConfig, SetEnv, Step};
 pub use target::{TargetKind, TargetRef};
@@ -318,15 +318,19 @@ pub struct Trigger {
 }
 
 /// How long what was put back may not return.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RetryLock {
     /// From the moment it is put back; `0s`: not at all.
     #[serde(default = "a_week", rename = "for")]
     pub length: Length,
-    /// What is locked: the identical state.
+    /// What is put back by itself when it returns: the identical state. Where only some of what it changed returns, people are asked.
     #[serde(default, rename = "match")]
     pub matching: LockMatch,
+    /// Whose return alone is enough to put it back: `env WORKER_MODE=celery`, or without the value for any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(length(min = 1, max = 300)))]
+    pub fields: Vec<String>,
 }
 
 /// What a retry lock is about.

@@ -244,6 +244,9 @@ pub struct IncidentStatus {
     /// The incident from which the guard had recovered less than an hour before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relapse_of: Option<String>,
+    /// The incident in which what returns was put back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub return_of: Option<String>,
     /// Other guards breached together with this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub common_cause: Option<CommonCause>,

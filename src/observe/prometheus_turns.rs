@@ -165,6 +165,7 @@ fn policy(job: &str) -> Policy {
         known_good_after: hour,
         cooldown: hour,
         retry_lock: hour,
+        lock_fields: Vec::new(),
         within: hour,
         steps: vec![],
         stages: Vec::new(),

@@ -40,6 +40,7 @@ pub(super) struct IncidentPage {
     bad_hash: String,
     goes_back_to: String,
     restore_hash: String,
+    earlier: Vec<Earlier>,
     stages: Vec<StageRow>,
     plan: Vec<StepRow>,
     stands: Vec<Stands>,
@@ -48,6 +49,13 @@ pub(super) struct IncidentPage {
     moments: Vec<Moment>,
     timings: Vec<(&'static str, String)>,
     links: Vec<(String, String)>,
+}
+
+/// An incident that this one follows on.
+struct Earlier {
+    how: &'static str,
+    name: String,
+    path: String,
 }
 
 /// What a person can decide, with the command for it.
@@ -126,6 +134,7 @@ impl IncidentPage {
             bad_hash: spec.bad.hash.clone(),
             goes_back_to: goal(incident).map_or_else(|| "nothing".to_owned(), place),
             restore_hash: goal(incident).map(|s| s.hash.clone()).unwrap_or_default(),
+            earlier: earlier(incident, &line.namespace),
             stages: incident
                 .status
                 .iter()
@@ -165,6 +174,18 @@ const fn refresh(state: IncidentState) -> Option<u32> {
 fn goal(incident: &Incident) -> Option<&StateRef> {
     let status = incident.status.as_ref();
     status.map_or(incident.spec.restore_to.as_ref(), |status| status.goal(&incident.spec))
+}
+
+/// In which one what returns was put back, and from which one the guard had just recovered.
+fn earlier(incident: &Incident, namespace: &str) -> Vec<Earlier> {
+    let status = incident.status.iter();
+    let both = status.flat_map(|s| [("returns from", &s.return_of), ("relapse of", &s.relapse_of)]);
+    both.filter_map(|(how, of)| {
+        let name = of.clone()?;
+        let path = format!("/incidents/{namespace}/{name}");
+        Some(Earlier { how, name, path })
+    })
+    .collect()
 }
 
 fn commands(incident: &Incident, state: IncidentState) -> Vec<Command> {

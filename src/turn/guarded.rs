@@ -24,7 +24,7 @@ use super::{
 use crate::{
     act::ApiError,
     config::StepSettings,
-    decide::{Around, Input, Record, standing},
+    decide::{Around, Input, Record, fields::Fields, standing},
     judge::{Verdict, policy::Policy},
     model::{
         grade::Schemes,
@@ -119,6 +119,8 @@ pub struct Guarded {
     pub(super) rehearsed: Rehearsed,
     /// How its roll-outs come on.
     pub(super) progress: Progress,
+    /// What a state's objects hold, by its hash, where something of it may have been put back before.
+    pub(super) fields: Option<(String, Fields)>,
     /// What was there while its incident was open.
     pub(super) was_there: BTreeSet<TargetRef>,
 }
@@ -164,6 +166,7 @@ impl Guarded {
             not_this_change: BTreeMap::new(),
             uncompared: BTreeMap::new(),
             progress: Progress::default(),
+            fields: None,
             was_there: BTreeSet::new(),
             guard,
         };
@@ -275,6 +278,7 @@ impl Guarded {
         {
             self.record.other_tools = seen.managed.iter().map(|managed| managed.words.clone()).collect();
         }
+        self.read_fields(shared, seen, now).await;
         for _ in 0..PASSES {
             if self.judged.is_none() {
                 self.look(seen, None, now.max(shared.clock.now()));
@@ -291,6 +295,7 @@ impl Guarded {
             let input = Input {
                 guard: &guard,
                 allow: allow.as_deref(),
+                fields: self.fields.as_ref().map(|(_, fields)| fields),
                 wish: wish.as_ref(),
                 now,
                 policy: &policy,

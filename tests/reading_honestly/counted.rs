@@ -153,6 +153,7 @@ pub fn policy(job: &str, metric: &str) -> Policy {
         known_good_after: hour,
         cooldown: hour,
         retry_lock: hour,
+        lock_fields: Vec::new(),
         within: hour,
         steps: vec![],
         stages: Vec::new(),

@@ -68,3 +68,61 @@ async fn what_returns_is_put_back_once_more_then_people_decide(stage: &Stage) {
         })
         .await;
 }
+
+/// A bad release with two settings, which goes back.
+async fn two_settings_go_back(stage: &Stage, spec: serde_json::Value) -> modosu::model::incident::Incident {
+    guarded(stage, spec).await;
+    let bad = json!([{"name": "WORKER_MODE", "value": "celery"}, {"name": "LIMIT", "value": "9"}]);
+    stage.release("orders", bad, |_| ()).await;
+    stage.incident_in("Recovered", 120).await
+}
+
+/// The fix keeps one of them.
+async fn one_returns(stage: &Stage) {
+    let fix = json!([{"name": "WORKER_MODE", "value": "legacy"}, {"name": "LIMIT", "value": "9"}]);
+    stage.release("orders", fix, |_| ()).await;
+}
+
+story!(where_a_fix_keeps_the_rest_people_are_asked);
+async fn where_a_fix_keeps_the_rest_people_are_asked(stage: &Stage) {
+    let before = two_settings_go_back(stage, json!({})).await;
+    let writes = stage.template_patches("orders");
+    one_returns(stage).await;
+    let asked = stage.incident_in("AwaitingDecision", 60).await;
+    let summary = &asked.spec.summary;
+    assert!(summary.contains("env LIMIT=9 of Deployment/orders"), "{summary}");
+    assert!(!summary.contains("WORKER_MODE"), "{summary}");
+    let command = format!(
+        "`modosu allow {}/orders {} --reason …`",
+        stage.namespace, before.spec.bad.hash
+    );
+    assert!(summary.contains(&command), "{summary}");
+    let first = before.metadata.name.unwrap();
+    assert_eq!(asked.status.unwrap().return_of.as_ref(), Some(&first));
+    let name = asked.metadata.name.unwrap();
+    let page = stage.page(&format!("/incidents/{}/{name}", stage.namespace)).await;
+    let link = format!("/incidents/{}/{first}\"", stage.namespace);
+    assert!(page.contains(&link), "{page}");
+    stage
+        .always("it is left to people", 10, async || {
+            stage.template_patches("orders") == writes
+        })
+        .await;
+
+    // A person lets it run: it is judged, and proven, like any change.
+    stage.decide(&name, "keep").await;
+    stage.incident_in("Kept", 30).await;
+}
+
+story!(a_named_setting_that_returns_alone_is_put_back);
+async fn a_named_setting_that_returns_alone_is_put_back(stage: &Stage) {
+    two_settings_go_back(stage, json!({"retryLock": {"fields": ["env LIMIT=9"]}})).await;
+    one_returns(stage).await;
+    stage
+        .until("it is put back before it hurts", 120, async || {
+            (ended(stage, "Recovered").await == 2).then_some(())
+        })
+        .await;
+    assert_eq!(stage.env("orders", "LIMIT").await, "");
+    assert_eq!(stage.template_patches("orders"), 2);
+}

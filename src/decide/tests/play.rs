@@ -14,7 +14,10 @@
 //! waits for one that changed just before, or people decide for all), `helped`, `failed` (that one's proof), `healed` (a tool puts back what it wants), `equal` (old pods are
 //! as bad as new ones).
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
@@ -22,14 +25,16 @@ use crate::{
     decide::{
         Act, Around, Case, Clocks, Happened, Input, Record, Step, WhyNot,
         by_hand::Wish,
-        deadlines, decide, open, stages, standing,
+        deadlines, decide,
+        fields::Fields,
+        open, stages, standing,
         together::{Part, Proof, Role, Together},
     },
     judge::{Facts, Finding, Overall, Status, TriggerVerdict, Verdict, clock::Clock, memory::FACTS, policy::Policy},
     model::{
         freeze::Freeze,
         grade::Scheme,
-        guard::{Action, GuardSpec, GuardStatus, IncidentRef, Mode, TargetRef},
+        guard::{Action, Changed, GuardSpec, GuardStatus, IncidentRef, Mode, TargetRef},
         incident::{
             Decision, Evidence, IncidentSpec, IncidentState, IncidentStatus, JournalEntry, PlannedStep, StateRef, Verb,
         },
@@ -113,6 +118,14 @@ pub fn seen(text: &str) -> Seen {
         no_way_back,
         managed: Vec::new(),
     }
+}
+
+/// What its objects hold: one field each, which is its content.
+fn fields(seen: &Seen) -> Fields {
+    let parts = seen.parts.iter();
+    parts
+        .map(|(target, content)| (target.clone(), BTreeSet::from([content.clone()])))
+        .collect()
 }
 
 /// What the judge says in that word.
@@ -245,6 +258,15 @@ fn frozen(words: &[&str]) -> Option<Freeze> {
         by: Some("ann".to_owned()),
         reason: None,
     })
+}
+
+/// A content that is put back, as the one field of its object.
+fn changed(target: &TargetRef, content: &str) -> Changed {
+    Changed {
+        target: target.to_string(),
+        field: format!("content {content}"),
+        digest: content.to_owned(),
+    }
 }
 
 /// One line.
@@ -440,8 +462,10 @@ impl Play {
         let own = self.case.as_ref().and_then(|open| open.status.freeze.clone());
         let wish = turn.words.iter().find_map(|word| wish(word));
         let freeze = Freeze::longest(frozen(&turn.words).into_iter().chain(own), turn.now);
+        let fields = fields(&turn.seen);
         let input = Input {
             guard: "shop/orders",
+            fields: Some(&fields),
             wish: wish.as_ref(),
             allow: turn.words.iter().find_map(|word| word.strip_prefix("allow=")),
             now: turn.now,
@@ -564,6 +588,12 @@ impl Play {
                 target: Some(target.to_string()),
                 from: seen.parts.get(target).cloned(),
                 to: Some(to.clone()),
+                changed: seen
+                    .parts
+                    .get(target)
+                    .map(|bad| changed(target, bad))
+                    .into_iter()
+                    .collect(),
                 ..PlannedStep::default()
             })
             .collect()

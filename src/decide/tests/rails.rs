@@ -182,6 +182,76 @@ fn a_lock_ends_by_itself_and_another_state_breaks_none() {
 }
 
 #[test]
+fn where_only_some_of_what_was_put_back_returns_people_are_asked() {
+    check(
+        "",
+        "
+        0s   A1 ok               → Probation         guarding A1, not proven yet
+        10m  A1 ok               → Probation         A1 is proven: a rollback may go back to it
+        20m  B2 ok               → Probation         a change came: B2 in place of A1
+        21m  B2 errors           → Verifying         errors | B2 is marked bad and will never be restored | (restore ConfigMap/settings := 1) | (restore Deployment/orders := A)
+        21m5s A1 ok              → Verifying         rolled out; from now on readings count as proof
+        23m  A1 ok               → Steady            recovered 2m after the first bad reading | B2 may not return until 2027-01-22 08:21 UTC; `modosu allow shop/orders B2 --reason …` lifts the lock
+        30m  C2 ok               → Probation         a change came: C2 in place of A1
+        31m  C2 ok               → AwaitingDecision  C2 brings back some of what was put back with B2 (at 2027-01-15 08:21 UTC, incident orders-1): content 2 of ConfigMap/settings; `modosu allow shop/orders B2 --reason …` lifts the lock; people decide: the trigger's action is alert_and_manual_review
+        32m  C2 errors           → Verifying         now Critical: errors | C2 is marked bad and will never be restored | putting back A1 | (restore ConfigMap/settings := 1) | (restore Deployment/orders := A)
+        32m5s A1 ok              → Verifying         rolled out; from now on readings count as proof
+        34m  A1 ok               → Steady            recovered 4m after the first bad reading | C2 may not return until 2027-01-22 08:32 UTC; `modosu allow shop/orders C2 --reason …` lifts the lock
+        35m  D2 ok               → Probation         a change came: D2 in place of A1
+        36m  D2 ok               → AwaitingDecision  D2 brings back some of what was put back twice with B2 (at 2027-01-15 08:21 UTC, incident orders-1): content 2 of ConfigMap/settings; `modosu allow shop/orders B2 --reason …` lifts the lock; people decide: the trigger's action is alert_and_manual_review
+        37m  D2 ok allow=B2      → AwaitingDecision  B2 may return: it is judged like any change
+        38m  D2 ok keep          → Probation         sam decided: Keep | people keep this state; it is only reported from now on
+    ",
+    );
+}
+
+#[test]
+fn what_the_owner_named_is_put_back_by_itself_when_it_returns_alone_and_then_people_decide() {
+    check(
+        "retryLock: {fields: [content 2]}\n",
+        "
+        0s   A1 ok               → Probation         guarding A1, not proven yet
+        10m  A1 ok               → Probation         A1 is proven: a rollback may go back to it
+        20m  B2 ok               → Probation         a change came: B2 in place of A1
+        21m  B2 errors           → Verifying         errors | B2 is marked bad and will never be restored | (restore ConfigMap/settings := 1) | (restore Deployment/orders := A)
+        21m5s A1 ok              → Verifying         rolled out; from now on readings count as proof
+        23m  A1 ok               → Steady            recovered 2m after the first bad reading | B2 may not return until 2027-01-22 08:21 UTC; `modosu allow shop/orders B2 --reason …` lifts the lock
+        24m  B3 ok               → Probation         a change came: B3 in place of A1
+        25m  B3 ok               → AwaitingDecision  B3 brings back some of what was put back with B2 (at 2027-01-15 08:21 UTC, incident orders-1): content B of Deployment/orders; `modosu allow shop/orders B2 --reason …` lifts the lock; people decide: the trigger's action is alert_and_manual_review
+        26m  B3 ok keep          → Probation         sam decided: Keep | people keep this state; it is only reported from now on
+        30m  A1 ok               → Steady            B3 is marked bad and will never be restored | back on the proven state A1, away from B3
+        40m  C2 ok               → Probation         a change came: C2 in place of A1
+        40m5s C2 ok              → Verifying         C2 brings back some of what was put back with B2 (at 2027-01-15 08:21 UTC, incident orders-1): content 2 of ConfigMap/settings; `modosu allow shop/orders B2 --reason …` lifts the lock | C2 is marked bad and will never be restored | (restore ConfigMap/settings := 1) | (restore Deployment/orders := A)
+        40m10s A1 ok             → Verifying         rolled out; from now on readings count as proof
+        42m  A1 ok               → Steady            recovered 2m after the first bad reading | C2 may not return until 2027-01-22 08:40 UTC; `modosu allow shop/orders C2 --reason …` lifts the lock
+        60m  D2 ok               → Probation         a change came: D2 in place of A1
+        61m  D2 ok               → AwaitingDecision  D2 brings back some of what was put back twice with B2 (at 2027-01-15 08:21 UTC, incident orders-1): content 2 of ConfigMap/settings; `modosu allow shop/orders B2 --reason …` lifts the lock; people decide: the trigger's action is alert_and_manual_review
+    ",
+    );
+}
+
+#[test]
+fn what_a_proven_state_holds_breaks_no_lock() {
+    check(
+        "",
+        "
+        0s   A1 ok               → Probation         guarding A1, not proven yet
+        10m  A1 ok               → Probation         A1 is proven: a rollback may go back to it
+        20m  B2 ok               → Probation         a change came: B2 in place of A1
+        21m  B2 errors           → Verifying         errors | B2 is marked bad and will never be restored | (restore ConfigMap/settings := 1) | (restore Deployment/orders := A)
+        21m5s A1 ok              → Verifying         rolled out; from now on readings count as proof
+        23m  A1 ok               → Steady            recovered 2m after the first bad reading | B2 may not return until 2027-01-22 08:21 UTC; `modosu allow shop/orders B2 --reason …` lifts the lock
+        30m  C2 ok               → Probation         a change came: C2 in place of A1
+        31m  C2 ok               → AwaitingDecision  C2 brings back some of what was put back with B2 (at 2027-01-15 08:21 UTC, incident orders-1): content 2 of ConfigMap/settings; `modosu allow shop/orders B2 --reason …` lifts the lock; people decide: the trigger's action is alert_and_manual_review
+        62m  C2 ok               → Probation         healthy again for 30 min while people were awaited
+        73m  C2 ok               → Probation         C2 is proven: a rollback may go back to it
+        80m  D2 ok               → Probation         a change came: D2 in place of C2
+        81m  D2 ok               → Probation
+    ",
+    );
+}
+
+#[test]
 fn a_person_allows_what_was_put_back_to_return() {
     check(
         "",

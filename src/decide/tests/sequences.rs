@@ -325,6 +325,7 @@ fn bad() -> impl Strategy<Value = BadState> {
     (hash(), time(), any::<bool>()).prop_map(|(hash, at, rolled_back)| BadState {
         until: None,
         pushed: Vec::new(),
+        changed: Vec::new(),
         returned: false,
         hash: hash.to_owned(),
         at,
@@ -523,6 +524,7 @@ impl World {
         let input = Input {
             guard: "shop/orders",
             allow: None,
+            fields: None,
             wish: None,
             now,
             policy: &policy,

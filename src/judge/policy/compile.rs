@@ -77,6 +77,7 @@ pub fn compile(
         known_good_after: spec.known_good_after.0,
         cooldown: spec.cooldown.0,
         retry_lock: spec.retry_lock.length.0,
+        lock_fields: spec.retry_lock.fields.clone(),
         within: spec.rollback.within.0,
         before,
         steps: spec.rollback.placed_steps().into_iter().map(|(_, step)| step).collect(),

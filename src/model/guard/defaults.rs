@@ -31,6 +31,7 @@ impl Default for RetryLock {
         Self {
             length: a_week(),
             matching: LockMatch::State,
+            fields: Vec::new(),
         }
     }
 }

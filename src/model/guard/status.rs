@@ -190,6 +190,21 @@ pub struct BadState {
     /// The commits that were pushed when it was put back, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pushed: Vec<String>,
+    /// What was put back, while the lock holds: some of it may return without the rest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<Changed>,
+}
+
+/// One field that a change altered.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// `Deployment/orders`.
+    pub target: String,
+    /// For people: `env WORKER_MODE=celery`, `image orders=…`, `data LOG_LEVEL=debug`, a path in the template,
+    /// `removed env WORKER_MODE`. Of a Secret, and where it is long, without the value.
+    pub field: String,
+    /// By which it is known again.
+    pub digest: String,
 }
 
 /// A state that people decided to keep running.

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::IncidentStatus;
+use crate::model::guard::Changed;
 
 /// The name of a step that a person does.
 pub const ASK: &str = "ask";
@@ -42,6 +43,9 @@ pub struct PlannedStep {
     /// The pods restart for a restored ConfigMap: the mark that the template carries then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<String>,
+    /// The fields that it puts back: some of them may return without the rest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<Changed>,
     /// For people, at most 4 KiB; of a Secret the names of its keys alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diff: Option<String>,
