@@ -138,6 +138,7 @@ impl Guard {
             guard: "shop/orders",
             allow: None,
             fields: None,
+            older: &[],
             wish: None,
             now: reading.at,
             policy: &self.policy,

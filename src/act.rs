@@ -15,6 +15,8 @@ pub mod http;
 pub mod record;
 /// A plan that the server is only asked about: `dryRun=All`.
 pub mod rehearse;
+/// Revisions that ReplicaSets still hold.
+pub mod replica_set;
 /// The plan, step by step: intent, write, receipt.
 pub mod run;
 /// What is particular to Secrets.

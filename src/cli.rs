@@ -117,7 +117,8 @@ pub struct RollbackArguments {
     /// A guard, or an open incident.
     #[arg(value_name = "NAMESPACE/NAME")]
     pub at: GuardName,
-    /// A proven state by its hash, at least four characters of it; else where a rollback would go.
+    /// A proven state by its hash, at least four characters of it, or with `--only Deployment/NAME` the `pod-template-hash` of one of
+    /// its ReplicaSets, which nobody proved; else where a rollback would go.
     #[arg(long, value_name = "HASH")]
     pub to: Option<String>,
     /// Only this target; can be said several times.

@@ -75,7 +75,7 @@ use crate::{
         guard::{BaselineCounts, EffectiveMode, GuardStatus, Mode, NoWayBack, RestoreTo},
         incident::{Harm, IncidentSpec, IncidentState, IncidentStatus},
     },
-    observe::{cluster::Proven, seen::Seen},
+    observe::{cluster::Proven, older::Older, seen::Seen},
     verify::{self, RollOut},
 };
 
@@ -111,6 +111,8 @@ pub struct Input<'a> {
     pub allow: Option<&'a str>,
     /// What the present state's objects hold, where something of it may have been put back before and it was read.
     pub fields: Option<&'a fields::Fields>,
+    /// Where a person may go without proof, where one asks for it.
+    pub older: &'a [Older],
     /// What a person wants to be put back, as they wrote it on the guard.
     pub wish: Option<&'a by_hand::Wish>,
     /// The daemon put back so much by itself that this one is for people: why.

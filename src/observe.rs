@@ -22,6 +22,8 @@ pub mod membership;
 mod moment;
 /// The cluster's objects, trimmed to what modosu judges by.
 pub mod objects;
+/// Revisions that nobody proved.
+pub mod older;
 /// What past turns would have read.
 pub mod past;
 /// One turn of reading Prometheus for all guards.

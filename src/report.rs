@@ -5,6 +5,8 @@
 
 /// What the turn published last, behind the HTTP server.
 pub mod board;
+/// The incidents that one follows on.
+mod earlier;
 /// Kubernetes Events on guards and their workloads.
 pub mod events;
 /// Pure: guards and incidents as the cluster holds them, turned into what is shown.

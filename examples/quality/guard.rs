@@ -181,6 +181,7 @@ impl Guard {
             guard: "shop/orders",
             allow: None,
             fields: None,
+            older: &[],
             wish: None,
             now,
             policy: &policy,

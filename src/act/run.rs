@@ -32,7 +32,7 @@ pub(super) use last::{Earlier, earlier, foreign};
 use super::{
     Api, ApiError,
     frozen::{Places, frozen},
-    record, snapshot, target,
+    record, target,
 };
 use crate::{
     clock::Clock,
@@ -153,12 +153,10 @@ impl Run<'_> {
         });
         let held = |target: &&TargetRef| snapshot.as_ref().is_none_or(|all| all.contains_key(*target));
         let added = seen.parts.keys().filter(|target| !held(target));
-        let added = added.map(|part| format!("{part} is no part of the proven state and stays as it is"));
+        let added = added.map(|part| self.stays(part));
         let shared = shared.into_iter().filter(|words| !seen.shared.contains(words));
         let left = added.chain(mixed).chain(shared).chain(seen.shared.iter().cloned());
-        Ok(plan.map_or_else(Resolved::Impossible, |steps| {
-            Resolved::Plan(self.in_stages(steps), left.collect())
-        }))
+        Ok(self.resolved(seen, plan, left.collect()))
     }
 
     /// Carries the plan on as far as it goes now. `status` is written before and after each action.
@@ -355,9 +353,7 @@ impl Run<'_> {
         let Some(to) = self.to.filter(|_| self.policy.restores()) else {
             return Ok(None);
         };
-        let name = to.name.clone().unwrap_or_default();
-        let load = || snapshot::load(self.api, self.namespace, &name, &to.hash);
-        Ok(Some(self.kept.get_or_try_init(load).await?.clone()))
+        Ok(Some(self.kept.get_or_try_init(|| self.load(to)).await?.clone()))
     }
 
     fn timeout(&self, planned: &PlannedStep) -> Duration {

@@ -10,7 +10,7 @@ use crate::{
         guard::{Action, Mode, TargetRef},
         incident::{Decision, Evidence, IncidentSpec, IncidentState, StateRef, Verb},
     },
-    observe::cluster::Proven,
+    observe::{cluster::Proven, older::replica_set},
 };
 
 /// Where a rollback goes that does not say where: to the guard's `status.restoreTo`.
@@ -65,7 +65,11 @@ pub fn goal(input: &Input, decision: &Decision) -> Result<Option<StateRef>, Stri
     if decision.to.is_some() {
         restores(input)?;
     }
-    let goal = decision.to.as_deref().map(|hash| state(input, hash)).transpose()?;
+    let goal = decision
+        .to
+        .as_deref()
+        .map(|hash| state(input, hash, &decision.only))
+        .transpose()?;
     let opened_with = || input.case.and_then(|case| case.spec.restore_to.clone());
     known_targets(input, &decision.only, goal.clone().or_else(opened_with).as_ref())?;
     Ok(goal)
@@ -96,7 +100,7 @@ fn draft(input: &Input, wish: &Wish) -> Result<Draft, String> {
         (RESTORE_TO, None) => return Err("there is no proven state to go back to".to_owned()),
         (hash, _) => hash,
     };
-    let to = state(input, hash)?;
+    let to = state(input, hash, &wish.only)?;
     known_targets(input, &wish.only, Some(&to))?;
     let action = Action::AlertAndManualReview;
     let grade = input.policy.scheme.default_for(action);
@@ -149,12 +153,23 @@ fn sentence(wish: &Wish, to: &StateRef) -> String {
         only => only.join(", "),
     };
     let reason = wish.reason.iter().map(|reason| format!(": {reason}"));
-    let to = named(&to.hash, &to.images);
+    let to = going_to(to);
     format!("{by} puts {what} back to {to}{}", reason.collect::<String>())
 }
 
-/// A proven state that may be gone to, by its hash as pages show it: the first four characters tell it, if only one begins so.
-fn state(input: &Input, text: &str) -> Result<StateRef, String> {
+/// The state with its images; with a warning where nobody proved it.
+pub fn going_to(to: &StateRef) -> String {
+    match replica_set(to) {
+        None => named(&to.hash, &to.images),
+        Some(set) => format!(
+            "what ReplicaSet/{set} holds (never proven: nobody knows whether it is healthy, or fits the settings of now)"
+        ),
+    }
+}
+
+/// A state that may be gone to, by its hash as pages show it: the first four characters tell it, if only one begins so. A proven
+/// one; of one Deployment alone also what one of its ReplicaSets still holds.
+fn state(input: &Input, text: &str, only: &[String]) -> Result<StateRef, String> {
     let is = |hash: &str| hash == text || text.len() >= SHORTEST && hash.starts_with(text);
     if is(&input.seen.hash) {
         return Err(format!("{text} is what runs"));
@@ -167,7 +182,18 @@ fn state(input: &Input, text: &str) -> Result<StateRef, String> {
         ));
     }
     let mut found = input.proven.iter().filter(|state| is(&state.hash));
-    let (Some(found), None) = (found.next(), found.next()) else {
+    let mut older = input.older.iter().filter(|older| is(&older.hash));
+    let (found, more) = (found.next(), found.next());
+    if let (None, Some(older), None) = (found, older.next(), older.next()) {
+        let target = older.target.to_string();
+        return match only {
+            [only] if *only == target => Ok(older.state()),
+            [] | [_, ..] => Err(format!(
+                "{text} is a revision of {target}, which nobody proved: say --only {target}"
+            )),
+        };
+    }
+    let (Some(found), None) = (found, more) else {
         return Err(format!("{text} is no one proven state; there are: {}", choice(input)));
     };
     Ok(StateRef {

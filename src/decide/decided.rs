@@ -11,10 +11,13 @@ use super::{
     recovered::unmark,
     stages,
 };
-use crate::model::{
-    freeze::Freeze,
-    guard::KeptState,
-    incident::{Decision, Fix, IncidentState, IncidentStatus, JournalEntry, StateRef, Verb},
+use crate::{
+    model::{
+        freeze::Freeze,
+        guard::KeptState,
+        incident::{Decision, Fix, IncidentState, IncidentStatus, JournalEntry, StateRef, Verb},
+    },
+    observe::older::replica_set,
 };
 
 /// How long a freeze lasts that does not say until when.
@@ -128,6 +131,10 @@ fn roll_back(input: &Input, case: Case, decision: &Decision, status: &mut Incide
         status.plan_hash = None;
         status.goal = goal;
         status.only.clone_from(&decision.only);
+    }
+    if let Some(to) = status.goal(case.spec).filter(|to| replica_set(to).is_some()) {
+        let warning = format!("{} goes back to {}", status.only.join(", "), by_hand::going_to(to));
+        deadlines::note(status, input.now, warning);
     }
     act(input, case, status, step);
 }

@@ -10,7 +10,6 @@ use super::{
     decided::follow_decision,
     enter,
     enter::close,
-    happened::named,
     lock, open,
     open::automatic,
     raised,
@@ -24,6 +23,7 @@ use crate::{
         guard::{Action, Mode},
         incident::{Harm, IncidentState, IncidentStatus, StateRef},
     },
+    observe::older::replica_set,
     verify::{self, RollOut},
 };
 
@@ -189,7 +189,8 @@ pub fn cannot_roll_back(input: &Input, goal: Option<&StateRef>) -> Option<String
     if input.record.bad.iter().any(|bad| bad.hash == to.hash) {
         return restores.then(|| format!("{} is marked bad meanwhile", to.hash));
     }
-    let kept = input.proven.iter().any(|state| state.hash == to.hash);
+    // Whether a ReplicaSet is still there is seen when it is read.
+    let kept = replica_set(to).is_some() || input.proven.iter().any(|state| state.hash == to.hash);
     (restores && !kept).then(|| format!("the proven state {} is kept no more", to.hash))
 }
 
@@ -236,7 +237,7 @@ pub fn mark_rolled_back(input: &Input, case: Case, step: &mut Step) {
 
 fn goal(case: Case, status: &IncidentStatus) -> String {
     let to = status.goal(case.spec);
-    let to = to.map_or_else(|| "what the plan says".to_owned(), |to| named(&to.hash, &to.images));
+    let to = to.map_or_else(|| "what the plan says".to_owned(), by_hand::going_to);
     match status.only.as_slice() {
         [] => to,
         only => format!("{to}, only {}", only.join(", ")),

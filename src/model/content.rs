@@ -22,6 +22,8 @@ pub const RESTORED_AT: &str = "modosu.dev/restored-at";
 pub const NO_WAY_BACK: &str = "modosu.dev/no-way-back";
 /// On a pod template: the whole hash of the commit that it was built from.
 pub const COMMIT: &str = "modosu.dev/commit";
+/// The label by which the pods of one ReplicaSet are known.
+pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 const VERSION: &str = "modosu v1";
 
@@ -140,7 +142,7 @@ fn canonical(content: &Value) -> Value {
 /// A pod template without nulls, and without the labels and annotations that do not change behaviour.
 pub fn without_own(template: &Value) -> Value {
     let mut value = without_nulls(template);
-    remove_entry(&mut value, "labels", |key| key == "pod-template-hash");
+    remove_entry(&mut value, "labels", |key| key == POD_TEMPLATE_HASH);
     remove_entry(&mut value, "annotations", |key| {
         key == RESTARTED_AT || key.starts_with(OWN_PREFIX)
     });

@@ -6,7 +6,7 @@ use kube::api::DynamicObject;
 use serde_json::Value;
 
 use super::managers::Manager;
-use crate::model::content::{Content, NO_WAY_BACK, images};
+use crate::model::content::{Content, NO_WAY_BACK, POD_TEMPLATE_HASH, images};
 use crate::model::{
     freeze::Freeze,
     guard::{TargetKind, TargetRef},
@@ -66,6 +66,8 @@ pub struct ConfigUse {
 pub struct Revision {
     pub uid: String,
     pub owner: String,
+    /// Its `pod-template-hash`.
+    pub hash: Option<String>,
     pub revision: Option<String>,
 }
 
@@ -245,6 +247,10 @@ impl Revision {
         Some(Self {
             uid: metadata.uid.clone()?,
             owner: owner.unwrap_or_default(),
+            hash: metadata
+                .labels
+                .as_ref()
+                .and_then(|labels| labels.get(POD_TEMPLATE_HASH).cloned()),
             revision: revision(metadata),
         })
     }

@@ -6,6 +6,7 @@ use kube::ResourceExt;
 
 use super::{
     board::Shown,
+    earlier::{Earlier, earlier},
     fill::state_of,
     first_screen::{FirstScreen, decided, unit_of},
     frame::Frame,
@@ -49,13 +50,6 @@ pub(super) struct IncidentPage {
     moments: Vec<Moment>,
     timings: Vec<(&'static str, String)>,
     links: Vec<(String, String)>,
-}
-
-/// An incident that this one follows on.
-struct Earlier {
-    how: &'static str,
-    name: String,
-    path: String,
 }
 
 /// What a person can decide, with the command for it.
@@ -174,18 +168,6 @@ const fn refresh(state: IncidentState) -> Option<u32> {
 fn goal(incident: &Incident) -> Option<&StateRef> {
     let status = incident.status.as_ref();
     status.map_or(incident.spec.restore_to.as_ref(), |status| status.goal(&incident.spec))
-}
-
-/// In which one what returns was put back, and from which one the guard had just recovered.
-fn earlier(incident: &Incident, namespace: &str) -> Vec<Earlier> {
-    let status = incident.status.iter();
-    let both = status.flat_map(|s| [("returns from", &s.return_of), ("relapse of", &s.relapse_of)]);
-    both.filter_map(|(how, of)| {
-        let name = of.clone()?;
-        let path = format!("/incidents/{namespace}/{name}");
-        Some(Earlier { how, name, path })
-    })
-    .collect()
 }
 
 fn commands(incident: &Incident, state: IncidentState) -> Vec<Command> {

@@ -1,10 +1,13 @@
 //! IO. What people write on a guard by hand: annotations that are followed once and taken down.
 
+use kube::ResourceExt;
+
 use super::{Shared, guarded::Guarded};
 use crate::{
     act::record,
     decide::by_hand::Wish,
     model::freeze::{BY, REASON, UNTIL},
+    observe::older::{Older, older},
 };
 
 /// Lifts a retry lock: the hash of the state that may return.
@@ -40,6 +43,17 @@ impl Guarded {
             by: self.note_of(BY).map(str::to_owned),
             reason: self.note_of(REASON).map(str::to_owned),
         })
+    }
+
+    /// Where people may go without proof; looked for where one says where to.
+    pub(super) fn older(&self, shared: &Shared<'_>) -> Vec<Older> {
+        let decided = self.case.iter().filter_map(|case| case.spec.decision.as_ref());
+        let says_where = decided.into_iter().any(|decision| decision.to.is_some());
+        if !says_where && self.note_of(ROLLBACK).is_none() {
+            return Vec::new();
+        }
+        let namespace = self.guard.namespace().unwrap_or_default();
+        older(&namespace, &self.guard.spec, shared.cluster)
     }
 
     /// What a person wants cannot be done, as they are told.

@@ -292,9 +292,11 @@ impl Guarded {
             let policy = rules.policy.clone();
             let freeze = self.freeze(shared, now);
             let (guard, allow, wish) = (self.name(), self.allowed(), self.wish());
+            let older = self.older(shared);
             let input = Input {
                 guard: &guard,
                 allow: allow.as_deref(),
+                older: &older,
                 fields: self.fields.as_ref().map(|(_, fields)| fields),
                 wish: wish.as_ref(),
                 now,

@@ -1,5 +1,6 @@
 //! People ask for a rollback by hand: while nothing is wrong, to an older state, or of one part alone.
 
+use kube::api::{DynamicObject, ListParams};
 use modosu::model::incident::Verb;
 use serde_json::{Value, json};
 
@@ -112,6 +113,57 @@ async fn a_person_goes_back_to_an_older_state(stage: &Stage) {
     assert_eq!(stage.env("orders", "VERSION").await, "1");
     let goal = recovered.status.unwrap().goal.unwrap();
     assert_eq!(goal.hash, oldest);
+}
+
+story!(a_person_goes_back_to_an_unproven_revision);
+async fn a_person_goes_back_to_an_unproven_revision(stage: &Stage) {
+    two_proven(stage).await;
+    // One that ran for a moment, and another one after it, which hurts.
+    let second = stage.current("orders").await.unwrap().hash;
+    stage.release("orders", version("3", "0"), |_| ()).await;
+    let third = stage.changed("orders", &second).await;
+    stage.rolled_out("orders").await;
+    stage
+        .edit(GUARD, "Guard", "orders", json!({"spec": {"mode": "ask"}}))
+        .await;
+    stage.release("orders", version("4", "0.5"), |_| ()).await;
+    stage.changed("orders", &third).await;
+    let name = stage.incident_in("AwaitingDecision", 60).await.metadata.name.unwrap();
+    let sets = stage
+        .api("apps/v1", "ReplicaSet")
+        .list(&ListParams::default())
+        .await
+        .unwrap();
+    let is_third =
+        |set: &&DynamicObject| set.data["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] == "3";
+    let set = sets.iter().find(is_third).unwrap();
+    let hash = set.metadata.labels.as_ref().unwrap()["pod-template-hash"].clone();
+
+    // Without the one Deployment nothing follows.
+    let decide = async |only: Value| {
+        let decision = json!({"verb": "rollback", "by": "sam", "to": hash, "only": only});
+        stage
+            .edit(GUARD, "Incident", &name, json!({"spec": {"decision": decision}}))
+            .await;
+    };
+    decide(json!([])).await;
+    stage
+        .always("nothing is written", 3, async || stage.target_writes() == 0)
+        .await;
+    decide(json!(["Deployment/orders"])).await;
+    let recovered = stage.incident_in("Recovered", 90).await;
+    assert_eq!(stage.env("orders", "VERSION").await, "3");
+    assert_eq!(stage.template_patches("orders"), 1);
+    let status = recovered.status.unwrap();
+    assert_eq!(status.goal.unwrap().hash, hash);
+    let warned = status.journal.iter().filter_map(|entry| entry.note.as_deref());
+    assert_eq!(warned.filter(|note| note.contains("never proven")).count(), 1);
+    let now = stage.current("orders").await.unwrap();
+    assert_eq!(
+        (now.hash, now.change),
+        (third, false),
+        "as it was before, by a person's choice"
+    );
 }
 
 /// `modosu rollback` and `keep`, as a person calls them.

@@ -1,13 +1,63 @@
 //! Pure. The parts of a plan: those that a person wants, and the stages that its steps belong to.
 
-use super::Run;
-use crate::model::{
-    content::{Content, Contents},
-    guard::{Step, TargetRef},
-    incident::PlannedStep,
+use super::{Resolved, Run};
+use crate::{
+    act::{ApiError, replica_set, snapshot},
+    model::{
+        content::{Content, Contents, state_hash},
+        guard::{Step, TargetRef},
+        incident::{PlannedStep, StateRef},
+    },
+    observe::{older::replica_set, seen::Seen},
 };
 
 impl Run<'_> {
+    /// What a state holds: a proven one its snapshot's, else what the ReplicaSet of the one Deployment that goes back holds.
+    pub(super) async fn load(&self, to: &StateRef) -> Result<Contents, ApiError> {
+        let Some(set) = replica_set(to) else {
+            let name = to.name.clone().unwrap_or_default();
+            return snapshot::load(self.api, self.namespace, &name, &to.hash).await;
+        };
+        let [only] = self.only else {
+            let why = format!("ReplicaSet/{set} holds one Deployment alone, and none is named");
+            return Err(ApiError::Refused(why));
+        };
+        let target: TargetRef = only.parse().map_err(ApiError::Refused)?;
+        let content = replica_set::load(self.api, self.namespace, &target, set, &to.hash).await?;
+        Ok(Contents::from([(target, content)]))
+    }
+
+    /// What is no part of the state that is gone to, in words.
+    pub(super) fn stays(&self, part: &TargetRef) -> String {
+        match self.to.and_then(replica_set) {
+            None => format!("{part} is no part of the proven state and stays as it is"),
+            Some(set) => format!("{part} stays as it is: nobody knows whether it fits ReplicaSet/{set}"),
+        }
+    }
+
+    /// A plan and what it leaves, unless what would run then is marked bad.
+    pub(super) fn resolved(&self, seen: &Seen, plan: Result<Vec<PlannedStep>, String>, left: Vec<String>) -> Resolved {
+        let plan = plan.and_then(|steps| self.marked_bad(seen, &steps).map_or(Ok(steps), Err));
+        plan.map_or_else(Resolved::Impossible, |steps| {
+            Resolved::Plan(self.in_stages(steps), left)
+        })
+    }
+
+    /// Of a part that nobody proved: why it is not put back, where what would run then is marked bad.
+    fn marked_bad(&self, seen: &Seen, plan: &[PlannedStep]) -> Option<String> {
+        self.to.and_then(replica_set)?;
+        let mut parts = seen.parts.clone();
+        for step in plan {
+            let target = step.target.as_deref().and_then(|target| target.parse().ok());
+            parts.extend(target.zip(step.to.clone()));
+        }
+        let hash = state_hash(parts.iter().map(|(target, hash)| (target, hash.as_str())));
+        let mut bad = self.guard.status.iter().flat_map(|status| &status.bad);
+        let guard = format!("{}/{}", self.namespace, self.spec.guard);
+        bad.any(|bad| bad.hash == hash)
+            .then(|| format!("that would be {hash}, which is marked bad: `modosu allow {guard} {hash}` lifts that"))
+    }
+
     fn wants(&self, target: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|only| only == target)
     }
@@ -37,7 +87,7 @@ impl Run<'_> {
     }
 
     /// Each step is told which stage it belongs to.
-    pub(super) fn in_stages(&self, mut plan: Vec<PlannedStep>) -> Vec<PlannedStep> {
+    fn in_stages(&self, mut plan: Vec<PlannedStep>) -> Vec<PlannedStep> {
         for step in &mut plan {
             let place = step.index.and_then(|index| usize::try_from(index).ok());
             step.stage = place.and_then(|place| self.policy.stage_of(place)).map(str::to_owned);

@@ -41,7 +41,7 @@ use crate::{
         preset::Preset,
         reading::Because,
     },
-    observe::{cluster::Proven, managers::Managed, seen::Seen},
+    observe::{cluster::Proven, managers::Managed, older::Older, seen::Seen},
 };
 
 const GUARD: &str = "
@@ -352,6 +352,10 @@ impl Play {
             "abandon" => Some(Verb::Abandon),
             _ => None,
         };
+        let (to, only) = match chosen.and_then(|chosen| chosen.split_once('/')) {
+            Some((to, only)) => (to.strip_prefix('='), Some(only)),
+            None => (chosen.and_then(|to| to.strip_prefix('=')), None),
+        };
         if let (Some(verb), Some(open)) = (verb, self.case.as_mut()) {
             let again = open.status.decided.is_some().then(|| "once more".to_owned());
             open.spec.decision = Some(Decision {
@@ -359,12 +363,8 @@ impl Play {
                 by: Some("sam".into()),
                 reason: again,
                 at: None,
-                to: chosen.and_then(|to| to.strip_prefix('=')).map(str::to_owned),
-                only: chosen
-                    .and_then(|only| only.strip_prefix('/'))
-                    .map(str::to_owned)
-                    .into_iter()
-                    .collect(),
+                to: to.map(str::to_owned),
+                only: only.map(str::to_owned).into_iter().collect(),
                 fix_eta: open.spec.decision.as_ref().and_then(|earlier| earlier.fix_eta),
             });
         }
@@ -463,9 +463,15 @@ impl Play {
         let wish = turn.words.iter().find_map(|word| wish(word));
         let freeze = Freeze::longest(frozen(&turn.words).into_iter().chain(own), turn.now);
         let fields = fields(&turn.seen);
+        let older = [Older {
+            target: "Deployment/orders".parse().unwrap(),
+            name: "orders-z9z9".to_owned(),
+            hash: "z9z9".to_owned(),
+        }];
         let input = Input {
             guard: "shop/orders",
             fields: Some(&fields),
+            older: &older,
             wish: wish.as_ref(),
             allow: turn.words.iter().find_map(|word| word.strip_prefix("allow=")),
             now: turn.now,

@@ -545,3 +545,21 @@ fn a_migration_that_was_never_proven_lies_between_too() {
     ",
     );
 }
+
+#[test]
+fn a_revision_that_nobody_proved_is_gone_to_with_a_warning_and_of_its_deployment_alone() {
+    check(
+        "mode: ask\n",
+        "
+        0s   A1 ok               → Probation         guarding A1, not proven yet
+        10m  A1 ok               → Probation         A1 is proven: a rollback may go back to it
+        20m  B2 ok               → Probation         a change came: B2 in place of A1
+        21m  B2 errors           → AwaitingDecision  errors; people decide: the mode is ask
+        22m  B2 errors rollback=z9z9 → AwaitingDecision  sam decided: Rollback | the decision cannot be followed: z9z9 is a revision of Deployment/orders, which nobody proved: say --only Deployment/orders
+        23m  B2 errors rollback=z9z9/Deployment/orders → Verifying         sam decided: Rollback | B2 is marked bad and will never be restored | putting back what ReplicaSet/orders-z9z9 holds (never proven: nobody knows whether it is healthy, or fits the settings of now), only Deployment/orders | (restore Deployment/orders := z)
+        23m5s z2 ok              → Verifying         rolled out; from now on readings count as proof
+        25m  z2 ok               → Steady            recovered 4m after the first bad reading | B2 may not return until 2027-01-22 08:23 UTC; `modosu allow shop/orders B2 --reason …` lifts the lock
+        25m5s z2 errors          → AwaitingDecision  errors; people decide: the mode is ask
+    ",
+    );
+}

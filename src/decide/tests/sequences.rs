@@ -525,6 +525,7 @@ impl World {
             guard: "shop/orders",
             allow: None,
             fields: None,
+            older: &[],
             wish: None,
             now,
             policy: &policy,

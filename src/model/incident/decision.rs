@@ -24,7 +24,8 @@ pub struct Decision {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub only: Vec<String>,
-    /// The hash of the proven state to go back to; absent: the incident's `restoreTo`.
+    /// The hash of the proven state to go back to, or, where `only` names one Deployment, the `pod-template-hash` of one of its
+    /// ReplicaSets, which nobody proved; absent: the incident's `restoreTo`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
     /// In so long it will be fixed, says who repairs it; from when modosu reads it.
