@@ -119,8 +119,9 @@ async fn beyond_the_budget_people_decide_and_are_not_counted(stage: &Stage) {
     stage.release("orders", version("b", "0.5"), |_| {}).await;
     stage.incident_in("Recovered", 120).await;
 
-    for bad in ["c", "d"] {
-        stage.release("orders", version(bad, "0.5"), |_| {}).await;
+    // Each with a fault of its own: nothing that was put back returns.
+    for (bad, share) in [("c", "0.6"), ("d", "0.7")] {
+        stage.release("orders", version(bad, share), |_| {}).await;
         let incident = stage.incident_in("AwaitingDecision", 120).await;
         let reason = incident.status.unwrap().reason;
         let spent = "1 rollbacks began within the hour, budget.rollbacksPerHour is 1";
