@@ -10,7 +10,7 @@
 //! p* = max(1.2 · p_hi, floor)                                          what is tolerated
 //! ```
 //!
-//! Since the change, each disjoint reading (e bad of n) weighs six alternatives g_k · p* (at most 0.9), g = 1.5 … 70,
+//! Since the change, each disjoint reading (e bad of n) weighs six alternatives g_k · p* (at most 0.9), g = 1.25 … 45,
 //! against p*:
 //!
 //! ```text
@@ -18,7 +18,7 @@
 //! S     = ln( (1/6) Σ_k exp Σ LLR_k )                                  trips at S ≥ ln(1/α)
 //! ```
 //!
-//! One reading adds ln(1/α)/2 to S at most, and it takes three to trip, so that none decides alone: what is more is taken off
+//! One reading adds 0.6 ln(1/α) to S at most, and it takes three to trip, so that none decides alone: what is more is taken off
 //! every sum alike.
 //!
 //! BetaBin(· | n, m, s) is the beta-binomial with a = m s and b = (1 − m) s. As long as the true share is p* or less, e^S
@@ -50,7 +50,7 @@ pub use bound::upper;
 use law::Law;
 
 /// How many times worse than tolerated the alternatives are.
-pub const GRID: [f64; 6] = [1.5, 2.2, 3.5, 7.0, 20.0, 70.0];
+pub const GRID: [f64; 6] = [1.25, 1.7, 2.7, 5.0, 12.0, 45.0];
 /// How many they are.
 const ALTERNATIVES: f64 = 6.0;
 /// No alternative is a higher share than this.
@@ -68,7 +68,7 @@ const ROUNDING: f64 = 1e-9;
 /// As many readings as it takes at least.
 const READINGS: u32 = 3;
 /// What one of them may add at most, of what it takes.
-const MOST: f64 = 0.5;
+const MOST: f64 = 0.6;
 
 /// How often something was bad in healthy time, and how unevenly.
 #[derive(Clone, Copy, Debug, PartialEq)]

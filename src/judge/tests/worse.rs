@@ -31,12 +31,12 @@ fn errors_well_below_the_limit_but_more_than_before_are_told_to_people() {
     insta::assert_snapshot!(world.play("8x 1/300 200ms; 6x 6/300 200ms; 2x 1/300 200ms"), @r#"
  15 s  1/300 200ms    Healthy
        …
-165 s  6/300 200ms    Breached | more errors than before suspect: 56,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 %: for 0 s of 10 s
-180 s  6/300 200ms    Breached | more errors than before FIRES: 5,600,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (32 of 3600 requests; baseline 0.2 %)
-195 s  6/300 200ms    Breached | more errors than before FIRES: 560,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (38 of 3900 requests; baseline 0.2 %)
-210 s  6/300 200ms    Breached | more errors than before FIRES: 56,000,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (44 of 4200 requests; baseline 0.2 %)
-225 s  1/300 200ms    Breached | more errors than before FIRES: 4,300,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (45 of 4500 requests; baseline 0.2 %)
-240 s  1/300 200ms    Breached | more errors than before FIRES: 330,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (46 of 4800 requests; baseline 0.2 %)
+165 s  6/300 200ms    Breached | more errors than before suspect: 140,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 %: for 0 s of 10 s
+180 s  6/300 200ms    Breached | more errors than before FIRES: 35,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (32 of 3600 requests; baseline 0.2 %)
+195 s  6/300 200ms    Breached | more errors than before FIRES: 8,900,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (38 of 3900 requests; baseline 0.2 %)
+210 s  6/300 200ms    Breached | more errors than before FIRES: 1,000,000,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (44 of 4200 requests; baseline 0.2 %)
+225 s  1/300 200ms    Breached | more errors than before FIRES: 330,000,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (45 of 4500 requests; baseline 0.2 %)
+240 s  1/300 200ms    Breached | more errors than before FIRES: 81,000,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 2 % (46 of 4800 requests; baseline 0.2 %)
 "#);
     let verdict = world.read("6/300 200ms");
     let evidence = &verdict.firing[0].evidence;
@@ -64,10 +64,11 @@ fn one_terrible_reading_alone_is_not_enough() {
     insta::assert_snapshot!(world.play("4x 0/300; 150/300; 8x 0/300; 7x 150/300"), @r#"
  15 s  0/300          Healthy
        …
-255 s  150/300        Breached | t FIRES: 750,000 : 1 that errors exceed 0.25 %; the largest poll gave 50 % (750 of 5100 requests; baseline 0.2 %)
-270 s  150/300        Breached | t FIRES: 75,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 50 % (900 of 5400 requests; baseline 0.2 %)
-285 s  150/300        Breached | t FIRES: 7,500,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 50 % (1050 of 5700 requests; baseline 0.2 %)
-300 s  150/300        Breached | t FIRES: 750,000,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 50 % (1200 of 6000 requests; baseline 0.2 %)
+240 s  150/300        Breached | t FIRES: 120,000 : 1 that errors exceed 0.25 %; the largest poll gave 50 % (600 of 4800 requests; baseline 0.2 %)
+255 s  150/300        Breached | t FIRES: 31,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 50 % (750 of 5100 requests; baseline 0.2 %)
+270 s  150/300        Breached | t FIRES: 7,900,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 50 % (900 of 5400 requests; baseline 0.2 %)
+285 s  150/300        Breached | t FIRES: 1,000,000,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 50 % (1050 of 5700 requests; baseline 0.2 %)
+300 s  150/300        Breached | t FIRES: 1,000,000,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 50 % (1200 of 6000 requests; baseline 0.2 %)
 "#);
 }
 
@@ -103,11 +104,11 @@ fn it_is_unknown_while_nothing_is_known_and_goes_on_afterwards() {
     insta::assert_snapshot!(world.play("3x 30/300; 2x ?; 3x 30/300"), @r#"
  15 s  30/300         Healthy
        …
- 45 s  30/300         Breached | t suspect: 1,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 %: for 0 s of 10 s
+ 45 s  30/300         Breached | t suspect: 15,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 %: for 0 s of 10 s
  60 s  ?              Unknown | t: Prometheus did not answer: connection refused
        …
- 90 s  30/300         Breached | t suspect: 100,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 %: for 0 s of 10 s
-105 s  30/300         Breached | t FIRES: 10,000,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 % (150 of 1500 requests; baseline 99.8 %)
+ 90 s  30/300         Breached | t suspect: 3,900,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 %: for 0 s of 10 s
+105 s  30/300         Breached | t FIRES: 1,000,000,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 % (150 of 1500 requests; baseline 99.8 %)
 120 s  30/300         Breached | t FIRES: 1,000,000,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 10 % (180 of 1800 requests; baseline 99.8 %)
 "#);
 }
@@ -163,10 +164,10 @@ fn it_joins_others_and_may_act() {
     insta::assert_snapshot!(world.play("4x 0/300; 6x 12/300"), @r#"
  15 s  0/300          Healthy
        …
-105 s  12/300         Breached | t suspect: 62,000 : 1 that errors exceed 0.25 %; the largest poll gave 4 % and success_rate 97 % <= 99.9 %: for 0 s of 10 s
-120 s  12/300         Breached | t FIRES: 6,200,000 : 1 that errors exceed 0.25 %; the largest poll gave 4 % and success_rate 96 % <= 99.9 % (48 of 2400 requests; baseline 0.2 %)
-135 s  12/300         Breached | t FIRES: 620,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 4 % and success_rate 96 % <= 99.9 % (60 of 2700 requests; baseline 0.2 %)
-150 s  12/300         Breached | t FIRES: 62,000,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 4 % and success_rate 96 % <= 99.9 % (72 of 3000 requests; baseline 0.2 %)
+105 s  12/300         Breached | t suspect: 1,900,000 : 1 that errors exceed 0.25 %; the largest poll gave 4 % and success_rate 97 % <= 99.9 %: for 0 s of 10 s
+120 s  12/300         Breached | t FIRES: 470,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 4 % and success_rate 96 % <= 99.9 % (48 of 2400 requests; baseline 0.2 %)
+135 s  12/300         Breached | t FIRES: 120,000,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 4 % and success_rate 96 % <= 99.9 % (60 of 2700 requests; baseline 0.2 %)
+150 s  12/300         Breached | t FIRES: 1,000,000,000,000 : 1 that errors exceed 0.25 %; the largest poll gave 4 % and success_rate 96 % <= 99.9 % (72 of 3000 requests; baseline 0.2 %)
 "#);
 }
 
@@ -266,10 +267,10 @@ fn more_slow_requests_than_before_are_worse() {
     insta::assert_snapshot!(told.join("\n"), @r#"
 Unknown
 Healthy
-Breached | t suspect: 25,000 : 1 that requests slower than 250 ms exceed 5 %; the largest poll gave 12 %: for 0 s of 10 s
-Breached | t FIRES: 2,500,000 : 1 that requests slower than 250 ms exceed 5 %; the largest poll gave 12 % (180 of 2100 requests; baseline 200 ms)
-Breached | t FIRES: 250,000,000 : 1 that requests slower than 250 ms exceed 5 %; the largest poll gave 12 % (216 of 2400 requests; baseline 200 ms)
-Breached | t FIRES: 25,000,000,000 : 1 that requests slower than 250 ms exceed 5 %; the largest poll gave 12 % (252 of 2700 requests; baseline 200 ms)
+Breached | t suspect: 490,000 : 1 that requests slower than 250 ms exceed 5 %; the largest poll gave 12 %: for 0 s of 10 s
+Breached | t FIRES: 120,000,000 : 1 that requests slower than 250 ms exceed 5 %; the largest poll gave 12 % (180 of 2100 requests; baseline 200 ms)
+Breached | t FIRES: 30,000,000,000 : 1 that requests slower than 250 ms exceed 5 %; the largest poll gave 12 % (216 of 2400 requests; baseline 200 ms)
+Breached | t FIRES: 1,000,000,000,000 : 1 that requests slower than 250 ms exceed 5 %; the largest poll gave 12 % (252 of 2700 requests; baseline 200 ms)
 Breached | t FIRES: 1,000,000,000,000 : 1 that requests slower than 250 ms exceed 5 %; the largest poll gave 12 % (288 of 3000 requests; baseline 200 ms)
 Unknown | t: the histogram's buckets were not counted in this reading
 "#);
