@@ -178,6 +178,7 @@ fn baseline(taken_at: Timestamp) -> Baseline {
         per_step: 3000.0,
         seconds: DAY.as_secs_f64(),
         slower_than: None,
+        earlier: None,
     };
     Baseline {
         taken_at,

@@ -48,7 +48,7 @@ pub mod traffic;
 /// One trigger in one turn.
 mod trigger;
 /// What a service's failures do anyway.
-mod usual;
+pub mod usual;
 /// What the judge says.
 pub mod verdict;
 /// The numbers of one guard at this moment.

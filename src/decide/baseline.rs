@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 
 use super::{Happened, Input, Step, enter::on_probation, happened::named};
 use crate::{
-    judge::policy::{Policy, Reference},
-    model::guard::{Baseline, GuardStatus},
+    judge::{
+        policy::{Policy, Reference},
+        usual::Usual,
+    },
+    model::guard::{Baseline, BaselineCounts, GuardStatus},
 };
 
 /// Takes the baseline where one is wanted.
@@ -80,11 +83,11 @@ pub fn wants_given(record: &GuardStatus, policy: &Policy) -> bool {
 /// modosu has only seen the time since.
 pub fn of_healthy_time(input: &Input, hash: String, values: &BTreeMap<String, f64>) -> Baseline {
     let mut counts = input.clocks.counts.clone();
-    let before = input.record.baseline.as_ref().filter(|before| before.hash == hash);
-    for (name, known) in before.iter().flat_map(|before| &before.counts) {
-        let now = counts.entry(name.clone()).or_insert(*known);
-        if now.seconds < known.seconds {
-            *now = *known;
+    if let Some(before) = &input.record.baseline {
+        if before.hash == hash {
+            longer(&mut counts, &before.counts);
+        } else {
+            remember(&mut counts, &before.counts);
         }
     }
     Baseline {
@@ -92,6 +95,24 @@ pub fn of_healthy_time(input: &Input, hash: String, values: &BTreeMap<String, f6
         hash,
         counts,
         values: own(&input.policy.reference, values),
+    }
+}
+
+/// Of the same state: what covers more.
+fn longer(counts: &mut BTreeMap<String, BaselineCounts>, known: &BTreeMap<String, BaselineCounts>) {
+    for (name, known) in known {
+        let now = counts.entry(name.clone()).or_insert(*known);
+        if now.seconds < known.seconds {
+            *now = *known;
+        }
+        now.earlier = known.earlier;
+    }
+}
+
+/// How unevenly it came in the states before.
+fn remember(counts: &mut BTreeMap<String, BaselineCounts>, before: &BTreeMap<String, BaselineCounts>) {
+    for (name, now) in counts.iter_mut().filter(|(_, now)| now.slower_than.is_none()) {
+        now.earlier = before.get(name).map(|before| Usual::from(*before).remembered());
     }
 }
 
@@ -113,4 +134,37 @@ pub fn wants_baseline(record: &GuardStatus, policy: &Policy, now: jiff::Timestam
     let own = own.is_some();
     let steady = current.proven && !on_probation(current, policy, now);
     first || (steady && !own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(dispersion: f64, seconds: f64) -> BTreeMap<String, BaselineCounts> {
+        let counts = BaselineCounts {
+            requests: 1000.0,
+            bad: 10.0,
+            dispersion,
+            per_step: 30.0,
+            seconds,
+            slower_than: None,
+            earlier: None,
+        };
+        [("error_rate".to_owned(), counts)].into()
+    }
+
+    #[test]
+    fn a_release_keeps_how_unevenly_it_came_before_it_and_a_longer_look_at_the_same_state_keeps_that() {
+        let mut of_release = counted(1.0, 3600.0);
+        remember(&mut of_release, &counted(10.0, 86_400.0));
+        let earlier = of_release["error_rate"].earlier.unwrap();
+        assert!(earlier.dispersion > 9.9 && earlier.seconds > 86_399.0, "{earlier:?}");
+        for seconds in [600.0, 7200.0] {
+            let mut later = counted(1.0, seconds);
+            longer(&mut later, &of_release);
+            let known = later["error_rate"];
+            assert!(known.seconds >= seconds.max(3600.0), "what covers more");
+            assert_eq!(known.earlier, Some(earlier));
+        }
+    }
 }

@@ -1,10 +1,13 @@
 //! Pure. What a service's failures do anyway: could these counts be one more burst, such as came before the change?
 //!
-//! Before the change E of N were bad, φ̂ times as unevenly as chance would have it. An hour without a burst does not say
-//! that there are none, so [`IMAGINED`] bursts of φ = 10 are added to those that were seen:
+//! Before the change E of N were bad, φ̂ times as unevenly as chance would have it; how unevenly it came in the states before
+//! that one counts too, for a service is as bursty after a release as before it. An hour without a burst does not say that
+//! there are none, so [`IMAGINED`] bursts of φ = 10 are added to those that were seen; and what few bursts tell is not taken
+//! for more than that, so φ is not taken for less than the upper bound of φ̂:
 //!
 //! ```text
-//! φ   = (seen · φ̂ + 2 · 10) / (seen + 2), at least φ̂     seen = min(k, E/φ̂) + n̄/100, k steps of n̄ requests
+//! φ   = (seen · φ̂ + 2 · 10) / (seen + 2), at least φ⁺     seen = min(k, E/φ̂) + n̄/100, k steps of n̄ requests
+//! φ⁺  = 1 + (φ̂ − 1)/q, at most max(10, φ̂)                q: the 1 % quantile of χ²/df, df = min(T/300 s, E/φ̂) (Wilson and Hilferty)
 //! p   = the median bound of E/φ of N/φ
 //! ρ   = (φ − 1)/(n₆₀ − 1), at most 0.5                     n₆₀ requests a minute, or in the window where that is shorter; at least 20
 //! ```
@@ -20,11 +23,15 @@
 use statrs::function::{beta::checked_beta_reg, gamma::ln_gamma};
 
 use super::{history::Cell, meter::upper, policy::Policy, share::Count, view::Place};
-use crate::model::guard::{Baseline, BaselineCounts};
+use crate::model::guard::{Baseline, BaselineCounts, EarlierCounts};
 
 /// Bursts that nobody saw yet, and how bursty they are.
 const IMAGINED: f64 = 2.0;
 const BURSTY: f64 = 10.0;
+/// φ̂ is taken for its upper bound with an error of 1 %: so many standard deviations of a normal law.
+const DEVIATIONS: f64 = 2.326_347_874;
+/// Where next to nothing was seen the quantile would be nought or less: not below this, cubed.
+const LEAST_ROOT: f64 = 0.2;
 /// So many requests of a step speak as loud as one burst that was seen.
 const STEP: f64 = 100.0;
 /// φ is that of a minute, of so many requests at least.
@@ -38,15 +45,45 @@ const LONGEST: f64 = 300.0;
 const SUMMED_UP_TO: f64 = 2000.0;
 /// What is known where nothing was counted: as if so many requests in steps of a hundred.
 const LEAST_KNOWN: f64 = 1000.0;
+/// So much of earlier states is kept, in seconds.
+const WEEK: f64 = 7.0 * 24.0 * 3600.0;
 
 /// What was counted before the change.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Usual {
     pub before: Count,
-    /// φ̂.
+    /// φ̂, earlier states included.
     pub dispersion: f64,
     /// n̄.
     pub per_step: f64,
+    seconds: f64,
+    earlier: EarlierCounts,
+}
+
+const NOTHING: EarlierCounts = EarlierCounts {
+    bad: 0.0,
+    dispersion: 1.0,
+    seconds: 0.0,
+};
+
+impl From<BaselineCounts> for Usual {
+    fn from(counts: BaselineCounts) -> Self {
+        let earlier = counts.earlier.unwrap_or(NOTHING);
+        let before = Count {
+            some: counts.bad,
+            all: counts.requests,
+        };
+        Self {
+            before,
+            dispersion: pooled(
+                (counts.dispersion, counts.seconds),
+                (earlier.dispersion, earlier.seconds),
+            ),
+            per_step: counts.per_step,
+            seconds: counts.seconds,
+            earlier,
+        }
+    }
 }
 
 impl Usual {
@@ -57,14 +94,7 @@ impl Usual {
         };
         let name = |signal: usize| policy.signals.get(signal).map(|signal| &signal.name);
         if let Some(counts) = baseline.counts.get(name(of)?) {
-            let bad = Self {
-                before: Count {
-                    some: counts.bad,
-                    all: counts.requests,
-                },
-                dispersion: counts.dispersion,
-                per_step: counts.per_step,
-            };
+            let bad = Self::from(*counts);
             return Some(if others { bad.others() } else { bad });
         }
         let share = baseline.values.get(name(signal)?)?;
@@ -80,10 +110,12 @@ impl Usual {
             },
             dispersion: 1.0,
             per_step: STEP,
+            seconds: LEAST_KNOWN / STEP * MINUTE,
+            earlier: NOTHING,
         }
     }
 
-    /// Together with what else was counted; as uneven as the more uneven of both.
+    /// Together with what else was counted of the same state.
     #[must_use]
     pub fn and(self, other: BaselineCounts) -> Self {
         let steps = self.before.all / self.per_step.max(1.0) + other.requests / other.per_step.max(1.0);
@@ -93,8 +125,10 @@ impl Usual {
         });
         Self {
             before,
-            dispersion: self.dispersion.max(other.dispersion),
+            dispersion: pooled((self.dispersion, self.known()), (other.dispersion, other.seconds)),
             per_step: before.all / steps.max(1.0),
+            seconds: self.seconds + other.seconds,
+            ..self
         }
     }
 
@@ -104,6 +138,16 @@ impl Usual {
         Self {
             before: self.before.others(),
             ..self
+        }
+    }
+
+    /// What a later state's counts keep of it.
+    pub fn remembered(self) -> EarlierCounts {
+        let kept = (WEEK / self.known()).min(1.0);
+        EarlierCounts {
+            bad: (self.bad() * kept).round(),
+            dispersion: (self.dispersion * 1e4).round() / 1e4,
+            seconds: (self.known() * kept).round(),
         }
     }
 
@@ -121,14 +165,40 @@ impl Usual {
         tail(count, mean, rho).powf(bursts)
     }
 
-    /// φ, what was not seen imagined.
-    fn burstiness(self) -> f64 {
-        let seen_phi = self.dispersion.max(1.0);
-        let steps = self.before.all / self.per_step.max(1.0);
-        let bad = self.before.some.min(self.before.all - self.before.some);
-        let seen = (bad / seen_phi).min(steps) + self.per_step / STEP;
-        ((seen * seen_phi + IMAGINED * BURSTY) / (seen + IMAGINED)).max(seen_phi)
+    /// T: healthy time of this state and the earlier ones.
+    fn known(self) -> f64 {
+        self.seconds + self.earlier.seconds
     }
+
+    /// Bad ones, or good ones where they are fewer; of the earlier states too.
+    fn bad(self) -> f64 {
+        self.before.some.min(self.before.all - self.before.some) + self.earlier.bad
+    }
+
+    /// φ: what was not seen imagined, and what was seen not taken for more than it tells.
+    fn burstiness(self) -> f64 {
+        let dispersion = self.dispersion.max(1.0);
+        let independent = self.bad() / dispersion;
+        let steps = self.before.all / self.per_step.max(1.0) * (self.known() / self.seconds).max(1.0);
+        let seen = independent.min(steps) + self.per_step / STEP;
+        let imagined = (seen * dispersion + IMAGINED * BURSTY) / (seen + IMAGINED);
+        imagined.max(at_most(dispersion, independent.min(self.known() / LONGEST)))
+    }
+}
+
+/// φ⁺: no burstier than this, where so many independent bursts could be seen.
+fn at_most(dispersion: f64, freedom: f64) -> f64 {
+    let spread = 2.0 / (9.0 * freedom);
+    let root = 1.0 - spread - DEVIATIONS * spread.sqrt();
+    let bound = 1.0 + (dispersion - 1.0) / root.max(LEAST_ROOT).powi(3);
+    bound.min(dispersion.max(BURSTY))
+}
+
+/// The mean of two dispersions, by how long each was seen.
+fn pooled(one: (f64, f64), other: (f64, f64)) -> f64 {
+    let weighed = one.0.max(1.0) * one.1 + other.0.max(1.0) * other.1;
+    let mean = weighed / (one.1 + other.1);
+    if mean.is_finite() { mean } else { one.0.max(other.0) }
 }
 
 fn correlation(phi: f64, requests: f64, seconds: f64) -> f64 {
@@ -174,6 +244,7 @@ mod tests {
         }
     }
 
+    /// Steps of a minute.
     const fn usual(bad: f64, requests: f64, dispersion: f64, per_step: f64) -> Usual {
         Usual {
             before: Count {
@@ -182,6 +253,8 @@ mod tests {
             },
             dispersion,
             per_step,
+            seconds: requests / per_step * MINUTE,
+            earlier: NOTHING,
         }
     }
 
@@ -243,6 +316,55 @@ mod tests {
         assert!(even.chance(window(25.0, 30.0, 60.0), true) < 1e-6);
         let mirrored = even.others().chance(window(5.0, 30.0, 60.0), false);
         assert!((mirrored / even.chance(window(25.0, 30.0, 60.0), true) - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn how_bursty_a_service_is_does_not_begin_anew_with_a_release() {
+        let counted = |dispersion, earlier| BaselineCounts {
+            requests: 3600.0,
+            bad: 108.0,
+            dispersion,
+            per_step: 30.0,
+            seconds: 7200.0,
+            slower_than: None,
+            earlier,
+        };
+        let bursty = Usual::from(BaselineCounts {
+            seconds: 86_400.0,
+            ..counted(10.0, None)
+        });
+        let minute = window(25.0, 30.0, 60.0);
+        let calm = |earlier| Usual::from(counted(1.0, earlier)).chance(minute, true);
+        assert!(calm(None) < 1e-6, "two calm hours are all that is known");
+        assert!(calm(Some(bursty.remembered())) > 1e-4, "it was bursty all day before");
+        // It is carried on from release to release, and fades after a week of calm.
+        let mut kept = bursty.remembered();
+        for _ in 0..12 {
+            kept = Usual::from(counted(1.0, Some(kept))).remembered();
+        }
+        assert!(
+            (kept.dispersion - 5.5).abs() < 1e-3 && kept.seconds > 172_799.0,
+            "{kept:?}"
+        );
+        for _ in 0..1000 {
+            kept = Usual::from(counted(1.0, Some(kept))).remembered();
+        }
+        assert!(kept.dispersion < 1.1 && kept.seconds <= WEEK, "{kept:?}");
+    }
+
+    #[test]
+    fn few_bursts_are_not_taken_for_more_than_they_tell() {
+        let seen = |bursts: f64| at_most(2.0, bursts);
+        assert!(seen(2.0) >= BURSTY && seen(0.0) >= BURSTY, "next to nothing was seen");
+        // SciPy 1.17.1: 1 + 1/(chi2.ppf(0.01, df)/df) is 3.2107 of 24 and 2.1125 of 1000.
+        assert!(
+            (seen(24.0) - 3.2107).abs() < 0.01 && (seen(1000.0) - 2.1125).abs() < 0.01,
+            "{} {}",
+            seen(24.0),
+            seen(1000.0)
+        );
+        assert!(at_most(1.0, 3.0) <= 1.0, "what came evenly");
+        assert!(at_most(14.0, 3.0) >= 14.0, "what is burstier than any that is imagined");
     }
 
     #[test]

@@ -34,8 +34,8 @@ pub use git::{Checkout, GitChange};
 pub use http::{HttpCheck, Method};
 pub use stage::Stage;
 pub use status::{
-    BadState, Baseline, BaselineCounts, Changed, Current, EffectiveMode, GuardStatus, IncidentRef, KeptState,
-    NoWayBack, Recovery, RestoreTo, RolledOut, State,
+    BadState, Baseline, BaselineCounts, Changed, Current, EarlierCounts, EffectiveMode, GuardStatus, IncidentRef,
+    KeptState, NoWayBack, Recovery, RestoreTo, RolledOut, State,
 };
 pub use step::{Ask, Check, Empty, OnFailure, Rollback, RunJob, Scale, SetConfig, SetEnv, Step};
 pub use target::{TargetKind, TargetRef};

@@ -111,6 +111,7 @@ impl Hours {
             per_step: all.count.all / all.steps,
             seconds: all.length.as_secs_f64(),
             slower_than: None,
+            earlier: None,
         })
     }
 }

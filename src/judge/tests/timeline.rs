@@ -76,6 +76,7 @@ pub fn counted(share: f64, dispersion: f64) -> BTreeMap<String, BaselineCounts> 
         per_step: 1200.0,
         seconds: 86_400.0,
         slower_than: None,
+        earlier: None,
     };
     [("error_rate".to_owned(), counts)].into()
 }

@@ -168,6 +168,20 @@ pub struct BaselineCounts {
     /// Of a latency: bad are the requests slower than this, the bound of a bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slower_than: Option<f64>,
+    /// How unevenly it came in the states before this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<EarlierCounts>,
+}
+
+/// How unevenly a share came in the healthy time of earlier states, up to a week of it: how bursty a service is does not begin
+/// anew with each release.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq)]
+pub struct EarlierCounts {
+    pub bad: f64,
+    /// As that of [`BaselineCounts`], each state against its own share.
+    pub dispersion: f64,
+    /// Healthy time that was counted, in seconds.
+    pub seconds: f64,
 }
 
 /// A state that must never be restored.
