@@ -11,6 +11,8 @@ pub mod frozen;
 pub mod git;
 /// Requests of an owner's checks and steps.
 pub mod http;
+/// Reads that many ask for at the same time.
+pub mod joint;
 /// Statuses of guards and incidents, and new incidents.
 pub mod record;
 /// A plan that the server is only asked about: `dryRun=All`.
@@ -34,13 +36,15 @@ use kube::{
 };
 use thiserror::Error;
 
+use crate::model::freeze::Freeze;
+
 /// Who modosu is in `managedFields`. Never `kubectl`: GitOps tools strip that.
 pub const FIELD_MANAGER: &str = "modosu";
 /// A request to the API server takes no longer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a request was not carried out, by what to do next.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 pub enum ApiError {
     /// It may or may not have been carried out: look before doing anything.
     #[error("the API server gave no clear answer: {0}")]
@@ -65,6 +69,8 @@ pub struct Api {
     pub asks: asks::Asks,
     pub versions: record::Versions,
     pub git: git::Git,
+    /// What may freeze many guards, by where it stands.
+    pub freezes: joint::Joint<Option<Freeze>>,
 }
 
 impl Api {

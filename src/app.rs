@@ -8,13 +8,13 @@ use tokio::{net::TcpListener, time::MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    act::{Api, asks::Asks, git::Git, http::Http, record::Versions},
+    act::{Api, asks::Asks, git::Git, http::Http, joint::Joint, record::Versions},
     clock::Clock,
     config::Settings,
     model::preset::Preset,
     observe::{cluster::Cluster, poll::Poller, prometheus::Prometheus},
     report::{board::Board, events::Events, http, metrics::Metrics, view::StatusView},
-    turn::Daemon,
+    turn::{Daemon, lanes::Lanes},
 };
 
 /// Changes that come together are looked at together.
@@ -81,7 +81,8 @@ pub fn start(parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
         settings.prometheus.url.clone(),
         clock.now(),
     ));
-    let (events, teller) = Events::new(client.clone(), None);
+    let lanes = Lanes::default();
+    let (events, teller) = Events::new(client.clone(), None, lanes.ahead());
     let cluster = Cluster::watch(&client, &namespaces(&settings), &stop);
     let mut presets = Preset::shipped();
     presets.extend(settings.presets.clone());
@@ -94,6 +95,7 @@ pub fn start(parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
             asks: Asks::new(requests, cluster.changes.clone()),
             versions: Versions::default(),
             git: Git::new(settings.git.clone(), cluster.changes.clone(), stop.clone()),
+            freezes: Joint::default(),
         },
         poller: Poller::new(prometheus),
         cluster,
@@ -101,6 +103,7 @@ pub fn start(parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
         board: board.clone(),
         metrics: metrics.clone(),
         events,
+        lanes,
         guards: BTreeMap::new(),
         health: None,
         quota: crate::turn::quota::Quota::default(),

@@ -23,10 +23,14 @@ pub mod case;
 pub mod given;
 /// One guard between turns: policy, memory, record, open incident.
 pub mod guarded;
+/// Who goes first.
+pub mod lanes;
 /// Judging, before anything is decided.
 pub mod look;
 /// What one guard must know of the others.
 pub mod neighbours;
+/// Incidents that are opened.
+mod open;
 /// Open incidents whose guard is gone.
 pub mod orphans;
 /// What the turn leaves on the board, in the metrics, the log and as Events.
@@ -76,11 +80,9 @@ use crate::{
 };
 use budget::Budget;
 use guarded::{Blind, Guarded};
+use lanes::Lanes;
 use quota::Quota;
 use rehearsals::Rehearsals;
-
-/// So many guards are carried out at the same time.
-const AT_ONCE: usize = 32;
 
 /// Everything a turn works with.
 pub struct Daemon {
@@ -94,6 +96,7 @@ pub struct Daemon {
     pub board: Board,
     pub metrics: Metrics,
     pub events: Events,
+    pub lanes: Lanes,
     pub guards: BTreeMap<ObjectKey, Guarded>,
     pub health: Option<Health>,
     /// How fast conditions may be written.
@@ -252,10 +255,17 @@ impl Daemon {
         for (key, guarded) in worst_first {
             if let Some(seen) = seen.get(key) {
                 let around = around.get(key).unwrap_or(&nothing);
-                turns.push(guarded.turn(&shared, seen, around, now).boxed());
+                let (lanes, shared) = (&self.lanes, &shared);
+                let turn = async move {
+                    guarded.lane = Some(lanes.enter().await);
+                    guarded.turn(shared, seen, around, now).await;
+                    guarded.lane = None;
+                };
+                turns.push(turn.boxed());
             }
         }
-        stream::iter(turns).for_each_concurrent(AT_ONCE, |turn| turn).await;
+        self.lanes.begin(turns.len());
+        stream::iter(turns).for_each_concurrent(None, |turn| turn).await;
         self.publish();
         self.rehearse(&seen, namespaces.is_none());
     }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::{
     Api, ApiError,
     run::{
-        ATTEMPTS, Earlier, Run, earlier, foreign, job,
+        ATTEMPTS, Earlier, Reads, Run, earlier, foreign, job,
         scale::{asked_for, autoscaler, replicas},
     },
     snapshot, target,
@@ -42,6 +42,8 @@ struct Trial<'a> {
     snapshot: Option<&'a Contents>,
     /// What earlier stages of the plan left.
     earlier: Earlier,
+    /// The targets as they were just read.
+    reads: Reads,
 }
 
 impl Trial<'_> {
@@ -73,10 +75,14 @@ impl Trial<'_> {
             return self.ask_to_scale(planned, &target).await;
         }
         let mut refusal = String::new();
-        for _ in 0..ATTEMPTS {
-            let read = match target::read(self.api, self.namespace, &target).await {
-                Ok(read) => read,
-                Err(why) => return final_answer(&object, why),
+        for attempt in 0..ATTEMPTS {
+            let known = self.reads.get(&target).filter(|_| attempt == 0);
+            let read = match known {
+                Some(read) => Some(read.clone()),
+                None => match target::read(self.api, self.namespace, &target).await {
+                    Ok(read) => read,
+                    Err(why) => return final_answer(&object, why),
+                },
             };
             let before = tried.get(&target);
             if before.is_none() && foreign(planned, &target, read.as_ref(), &self.earlier).is_some() {
@@ -170,6 +176,7 @@ impl Run<'_> {
             steps: &self.policy.steps,
             snapshot: snapshot.as_ref(),
             earlier: earlier(status),
+            reads: self.found.all(),
         };
         let steps = status.plan.iter().filter(|step| status.is_present(step));
         let plan: Vec<PlannedStep> = steps.cloned().collect();
@@ -221,7 +228,8 @@ impl Rehearsal {
         wanted.sort();
         wanted.dedup();
         let read = target::read_all(&self.api, &self.namespace, wanted).await;
-        let (current, uids) = read.map_err(|why| final_answer("its targets", why))?;
+        let reads = read.map_err(|why| final_answer("its targets", why))?;
+        let (current, uids) = target::contents(reads.clone());
         let as_judged =
             |(part, hash): (&TargetRef, &String)| current.get(part).map(Content::hash).as_ref() == Some(hash);
         if !self.parts.iter().all(as_judged) {
@@ -254,6 +262,7 @@ impl Rehearsal {
             steps: &self.policy.steps,
             snapshot: Some(&goals),
             earlier: Earlier::new(),
+            reads,
         };
         let answer = trial.all(&plan, |_| "modosu: a dry run".to_owned()).await;
         Ok(match answer {

@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::OnceCell;
-
 /// What a person does.
 mod ask;
+/// What was found out a moment ago.
+pub mod found;
 /// Changes of repositories.
 mod git;
 /// Pods that hold a roll-out up.
@@ -18,6 +18,8 @@ mod held;
 mod http;
 /// Jobs.
 pub(super) mod job;
+/// Intents and receipts.
+mod journal;
 /// What must hold right before a write.
 mod last;
 /// Only some of the targets.
@@ -26,14 +28,15 @@ mod part;
 mod ready;
 /// Numbers of pods.
 pub(super) mod scale;
+/// Writes of targets.
+mod write;
 
+pub use found::{Found, Reads};
+pub use journal::Journal;
+use journal::{entry, has_intent};
 pub(super) use last::{Earlier, earlier, foreign};
 
-use super::{
-    Api, ApiError,
-    frozen::{Places, frozen},
-    record, target,
-};
+use super::{Api, ApiError, target};
 use crate::{
     clock::Clock,
     config::FreezeWindow,
@@ -41,9 +44,8 @@ use crate::{
     judge::policy::Policy,
     model::{
         content::{Content, Contents},
-        freeze::Freeze,
         guard::{Guard, IncidentRef, OnFailure, Step, TargetRef},
-        incident::{ASK, IncidentSpec, IncidentStatus, JournalEntry, PlannedStep, StateRef},
+        incident::{ASK, IncidentSpec, PlannedStep, StateRef},
     },
     observe::seen::{Seen, Writable, left_alone},
 };
@@ -67,8 +69,8 @@ pub struct Run<'a> {
     pub writable: &'a Writable,
     /// When the settings freeze everything.
     pub windows: &'a [FreezeWindow],
-    /// What that state holds, once it was read: it is named by its content.
-    pub kept: OnceCell<Contents>,
+    /// What is known already.
+    pub found: Found,
 }
 
 /// A plan made from what is there now.
@@ -109,18 +111,18 @@ enum StepEnd {
     Failed(String),
 }
 
-impl StepEnd {
-    fn refused(why: &str) -> Self {
-        Self::Failed(format!("the API server refused it {ATTEMPTS} times: {why}"))
-    }
-}
-
 impl Run<'_> {
     /// Makes the plan from what is there now, if that is what was judged. Pods that restart are marked with `at`. `before`: what
     /// a plan of this incident recorded already.
     pub async fn resolve(&self, seen: &Seen, at: Timestamp, before: &[PlannedStep]) -> Result<Resolved, ApiError> {
         let git = self.commits(before)?;
-        let mut snapshot = self.snapshot().await?;
+        let (api, namespace, steps) = (self.api, self.namespace, &self.policy.steps);
+        let (mut snapshot, mut reads, replicas, templates) = tokio::try_join!(
+            self.snapshot(),
+            target::read_all(api, namespace, seen.parts.keys()),
+            scale::replicas(api, namespace, steps),
+            job::templates(api, namespace, steps),
+        )?;
         let mut shared = Vec::new();
         if let Some(contents) = &mut snapshot {
             shared.extend(contents.keys().filter_map(|target| {
@@ -129,11 +131,11 @@ impl Run<'_> {
             }));
             contents.retain(|target, _| self.writable.holds(target));
         }
-        let mut wanted: Vec<TargetRef> = seen.parts.keys().cloned().collect();
-        wanted.extend(snapshot.iter().flat_map(Contents::keys).cloned());
-        wanted.sort();
-        wanted.dedup();
-        let (current, uids) = target::read_all(self.api, self.namespace, &wanted).await?;
+        let others = snapshot.iter().flat_map(Contents::keys);
+        let others = others.filter(|target| !seen.parts.contains_key(target));
+        reads.extend(target::read_all(api, namespace, others).await?);
+        self.found.keep(reads.clone());
+        let (current, uids) = target::contents(reads);
         let as_judged =
             |(target, hash): (&TargetRef, &String)| current.get(target).map(Content::hash).as_ref() == Some(hash);
         if !seen.parts.iter().all(as_judged) {
@@ -145,8 +147,8 @@ impl Run<'_> {
             steps: &self.wanted_steps(),
             current: &current,
             uids: &uids,
-            replicas: &scale::replicas(self.api, self.namespace, &self.policy.steps).await?,
-            templates: &job::templates(self.api, self.namespace, &self.policy.steps).await?,
+            replicas: &replicas,
+            templates: &templates,
             git: &git,
             snapshot: snapshot.as_ref(),
             restored_at: &at.to_string(),
@@ -159,8 +161,9 @@ impl Run<'_> {
         Ok(self.resolved(seen, plan, left.collect()))
     }
 
-    /// Carries the plan on as far as it goes now. `status` is written before and after each action.
-    pub async fn advance(&self, status: &mut IncidentStatus) -> Result<Progress, ApiError> {
+    /// Carries the plan on as far as it goes now. `status` is written before each action, and its end with what follows: what of
+    /// it is not written when this returns is written next.
+    pub async fn advance(&self, status: &mut Journal<'_>) -> Result<Progress, ApiError> {
         let snapshot = self.snapshot().await?;
         let present: Vec<usize> = status.present_places().collect();
         for (place, planned) in status.plan.clone().iter().enumerate() {
@@ -209,140 +212,6 @@ impl Run<'_> {
         Ok(Progress::Done)
     }
 
-    /// One write: look, intent, look at the same reading again through the patch's tests, receipt.
-    async fn write(
-        &self,
-        seq: u32,
-        planned: &PlannedStep,
-        target: &TargetRef,
-        snapshot: Option<&Contents>,
-        status: &mut IncidentStatus,
-    ) -> Result<StepEnd, ApiError> {
-        let mut refusal = String::new();
-        for _ in 0..ATTEMPTS {
-            let read = target::read(self.api, self.namespace, target).await?;
-            let content = read.as_ref().map(|read| &read.content);
-            if content.is_some_and(|content| plan::reached(planned, content)) {
-                let version = read.and_then(|read| read.object.metadata.resource_version);
-                let word = if has_intent(status, seq) { "done" } else { "already" };
-                self.receipt(seq, planned, word, None, version, status).await?;
-                return Ok(StepEnd::Done);
-            }
-            if let Some(foreign) = foreign(planned, target, read.as_ref(), &earlier(status)) {
-                return Ok(StepEnd::Superseded(foreign));
-            }
-            let goal = match plan::goal(planned, &self.policy.steps, target, content, snapshot) {
-                Ok(goal) => goal,
-                Err(why) => return Ok(StepEnd::Failed(why)),
-            };
-            self.intent(seq, planned, read.as_ref(), status).await?;
-            if let Some(end) = self.stopped(planned, status).await {
-                return Ok(end);
-            }
-            let cause = self.cause(planned);
-            if read.is_none() && target.kind.is_workload() {
-                return Ok(StepEnd::Failed(format!("{target} was deleted")));
-            }
-            let goal = target::Goal {
-                content: &goal,
-                cause: &cause,
-                dry_run: false,
-            };
-            let written = target::put(self.api, self.namespace, target, read.as_ref(), goal).await;
-            match self.written(seq, planned, written, status).await? {
-                Ok(end) => return Ok(end),
-                Err(why) => refusal = why,
-            }
-        }
-        Ok(StepEnd::refused(&refusal))
-    }
-
-    /// What came of a write. The inner error: what was read is there no more, or the server finds the write invalid.
-    async fn written(
-        &self,
-        seq: u32,
-        planned: &PlannedStep,
-        written: Result<String, ApiError>,
-        status: &mut IncidentStatus,
-    ) -> Result<Result<StepEnd, String>, ApiError> {
-        match written {
-            Ok(version) => {
-                self.receipt(seq, planned, "done", None, Some(version), status).await?;
-                Ok(Ok(StepEnd::Done))
-            }
-            Err(ApiError::Invalid(why) | ApiError::Exists(why) | ApiError::NotFound(why)) => Ok(Err(why)),
-            Err(ApiError::Refused(why)) => Ok(Ok(StepEnd::Failed(why))),
-            Err(ApiError::Unsure(why)) => Ok(Ok(StepEnd::Waiting(why))),
-        }
-    }
-
-    async fn intent(
-        &self,
-        seq: u32,
-        planned: &PlannedStep,
-        read: Option<&target::Read>,
-        status: &mut IncidentStatus,
-    ) -> Result<(), ApiError> {
-        if has_intent(status, seq) {
-            return Ok(());
-        }
-        let version = read.and_then(|read| read.object.metadata.resource_version.clone());
-        let intent = JournalEntry {
-            intent: Some(planned.step.clone()),
-            note: held::revision(planned, read),
-            ..entry(seq, self.clock.now(), planned, version)
-        };
-        self.append(intent, status).await
-    }
-
-    async fn receipt(
-        &self,
-        seq: u32,
-        planned: &PlannedStep,
-        word: &str,
-        note: Option<String>,
-        version: Option<String>,
-        status: &mut IncidentStatus,
-    ) -> Result<(), ApiError> {
-        let mut entry = entry(seq, self.clock.now(), planned, version);
-        entry.receipt = Some(word.to_owned());
-        entry.note = note;
-        tracing::info!(
-            incident = self.at.name,
-            step = planned.step,
-            target = planned.target,
-            "{} {}: {word}",
-            planned.step,
-            planned.target.as_deref().unwrap_or("")
-        );
-        self.append(entry, status).await
-    }
-
-    /// An entry counts only when it is written.
-    async fn append(&self, entry: JournalEntry, status: &mut IncidentStatus) -> Result<(), ApiError> {
-        let mut next = status.clone();
-        next.journal.push(entry);
-        record::incident_status(self.api, self.namespace, self.at, &next).await?;
-        *status = next;
-        Ok(())
-    }
-
-    /// Whether somebody stopped modosu, as of right now.
-    pub async fn frozen(&self, status: &IncidentStatus) -> Result<Option<Freeze>, ApiError> {
-        let targets = self.guard.spec.targets.iter();
-        let workloads = targets.filter(|target| target.kind.is_workload());
-        let places = Places {
-            namespace: self.namespace,
-            guard: self.guard,
-            workloads: workloads.cloned().collect(),
-            windows: self.windows,
-            incident: &self.at.name,
-            followed: status.decided.as_ref(),
-            own: status.freeze.as_ref(),
-        };
-        frozen(self.api, self.clock, &places).await
-    }
-
     /// What is written beside a template, for people.
     pub(super) fn cause(&self, planned: &PlannedStep) -> String {
         let (step, bad, incident) = (&planned.step, &self.spec.bad.hash, &self.at.name);
@@ -353,7 +222,7 @@ impl Run<'_> {
         let Some(to) = self.to.filter(|_| self.policy.restores()) else {
             return Ok(None);
         };
-        Ok(Some(self.kept.get_or_try_init(|| self.load(to)).await?.clone()))
+        Ok(Some(self.found.kept.get_or_try_init(|| self.load(to)).await?.clone()))
     }
 
     fn timeout(&self, planned: &PlannedStep) -> Duration {
@@ -373,23 +242,4 @@ impl Run<'_> {
 
 fn failed(planned: &PlannedStep, why: &str) -> Progress {
     Progress::Failed(format!("{planned}: {why}"))
-}
-
-fn has_intent(status: &IncidentStatus, seq: u32) -> bool {
-    status
-        .journal
-        .iter()
-        .any(|entry| entry.seq == seq && entry.intent.is_some())
-}
-
-fn entry(seq: u32, at: Timestamp, planned: &PlannedStep, resource_version: Option<String>) -> JournalEntry {
-    JournalEntry {
-        seq,
-        at,
-        intent: None,
-        receipt: None,
-        target: planned.target.clone(),
-        resource_version,
-        note: None,
-    }
 }

@@ -54,7 +54,7 @@ struct Part {
 pub async fn take(api: &Api, guard: &Guard, seen: &Seen, now: Timestamp) -> Result<(), ApiError> {
     let namespace = guard.metadata.namespace.clone().unwrap_or_default();
     let name = guard.metadata.name.clone().unwrap_or_default();
-    let (contents, _) = target::read_all(api, &namespace, seen.parts.keys()).await?;
+    let (contents, _) = target::contents(target::read_all(api, &namespace, seen.parts.keys()).await?);
     let hash = state_of(&contents);
     if hash != seen.hash {
         return Err(ApiError::Invalid(format!("{hash} runs now, {} was proven", seen.hash)));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures::future::try_join_all;
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment, StatefulSet},
     core::v1::{ConfigMap, Secret},
@@ -22,6 +23,7 @@ use crate::{
 };
 
 /// An object as it was just read.
+#[derive(Clone)]
 pub struct Read {
     pub object: DynamicObject,
     pub content: Content,
@@ -55,21 +57,28 @@ async fn ask<T>(
     }
 }
 
-/// Reads all of a guard's targets, and their uids; those that do not exist are left out.
+/// Reads targets, side by side; those that do not exist are left out.
 pub async fn read_all<'a>(
     api: &Api,
     namespace: &str,
     targets: impl IntoIterator<Item = &'a TargetRef>,
-) -> Result<(Contents, BTreeMap<TargetRef, String>), ApiError> {
+) -> Result<BTreeMap<TargetRef, Read>, ApiError> {
+    let reads = targets.into_iter().map(|target| async move {
+        let read = read(api, namespace, target).await?;
+        Ok(read.map(|read| (target.clone(), read)))
+    });
+    Ok(try_join_all(reads).await?.into_iter().flatten().collect())
+}
+
+/// What targets hold that were read, and their uids.
+pub fn contents(reads: BTreeMap<TargetRef, Read>) -> (Contents, BTreeMap<TargetRef, String>) {
     let mut contents = Contents::new();
     let mut uids = BTreeMap::new();
-    for target in targets {
-        if let Some(read) = read(api, namespace, target).await? {
-            uids.insert(target.clone(), read.object.uid().unwrap_or_default());
-            contents.insert(target.clone(), read.content);
-        }
+    for (target, read) in reads {
+        uids.insert(target.clone(), read.object.uid().unwrap_or_default());
+        contents.insert(target, read.content);
     }
-    Ok((contents, uids))
+    (contents, uids)
 }
 
 /// What is to stand in a target's place.

@@ -14,11 +14,16 @@ use kube::{
     Client,
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 
 /// A storm of several hundred guards tells several thousand within seconds, and all of it is written.
 const QUEUE: usize = 20_000;
 const PATIENCE: Duration = Duration::from_secs(5);
+/// While more guards than this put something back, it is told of it later.
+const FEW: usize = 8;
 /// A recorder forgets after six minutes; so many are kept for joining.
 const REMEMBERED: usize = 1_000;
 
@@ -43,14 +48,19 @@ struct Told {
 }
 
 impl Events {
-    /// The teller, and the future that writes until the last teller is gone. `instance` is this process's identity.
-    pub fn new(client: Client, instance: Option<String>) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    /// The teller, and the future that writes until the last teller is gone. `instance` is this process's identity,
+    /// `ahead` how many guards put something back right now: what they write comes first.
+    pub fn new(
+        client: Client,
+        instance: Option<String>,
+        ahead: watch::Receiver<usize>,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (sender, told) = mpsc::channel(QUEUE);
         let reporter = Reporter {
             controller: "modosu".to_owned(),
             instance,
         };
-        (Self(sender), write(client, reporter, told))
+        (Self(sender), write(client, reporter, told, ahead))
     }
 
     /// Says it on that object. `reason` and `action` are single words in PascalCase, `note` is for people.
@@ -68,10 +78,11 @@ impl Events {
     }
 }
 
-async fn write(client: Client, reporter: Reporter, mut queue: mpsc::Receiver<Told>) {
+async fn write(client: Client, reporter: Reporter, mut queue: mpsc::Receiver<Told>, mut ahead: watch::Receiver<usize>) {
     let mut recorders: BTreeMap<String, Recorder> = BTreeMap::new();
     let mut failing = false;
     while let Some(told) = queue.recv().await {
+        timeout(PATIENCE, ahead.wait_for(|ahead| *ahead <= FEW)).await.ok();
         if recorders.len() >= REMEMBERED {
             recorders.clear();
         }
@@ -125,6 +136,10 @@ mod tests {
 
     use super::*;
 
+    fn calm() -> watch::Receiver<usize> {
+        watch::Sender::new(0).subscribe()
+    }
+
     #[test]
     fn a_long_note_is_cut_at_a_character() {
         let note = cut(&"戻す".repeat(400), 1_024);
@@ -143,7 +158,7 @@ mod tests {
                 Ok::<_, tower::BoxError>(Response::new(Body::from(body.to_vec())))
             }
         });
-        let (events, writer) = Events::new(Client::new(service, "shop"), None);
+        let (events, writer) = Events::new(Client::new(service, "shop"), None, calm());
         for guard in 0..1500 {
             let about = ObjectReference {
                 namespace: Some("shop".to_owned()),
@@ -173,7 +188,7 @@ mod tests {
                 Ok::<_, tower::BoxError>(Response::new(Body::from(body.to_vec())))
             }
         });
-        let (events, writer) = Events::new(Client::new(service, "shop"), Some("modosu-0".to_owned()));
+        let (events, writer) = Events::new(Client::new(service, "shop"), Some("modosu-0".to_owned()), calm());
         let about = ObjectReference {
             kind: Some("Guard".to_owned()),
             namespace: Some("shop".to_owned()),

@@ -52,6 +52,11 @@ pub(super) async fn begin(
             rehearsed(runner, status, now).await
         };
     }
+    if runner.found.answer(status.plan_hash.as_ref()).is_some() {
+        // It was made right now.
+        status.beside = beside(&status.plan, seen);
+        return rehearsed(runner, status, now).await;
+    }
     // Pods that an earlier attempt restarted must restart once more.
     let again = status.acting_since.filter(|_| status.plan_from > 0);
     let restored_at = again.unwrap_or(runner.spec.opened_at);
@@ -86,7 +91,11 @@ async fn rehearsed(
     if stages::is_idle(status) {
         return Ok(Some(run::Progress::Idle));
     }
-    Ok(match runner.rehearse(status).await? {
+    let answer = match runner.found.answer(status.plan_hash.as_ref()) {
+        Some(answer) => answer,
+        None => runner.rehearse(status).await?,
+    };
+    Ok(match answer {
         Answer::Accepted | Answer::Unsupported(_) => None,
         Answer::Changed => Some(run::Progress::Waiting(NOT_AS_JUDGED.to_owned())),
         Answer::Unanswered(why) => Some(run::Progress::Waiting(why)),

@@ -2,22 +2,13 @@
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use tokio::sync::OnceCell;
 
-use super::{
-    Shared, before,
-    begin::{begin, weighed},
-    case::OpenCase,
-    guarded::Guarded,
-};
+use super::{Shared, before, begin::begin, guarded::Guarded};
 use crate::{
     act::{ApiError, record, run, snapshot},
-    decide::{Act, Happened, Step, WhyNot, deadlines, open, stages, together},
+    decide::{Act, Happened, Step, deadlines, stages},
     judge::policy::Policy,
-    model::{
-        guard::{GuardStatus, IncidentRef},
-        incident::{IncidentState, IncidentStatus},
-    },
+    model::{guard::GuardStatus, incident::IncidentState},
     observe::{
         cluster::Proven,
         seen::{Seen, Writable},
@@ -72,13 +63,30 @@ impl Guarded {
                 Act::Run => runs = true,
             }
         }
-        if !self.write_case(shared).await {
+        if self.is_new() {
+            if again {
+                // What is decided next is written with it.
+                return true;
+            }
+            if !self.write_record(shared).await {
+                return false;
+            }
+        }
+        // What a new incident begins with is written with the first intent.
+        let begins = runs && self.case.as_ref().is_some_and(|case| case.found.is_some());
+        if !begins && !self.write_case(shared).await {
             return false;
         }
         if runs && self.write_record(shared).await {
             again |= self.run(shared, policy, seen).await;
         }
         again
+    }
+
+    /// An incident was opened that the guard's record does not name yet.
+    pub(super) fn is_new(&self) -> bool {
+        let named = self.written.incident.as_ref();
+        self.case.as_ref().is_some_and(|case| named != Some(&case.at))
     }
 
     async fn prove(&mut self, shared: &Shared<'_>, seen: &Seen, proven: &[Proven], now: Timestamp) {
@@ -104,87 +112,6 @@ impl Guarded {
         self.note(collected, "collect old states");
     }
 
-    /// Makes the plan, writes the evidence, then the guard's reference to it, then its status.
-    async fn open(
-        &mut self,
-        shared: &Shared<'_>,
-        policy: &Policy,
-        seen: &Seen,
-        mut draft: open::Draft,
-        now: Timestamp,
-    ) -> bool {
-        draft.spec.guard = self.guard.name_any();
-        let guard = self.guard.clone();
-        let namespace = guard.namespace().unwrap_or_default();
-        let writable = Writable::of(&namespace, &guard.spec, shared.cluster);
-        let runner = run::Run {
-            api: shared.api,
-            clock: shared.clock,
-            namespace: &namespace,
-            policy,
-            at: &IncidentRef::default(),
-            spec: &draft.spec,
-            to: draft.spec.restore_to.as_ref(),
-            only: draft.spec.decision.as_ref().map_or(&[], |wish| &wish.only),
-            guard: &guard,
-            writable: &writable,
-            windows: &shared.settings.freeze,
-            kept: OnceCell::new(),
-        };
-        let planned = match runner.resolve(seen, draft.spec.opened_at, &[]).await {
-            Err(ApiError::Refused(why)) => Ok(run::Resolved::Impossible(why)),
-            planned => planned,
-        };
-        let Some((steps, left, obstacle)) = self.note(planned, "make a plan").and_then(weighed) else {
-            return false;
-        };
-        if let (Some(WhyNot::NothingToPutBack | WhyNot::NoPlan(_)), true) = (&obstacle, draft.spec.decision.is_some()) {
-            let because = obstacle.map(|why| why.to_string()).unwrap_or_default();
-            self.tell(shared, &Happened::CannotFollow { because });
-            self.refuse();
-            return false;
-        }
-        if let Some(obstacle) = obstacle.filter(|_| draft.state == IncidentState::RollingBack) {
-            draft.state = IncidentState::AwaitingDecision;
-            draft.why = Some(obstacle);
-        }
-        let opened = record::open(shared.api, &guard, draft.spec.clone()).await;
-        let Some((at, spec)) = self.note(opened, "open an incident") else {
-            return false;
-        };
-        let steps = if spec.opened_at == draft.spec.opened_at || steps.is_empty() {
-            steps
-        } else {
-            // Taken up again: when its plan runs it is made with the incident's own time, and must be the recorded one.
-            let planned = runner.resolve(seen, spec.opened_at, &steps).await;
-            let Some(run::Resolved::Plan(steps, _)) = self.note(planned, "make a plan") else {
-                return false;
-            };
-            steps
-        };
-        let happened = open::opened(&draft);
-        let status = IncidentStatus {
-            not_restored: left,
-            other_tools: self.record.other_tools.clone(),
-            ..draft.status(steps, policy, now)
-        };
-        self.record.incident = Some(at.clone());
-        self.case = Some(OpenCase {
-            at,
-            spec,
-            status,
-            written: IncidentStatus::default(),
-            watched: false,
-        });
-        self.tell(shared, &happened);
-        if let Some(told) = draft.common_cause.as_ref().and_then(together::told) {
-            self.tell(shared, &told);
-        }
-        // With the state that it is in now: written once.
-        self.stand(shared, policy, now);
-        self.write_record(shared).await
-    }
-
     /// Carries the plan on.
     async fn run(&mut self, shared: &Shared<'_>, policy: &Policy, seen: &Seen) -> bool {
         let namespace = self.guard.namespace().unwrap_or_default();
@@ -194,10 +121,12 @@ impl Guarded {
             before::Says::GoOn => {}
             before::Says::Wait => {
                 self.shown.waits_for = Some("the checks before the first write are awaited".to_owned());
+                self.write_case(shared).await;
                 return false;
             }
             before::Says::Stop => return self.write_case(shared).await,
         }
+        let plan = case.status.plan_hash.as_ref();
         let (to, only) = (case.status.goal(&case.spec).cloned(), case.status.only.clone());
         let runner = run::Run {
             api: shared.api,
@@ -211,22 +140,31 @@ impl Guarded {
             guard: &self.guard,
             writable: &writable,
             windows: &shared.settings.freeze,
-            kept: OnceCell::new(),
+            found: case
+                .found
+                .take()
+                .filter(|found| found.answer(plan).is_some())
+                .unwrap_or_default(),
         };
         let asked = case.status.asked().is_some();
         let progress = match begin(&runner, &mut case.status, seen, shared.clock.now()).await {
-            Ok(None) => runner.advance(&mut case.status).await,
+            Ok(None) => {
+                let mut journal = run::Journal {
+                    status: &mut case.status,
+                    written: &mut case.written,
+                };
+                runner.advance(&mut journal).await
+            }
             Ok(Some(end)) => Ok(end),
             Err(why) => Err(why),
         };
-        // What the journal holds was written on the way.
-        case.written.journal.clone_from(&case.status.journal);
         let because = match progress {
             // Nothing more is written; the watch will show what came, and that is entered as a state of its own.
             Ok(run::Progress::Waiting(why) | run::Progress::Superseded(why)) => {
                 self.shown.waits_for = Some(why);
                 // Who is asked now is shown at once.
-                return !asked && case.status.asked().is_some();
+                let shows = !asked && case.status.asked().is_some();
+                return self.write_case(shared).await && shows;
             }
             Ok(run::Progress::Done) => {
                 case.status.state = Some(IncidentState::Verifying);
@@ -235,6 +173,9 @@ impl Guarded {
                     failed => format!("the plan went on, but {}", failed.join("; ")),
                 };
                 case.status.reason = format!("{done}, waiting for the roll-out and for proof");
+                if let Some(lane) = &mut self.lane {
+                    lane.step_back().await;
+                }
                 return self.write_case(shared).await;
             }
             Ok(run::Progress::Failed(why)) => return self.goes_on(shared, policy, Some(why)).await,

@@ -1,6 +1,7 @@
 //! IO. The open incident of a guard, and what of it is written.
 
 use crate::{
+    act::run::Found,
     decide::Case,
     model::{
         guard::IncidentRef,
@@ -17,6 +18,8 @@ pub struct OpenCase {
     pub written: IncidentStatus,
     /// The watch showed it: where it does no more, it was deleted.
     pub watched: bool,
+    /// What was found out when it was opened, until its plan runs.
+    pub found: Option<Found>,
 }
 
 impl OpenCase {
@@ -40,6 +43,7 @@ impl OpenCase {
             status,
             written,
             watched: true,
+            found: None,
         })
     }
 

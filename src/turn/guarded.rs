@@ -17,6 +17,7 @@ use super::{
     Shared,
     by_hand::Followed,
     case::OpenCase,
+    lanes::Lane,
     rails::within_budget,
     rehearsals::Rehearsed,
     rules::{Rules, compile},
@@ -121,6 +122,8 @@ pub struct Guarded {
     pub(super) progress: Progress,
     /// What a state's objects hold, by its hash, where something of it may have been put back before.
     pub(super) fields: Option<(String, Fields)>,
+    /// Its place in the turn.
+    pub(super) lane: Option<Lane>,
     /// What was there while its incident was open.
     pub(super) was_there: BTreeSet<TargetRef>,
 }
@@ -167,6 +170,7 @@ impl Guarded {
             uncompared: BTreeMap::new(),
             progress: Progress::default(),
             fields: None,
+            lane: None,
             was_there: BTreeSet::new(),
             guard,
         };
@@ -279,7 +283,7 @@ impl Guarded {
             self.record.other_tools = seen.managed.iter().map(|managed| managed.words.clone()).collect();
         }
         self.read_fields(shared, seen, now).await;
-        for _ in 0..PASSES {
+        for pass in 1..=PASSES {
             if self.judged.is_none() {
                 self.look(seen, None, now.max(shared.clock.now()));
             }
@@ -326,6 +330,9 @@ impl Guarded {
             let carried = self.carry_out(shared, &policy, seen, &proven, step, now);
             let again = carried.instrument(span).await;
             self.stand(shared, &policy, now);
+            if again && pass < PASSES && self.is_new() {
+                continue;
+            }
             if self.write_record(shared).await {
                 self.take_down(shared).await;
             }

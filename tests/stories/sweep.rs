@@ -475,8 +475,12 @@ fn refusals() -> [What; 4] {
 
 /// Without these nothing would be swept.
 fn must_be_there() -> Vec<String> {
-    let journal = (1..=STEPS).flat_map(|seq| ["intent", "receipt"].map(|word| format!("{seq} {word}")));
-    let mut all: Vec<_> = journal
+    // What a target's write came to is written with the next intent.
+    let apart = u32::try_from(WRITTEN.len()).unwrap();
+    let intents = (1..=STEPS).map(|seq| format!("{seq} intent"));
+    let receipts = (apart + 1..=STEPS).map(|seq| format!("{seq} receipt"));
+    let mut all: Vec<_> = intents
+        .chain(receipts)
         .map(|entry| format!("patch incidents status RollingBack {entry}"))
         .collect();
     all.extend(

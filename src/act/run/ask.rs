@@ -1,15 +1,12 @@
 //! IO. A step that a person does: it is journalled who is asked for what, and then waited.
 
-use super::{ApiError, Run, StepEnd, entry, has_intent};
+use super::{ApiError, Journal, Run, StepEnd, entry, has_intent};
 use crate::{
     decide::{
         asking,
         plan::ask::{hash, words},
     },
-    model::{
-        incident::{IncidentStatus, PlannedStep},
-        units::Length,
-    },
+    model::{incident::PlannedStep, units::Length},
 };
 
 impl Run<'_> {
@@ -18,7 +15,7 @@ impl Run<'_> {
         &self,
         seq: u32,
         planned: &PlannedStep,
-        status: &mut IncidentStatus,
+        status: &mut Journal<'_>,
     ) -> Result<StepEnd, ApiError> {
         let asked = self.step_of(planned).and_then(|step| step.ask.as_ref());
         let Some(asked) = asked.filter(|asked| planned.to == Some(hash(asked))) else {

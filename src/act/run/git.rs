@@ -1,14 +1,11 @@
 //! IO. A change of a repository as a step: the commit is made beside the turns, a turn lets it be pushed, a turn writes down what
 //! came of it. After a restart the branch itself tells whether it is done.
 
-use super::{ApiError, Run, StepEnd, entry};
+use super::{ApiError, Journal, Run, StepEnd, entry};
 use crate::{
     act::git::{Commit, End, Key, Seen, work::Job},
     decide::plan::git::{Known, is_as_planned, short, words},
-    model::{
-        guard::GitChange,
-        incident::{IncidentStatus, PlannedStep},
-    },
+    model::{guard::GitChange, incident::PlannedStep},
 };
 
 /// So often the branch may have moved, or an answer been missing.
@@ -34,7 +31,7 @@ impl Run<'_> {
         &self,
         seq: u32,
         planned: &PlannedStep,
-        status: &mut IncidentStatus,
+        status: &mut Journal<'_>,
     ) -> Result<StepEnd, ApiError> {
         let asked = self.step_of(planned).and_then(|step| step.git.as_ref());
         let Some(asked) = asked.filter(|asked| is_as_planned(asked, planned)) else {
@@ -89,7 +86,7 @@ impl Run<'_> {
         key: &Key,
         planned: &PlannedStep,
         (asked, commits): (&GitChange, &str),
-        status: &mut IncidentStatus,
+        status: &mut Journal<'_>,
     ) -> Result<StepEnd, ApiError> {
         if let Some(end) = self.stopped(planned, status).await {
             return Ok(end);
@@ -117,7 +114,7 @@ impl Run<'_> {
         key: &Key,
         planned: &PlannedStep,
         (asked, ready): (&GitChange, &Commit),
-        status: &mut IncidentStatus,
+        status: &mut Journal<'_>,
     ) -> Result<StepEnd, ApiError> {
         let Commit { commit, parent } = ready;
         let mut line = entry(key.1, self.clock.now(), planned, None);

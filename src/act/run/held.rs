@@ -8,7 +8,7 @@ use kube::{
 };
 use serde_json::Value;
 
-use super::{Run, StepEnd, entry};
+use super::{Journal, Run, StepEnd, entry};
 use crate::{
     act::{ApiError, target},
     model::{
@@ -76,7 +76,7 @@ impl Run<'_> {
         planned: &PlannedStep,
         target: &TargetRef,
         object: &DynamicObject,
-        status: &mut IncidentStatus,
+        status: &mut Journal<'_>,
     ) -> Result<Option<StepEnd>, ApiError> {
         let workload = Workload::read(target.kind, object);
         let open = unanswered(seq, &target.name, status);
@@ -117,7 +117,7 @@ impl Run<'_> {
         seq: u32,
         planned: &PlannedStep,
         member: &Member,
-        status: &mut IncidentStatus,
+        status: &mut Journal<'_>,
     ) -> Result<StepEnd, ApiError> {
         let target = member.target();
         if !unanswered_of(seq, status)
@@ -164,7 +164,7 @@ impl Run<'_> {
         planned: &PlannedStep,
         open: &Open,
         pods: &[Member],
-        status: &mut IncidentStatus,
+        status: &mut Journal<'_>,
     ) -> Result<(), ApiError> {
         let there = pods
             .iter()
@@ -185,7 +185,7 @@ impl Run<'_> {
         planned: &PlannedStep,
         target: String,
         word: &str,
-        status: &mut IncidentStatus,
+        status: &mut Journal<'_>,
     ) -> Result<(), ApiError> {
         let mut entry = entry(seq, self.clock.now(), planned, None);
         entry.receipt = Some(word.to_owned());

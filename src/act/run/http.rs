@@ -1,11 +1,11 @@
 //! IO. A request as a step: sent in a task of its own between intent and receipt. What changes something elsewhere is never
 //! sent twice.
 
-use super::{ApiError, Run, StepEnd, has_intent};
+use super::{ApiError, Journal, Run, StepEnd, has_intent};
 use crate::{
     act::{asks::Asked, http::named},
     decide::plan::http::hash,
-    model::incident::{IncidentStatus, PlannedStep},
+    model::incident::PlannedStep,
 };
 
 impl Run<'_> {
@@ -14,7 +14,7 @@ impl Run<'_> {
         &self,
         seq: u32,
         planned: &PlannedStep,
-        status: &mut IncidentStatus,
+        status: &mut Journal<'_>,
     ) -> Result<StepEnd, ApiError> {
         let asked = self.step_of(planned).and_then(|step| step.http.as_ref());
         let Some(asked) = asked.filter(|asked| planned.to == Some(hash(asked))) else {

@@ -9,7 +9,7 @@ use kube::{
     api::{ApiResource, DynamicObject, ListParams, LogParams},
 };
 
-use super::{ApiError, Run, StepEnd, entry};
+use super::{ApiError, Journal, Run, StepEnd, entry};
 use crate::{
     act::{Api, post_params},
     decide::plan::job::{For, Templates, template},
@@ -46,7 +46,7 @@ impl Run<'_> {
         &self,
         seq: u32,
         planned: &PlannedStep,
-        status: &mut IncidentStatus,
+        status: &mut Journal<'_>,
     ) -> Result<StepEnd, ApiError> {
         let wanted = For {
             incident: &self.at.name,
@@ -95,7 +95,7 @@ impl Run<'_> {
         &self,
         wanted: &For<'_>,
         planned: &PlannedStep,
-        status: &mut IncidentStatus,
+        status: &mut Journal<'_>,
     ) -> Result<StepEnd, ApiError> {
         let seq = wanted.seq;
         let templates = templates(self.api, self.namespace, &self.policy.steps).await?;
@@ -140,7 +140,7 @@ impl Run<'_> {
         seq: u32,
         planned: &PlannedStep,
         name: &str,
-        status: &mut IncidentStatus,
+        status: &mut Journal<'_>,
     ) -> Result<(), ApiError> {
         let mut entry = entry(seq, self.clock.now(), planned, None);
         entry.note = Some(format!("{MADE}{name}"));

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{ApiError, Run, StepEnd};
 use crate::{
-    act::target,
+    act::{
+        frozen::{self, Places},
+        target,
+    },
     decide::plan::{self, scale::SCALE},
     model::{
         guard::TargetRef,
@@ -15,37 +18,47 @@ use crate::{
 impl Run<'_> {
     /// Why nothing may be written now, also where that cannot be known. The step's own target the write itself tests.
     pub(super) async fn stopped(&self, planned: &PlannedStep, status: &IncidentStatus) -> Option<StepEnd> {
-        let newer = match self.frozen(status).await {
-            Ok(None) => self.newer(planned, status).await,
-            Ok(Some(freeze)) => return Some(StepEnd::Frozen(freeze.to_string())),
+        let others: Vec<(TargetRef, Judged)> = judged(status)
+            .into_iter()
+            .filter(|(target, _)| planned.target.as_ref() != Some(target))
+            .filter_map(|(target, judged)| Some((target.parse().ok()?, judged)))
+            .collect();
+        let guarded = self.guard.spec.targets.iter();
+        let workloads = guarded.filter(|target| target.kind.is_workload());
+        let mut targets: Vec<TargetRef> = workloads
+            .chain(others.iter().map(|(target, _)| target))
+            .cloned()
+            .collect();
+        targets.sort();
+        targets.dedup();
+        let places = Places {
+            namespace: self.namespace,
+            guard: self.guard,
+            targets,
+            windows: self.windows,
+            incident: &self.at.name,
+            followed: status.decided.as_ref(),
+            own: status.freeze.as_ref(),
+        };
+        let now = match frozen::now(self.api, self.clock, &places).await {
+            Ok(now) => now,
             // Of a guard that is gone the incident is closed.
             Err(ApiError::Unsure(why) | ApiError::NotFound(why)) => return Some(StepEnd::Waiting(why)),
-            Err(why) => return Some(StepEnd::Failed(format!("cannot see whether it is frozen: {why}"))),
+            Err(why) => {
+                let words = format!("cannot see whether it is frozen or a newer rollout came: {why}");
+                return Some(StepEnd::Failed(words));
+            }
         };
-        match newer {
-            Ok(newer) => newer.map(StepEnd::Superseded),
-            Err(ApiError::Unsure(why)) => Some(StepEnd::Waiting(why)),
-            Err(why) => Some(StepEnd::Failed(format!(
-                "cannot see whether a newer rollout came: {why}"
-            ))),
+        if let Some(freeze) = now.freeze {
+            return Some(StepEnd::Frozen(freeze.to_string()));
         }
-    }
-
-    /// What stands in another target of the plan, or beside the plan, that was not judged.
-    async fn newer(&self, planned: &PlannedStep, status: &IncidentStatus) -> Result<Option<String>, ApiError> {
-        for (target, judged) in judged(status) {
-            if planned.target.as_ref() == Some(&target) {
-                continue;
-            }
-            let Ok(target) = target.parse::<TargetRef>() else {
-                continue;
-            };
-            let read = target::read(self.api, self.namespace, &target).await?;
-            if let Some(words) = judged.other(&target, read.as_ref()) {
-                return Ok(Some(words));
-            }
-        }
-        Ok(None)
+        // What stands in another target of the plan, or beside the plan, that was not judged.
+        let mut newer = others
+            .iter()
+            .filter_map(|(target, judged)| judged.other(target, now.reads.get(target)));
+        let newer = newer.next().map(StepEnd::Superseded);
+        self.found.keep(now.reads);
+        newer
     }
 }
 

@@ -1,6 +1,6 @@
 //! IO. A step that waits until what was written is rolled out. It writes no target, and deletes what holds a roll-out up.
 
-use super::{Run, StepEnd};
+use super::{Journal, Run, StepEnd};
 use crate::{
     act::{ApiError, target},
     decide::between,
@@ -17,7 +17,7 @@ impl Run<'_> {
         &self,
         seq: u32,
         planned: &PlannedStep,
-        status: &mut IncidentStatus,
+        status: &mut Journal<'_>,
     ) -> Result<StepEnd, ApiError> {
         self.intent(seq, planned, None, status).await?;
         let begun = status.plan.iter().filter(|step| status.has_begun(step));

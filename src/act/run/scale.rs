@@ -4,13 +4,13 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::{Api as KubeApi, ResourceExt, api::ListParams};
 use serde_json::Value;
 
-use super::{ATTEMPTS, ApiError, Run, StepEnd, has_intent};
+use super::{ATTEMPTS, ApiError, Journal, Run, StepEnd, has_intent};
 use crate::{
     act::{Api, target},
     decide::plan::scale::{Replicas, words},
     model::{
         guard::{Step, TargetRef},
-        incident::{IncidentStatus, PlannedStep},
+        incident::PlannedStep,
     },
 };
 
@@ -33,7 +33,7 @@ impl Run<'_> {
         seq: u32,
         planned: &PlannedStep,
         target: &TargetRef,
-        status: &mut IncidentStatus,
+        status: &mut Journal<'_>,
     ) -> Result<StepEnd, ApiError> {
         let wanted = self.step_of(planned).and_then(|step| step.scale.as_ref());
         let Some(wanted) = wanted.map(|scale| i64::from(scale.replicas)) else {
@@ -60,7 +60,7 @@ impl Run<'_> {
             if now == wanted {
                 let word = if has_intent(status, seq) { "done" } else { "already" };
                 let version = read.object.resource_version();
-                self.receipt(seq, planned, word, None, version, status).await?;
+                self.wrote(seq, planned, word, version, status);
                 return Ok(StepEnd::Done);
             }
             if planned.from != Some(words(now)) {
@@ -81,12 +81,11 @@ impl Run<'_> {
                     )));
                 }
             }
-            self.intent(seq, planned, Some(&read), status).await?;
-            if let Some(end) = self.stopped(planned, status).await {
+            if let Some(end) = self.prepare(seq, planned, Some(&read), status).await? {
                 return Ok(end);
             }
             let written = target::scale(self.api, self.namespace, target, &read, wanted, false).await;
-            match self.written(seq, planned, written, status).await? {
+            match self.written(seq, planned, written, status) {
                 Ok(end) => return Ok(end),
                 Err(why) => refusal = why,
             }
