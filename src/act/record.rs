@@ -157,7 +157,7 @@ pub async fn open(api: &Api, guard: &Guard, spec: IncidentSpec) -> Result<(Incid
     let params = post_params();
     for n in 1..=NAMES {
         let suffix = if n == 1 { String::new() } else { format!("-{n}") };
-        let name = format!("{}-{}{suffix}", spec.guard, spec.bad.hash);
+        let name = first_name(&spec) + &suffix;
         let mut incident = Incident::new(&name, spec.clone());
         incident.metadata.namespace = Some(namespace.clone());
         match api.ask(Some("incident"), incidents.create(&params, &incident)).await {
@@ -179,6 +179,11 @@ pub async fn open(api: &Api, guard: &Guard, spec: IncidentSpec) -> Result<(Incid
     Err(ApiError::Refused(format!(
         "{NAMES} incidents of this state exist already: delete old ones"
     )))
+}
+
+/// The name that an incident gets if nobody has it.
+pub fn first_name(spec: &IncidentSpec) -> String {
+    format!("{}-{}", spec.guard, spec.bad.hash)
 }
 
 fn is_left_over(there: &Incident, spec: &IncidentSpec) -> bool {

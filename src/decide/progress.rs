@@ -77,6 +77,9 @@ fn awaiting(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut S
     if status.asked_at.is_none() {
         // Taken up without a status: people are awaited since it was opened.
         deadlines::begin(status, &input.policy.scheme, case.spec.opened_at);
+        if !acts {
+            unmark(case, status, step);
+        }
     }
     if follow_decision(input, case, status, step) || waits(input, case, status, step) {
         return;

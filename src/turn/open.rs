@@ -34,12 +34,17 @@ impl Guarded {
         let guard = self.guard.clone();
         let namespace = guard.namespace().unwrap_or_default();
         let writable = Writable::of(&namespace, &guard.spec, shared.cluster);
+        // What it is going to be called, most likely: the dry run is to be of the same writes.
+        let named = IncidentRef {
+            name: record::first_name(&draft.spec),
+            ..IncidentRef::default()
+        };
         let mut runner = run::Run {
             api: shared.api,
             clock: shared.clock,
             namespace: &namespace,
             policy,
-            at: &IncidentRef::default(),
+            at: &named,
             spec: &draft.spec,
             to: draft.spec.restore_to.as_ref(),
             only: draft.spec.decision.as_ref().map_or(&[], |wish| &wish.only),
@@ -83,7 +88,7 @@ impl Guarded {
         let Some((at, spec)) = self.note(opened, "open an incident") else {
             return false;
         };
-        if let (Ok(Some(answer)), Some(plan)) = (tried, status.plan_hash.clone()) {
+        if let (Ok(Some(answer)), Some(plan), true) = (tried, status.plan_hash.clone(), at.name == named.name) {
             runner.found.tried(plan, answer, began);
         }
         if spec.opened_at != draft.spec.opened_at && !status.plan.is_empty() {

@@ -219,7 +219,7 @@ async fn a_fix_that_reads_another_hashed_config_map_is_told_of_right(stage: &Sta
     let proven = current(stage).await.0;
 
     stage.kill_on(&Point {
-        request: "patch incidents status RollingBack 1 receipt".to_owned(),
+        request: "patch incidents status RollingBack 2 intent".to_owned(),
         nth: 1,
         side: Side::After,
     });

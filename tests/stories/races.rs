@@ -153,7 +153,7 @@ async fn a_fix_deployed_between_two_writes(stage: &Stage) {
     proven_with_settings(stage).await;
     let a = stage.current("orders").await.unwrap().hash;
     stage.kill_on(&Point {
-        request: "patch incidents status RollingBack 1 receipt".to_owned(),
+        request: "patch incidents status RollingBack 2 intent".to_owned(),
         nth: 1,
         side: Side::After,
     });
