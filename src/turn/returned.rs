@@ -23,7 +23,9 @@ impl Guarded {
         }
         self.fields = None;
         let namespace = self.guard.namespace().unwrap_or_default();
-        let read = target::read_all(shared.api, &namespace, seen.parts.keys()).await.map(target::contents);
+        let read = target::read_all(shared.api, &namespace, seen.parts.keys())
+            .await
+            .map(target::contents);
         let read = self.note(read, "read what returned");
         let read = read.filter(|(contents, _)| state_of(contents) == seen.hash);
         self.fields = read.map(|(contents, _)| (seen.hash.clone(), fields(&contents)));
