@@ -21,6 +21,7 @@ mod limits;
 mod locked;
 mod oneway;
 mod outages;
+mod pace;
 mod races;
 mod ready;
 mod releases;
