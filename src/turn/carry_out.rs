@@ -166,18 +166,7 @@ impl Guarded {
                 let shows = !asked && case.status.asked().is_some();
                 return self.write_case(shared).await && shows;
             }
-            Ok(run::Progress::Done) => {
-                case.status.state = Some(IncidentState::Verifying);
-                let done = match case.status.failed_steps() {
-                    failed if failed.is_empty() => "everything is put back".to_owned(),
-                    failed => format!("the plan went on, but {}", failed.join("; ")),
-                };
-                case.status.reason = format!("{done}, waiting for the roll-out and for proof");
-                if let Some(lane) = &mut self.lane {
-                    lane.step_back().await;
-                }
-                return self.write_case(shared).await;
-            }
+            Ok(run::Progress::Done) => return self.is_put_back(shared).await,
             Ok(run::Progress::Failed(why)) => return self.goes_on(shared, policy, Some(why)).await,
             Ok(run::Progress::Idle) => return self.goes_on(shared, policy, None).await,
             Ok(run::Progress::Impossible(why) | run::Progress::Frozen(why)) => why,
@@ -189,6 +178,21 @@ impl Guarded {
             }
         };
         self.escalate(shared, policy, because).await
+    }
+
+    /// All of the plan is done; what is still to be written of it lets others go first.
+    async fn is_put_back(&mut self, shared: &Shared<'_>) -> bool {
+        let Some(case) = &mut self.case else { return false };
+        case.status.state = Some(IncidentState::Verifying);
+        let done = match case.status.failed_steps() {
+            failed if failed.is_empty() => "everything is put back".to_owned(),
+            failed => format!("the plan went on, but {}", failed.join("; ")),
+        };
+        case.status.reason = format!("{done}, waiting for the roll-out and for proof");
+        if let Some(lane) = &mut self.lane {
+            lane.step_back().await;
+        }
+        self.write_case(shared).await
     }
 
     /// The next stage of the plan follows one that failed, or had nothing to do; behind the last one people do.

@@ -330,10 +330,8 @@ impl Guarded {
             let carried = self.carry_out(shared, &policy, seen, &proven, step, now);
             let again = carried.instrument(span).await;
             self.stand(shared, &policy, now);
-            if again && pass < PASSES && self.is_new() {
-                continue;
-            }
-            if self.write_record(shared).await {
+            let is_written_next = again && pass < PASSES && self.is_new();
+            if !is_written_next && self.write_record(shared).await {
                 self.take_down(shared).await;
             }
             if !again {

@@ -1,5 +1,6 @@
 //! IO. An incident is opened: the plan is made, the evidence written, and the server asked about the plan meanwhile.
 
+use futures::future::OptionFuture;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use tokio::time::Instant;
@@ -61,10 +62,7 @@ impl Guarded {
             return false;
         };
         if let (Some(WhyNot::NothingToPutBack | WhyNot::NoPlan(_)), true) = (&obstacle, draft.spec.decision.is_some()) {
-            let because = obstacle.map(|why| why.to_string()).unwrap_or_default();
-            self.tell(shared, &Happened::CannotFollow { because });
-            self.refuse();
-            return false;
+            return self.cannot_follow(shared, obstacle.as_ref());
         }
         if let Some(obstacle) = obstacle.filter(|_| draft.state == IncidentState::RollingBack) {
             draft.state = IncidentState::AwaitingDecision;
@@ -77,18 +75,12 @@ impl Guarded {
         };
         let (runs, began) = (draft.state == IncidentState::RollingBack, Instant::now());
         let opened = record::open(shared.api, &guard, draft.spec.clone());
-        let tried = async {
-            if runs {
-                runner.rehearse(&status).await.map(Some)
-            } else {
-                Ok(None)
-            }
-        };
+        let tried = OptionFuture::from(runs.then(|| runner.rehearse(&status)));
         let (opened, tried) = tokio::join!(opened, tried);
         let Some((at, spec)) = self.note(opened, "open an incident") else {
             return false;
         };
-        if let (Ok(Some(answer)), Some(plan), true) = (tried, status.plan_hash.clone(), at.name == named.name) {
+        if let (Some(Ok(answer)), Some(plan), true) = (tried, status.plan_hash.clone(), at.name == named.name) {
             runner.found.tried(plan, answer, began);
         }
         if spec.opened_at != draft.spec.opened_at && !status.plan.is_empty() {
@@ -100,18 +92,38 @@ impl Guarded {
             status.plan_hash = Some(plan::hash(&steps));
             status.plan = steps;
         }
-        let happened = open::opened(&draft);
-        let found = runs.then_some(runner.found);
-        self.record.incident = Some(at.clone());
-        self.case = Some(OpenCase {
+        let case = OpenCase {
             at,
             spec,
             status,
             written: IncidentStatus::default(),
             watched: false,
-            found,
-        });
-        self.tell(shared, &happened);
+            found: runs.then_some(runner.found),
+        };
+        self.take_up(shared, policy, &draft, case, now).await
+    }
+
+    /// What a person asked for by hand leads to no plan.
+    fn cannot_follow(&mut self, shared: &Shared<'_>, obstacle: Option<&WhyNot>) -> bool {
+        let because = obstacle.map(ToString::to_string).unwrap_or_default();
+        self.tell(shared, &Happened::CannotFollow { because });
+        self.refuse();
+        false
+    }
+
+    /// The guard names it from now on, and it is told.
+    async fn take_up(
+        &mut self,
+        shared: &Shared<'_>,
+        policy: &Policy,
+        draft: &open::Draft,
+        case: OpenCase,
+        now: Timestamp,
+    ) -> bool {
+        let runs = case.found.is_some();
+        self.record.incident = Some(case.at.clone());
+        self.case = Some(case);
+        self.tell(shared, &open::opened(draft));
         if let Some(told) = draft.common_cause.as_ref().and_then(together::told) {
             self.tell(shared, &told);
         }

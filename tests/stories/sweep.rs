@@ -24,7 +24,7 @@ const WRITTEN: [&str; 3] = ["configmaps/settings", "deployments/orders", "deploy
 /// The story whose plan has stages.
 const STAGES: &str = "sweep-in-stages";
 /// Points on real servers, and how many of them at the same time.
-const SAMPLE: usize = 12;
+const SAMPLE: usize = 16;
 const SIDE_BY_SIDE: usize = 6;
 /// The plan's steps.
 const STEPS: u32 = 6;
@@ -426,7 +426,8 @@ fn sample() -> Vec<Point> {
     // Also a change that comes is dry-run.
     let acts = |point: &&Point| !point.request.ends_with("(dry run)");
     let unique: Vec<_> = all.iter().filter(once).filter(writes).filter(acts).collect();
-    let spread = (0..SAMPLE).map(|n| unique[n * unique.len() / SAMPLE].clone());
+    let sampled = SAMPLE.min(unique.len());
+    let spread = (0..sampled).map(|n| unique[n * unique.len() / sampled].clone());
     let sides = [Side::After, Side::Before].into_iter().cycle();
     let sample: Vec<_> = spread.zip(sides).map(|(point, side)| Point { side, ..point }).collect();
     for part in ["intent", "receipt", "patch deployments/orders", "create incidents"] {
