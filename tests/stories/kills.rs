@@ -27,8 +27,13 @@ async fn killed_after_the_opening(stage: &Stage) {
     stage.incident_in("Recovered", 90).await;
     assert_eq!(stage.env("orders", "WORKER_MODE").await, "legacy");
     assert_eq!(stage.template_patches("orders"), 1, "patched exactly once");
-    let shown = stage.status().await.unwrap()["incidents"].take();
-    assert_eq!(shown[0]["state"], "Recovered", "{shown}");
+    // What is written is shown when the turn is over.
+    let shown = stage
+        .until("it is shown as recovered", 10, async || {
+            let shown = stage.status().await?["incidents"].take();
+            (shown[0]["state"] == "Recovered").then_some(shown)
+        })
+        .await;
     assert_eq!(
         shown[1],
         json!(null),
