@@ -15,7 +15,6 @@ use super::{
     raised,
     recovered::{recover, timings, unmark},
     stages::{self, deadline},
-    together::Part,
     tried::{present, tried},
     waiting::waits,
 };
@@ -73,13 +72,9 @@ pub fn progress(input: &Input, step: &mut Step) {
 }
 
 fn awaiting(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut Step) {
-    let acts = was_about_to_act(input, case);
     if status.asked_at.is_none() {
         // Taken up without a status: people are awaited since it was opened.
         deadlines::begin(status, &input.policy.scheme, case.spec.opened_at);
-        if !acts {
-            unmark(case, status, step);
-        }
     }
     if follow_decision(input, case, status, step) || waits(input, case, status, step) {
         return;
@@ -92,7 +87,7 @@ fn awaiting(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut S
     let hold = input.policy.hold;
     let forgiven = |name: &String| input.clocks.quiet_by.get(name).is_some_and(|quiet| *quiet >= hold);
     status.asked_for.retain(|name| !forgiven(name));
-    let new = acts || (automatic(input, &status.asked_for).is_ok() && is_own_plan(input, case, status));
+    let new = automatic(input, &status.asked_for).is_ok() && is_own_plan(input, case, status);
     if new && cannot_roll_back(input, status.goal(case.spec)).is_none() && !nothing_planned(case.status) {
         act(input, case, status, step);
     } else if input.clocks.quiet >= PASSES_AFTER {
@@ -102,16 +97,6 @@ fn awaiting(input: &Input, case: Case, status: &mut IncidentStatus, step: &mut S
         status.asked_for.sort();
         status.asked_for.dedup();
     }
-}
-
-/// The daemon was killed between the guard's record, which says that this incident puts its state back, and the incident's status.
-/// What would keep it from acting now still does.
-fn was_about_to_act(input: &Input, case: Case) -> bool {
-    let untold = case.status.asked_at.is_none() && case.status.action.is_none();
-    let mut bad = input.record.bad.iter().filter(|bad| bad.rolled_back);
-    let marked = bad.any(|bad| bad.hash == case.spec.bad.hash && bad.incident.as_deref() == Some(case.name));
-    let others = input.around.common.as_ref().and_then(Part::why_not);
-    untold && marked && input.freeze.is_none() && input.mode() == Mode::Enforce && others.is_none()
 }
 
 /// The plan is the one that modosu would make by itself, not what a person chose.

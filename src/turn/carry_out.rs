@@ -63,30 +63,26 @@ impl Guarded {
                 Act::Run => runs = true,
             }
         }
-        if self.is_new() {
-            if again {
-                // What is decided next is written with it.
-                return true;
-            }
-            if !self.write_record(shared).await {
-                return false;
-            }
-        }
-        // What a new incident begins with is written with the first intent.
-        let begins = runs && self.case.as_ref().is_some_and(|case| case.found.is_some());
+        // What a new incident begins with is written with the first intent, right behind the guard's reference to it.
+        let begins = self.begins() && (runs || again);
         if !begins && !self.write_case(shared).await {
             return false;
         }
-        if runs && self.write_record(shared).await {
-            again |= self.run(shared, policy, seen).await;
+        if runs && ((begins && self.is_named()) || self.write_record(shared).await) {
+            again |= self.run(shared, policy, seen, now).await;
         }
         again
     }
 
-    /// An incident was opened that the guard's record does not name yet.
-    pub(super) fn is_new(&self) -> bool {
+    /// The open incident's plan is about to begin for the first time.
+    fn begins(&self) -> bool {
+        self.case.as_ref().is_some_and(|case| case.found.is_some())
+    }
+
+    /// The guard's record names the open incident.
+    fn is_named(&self) -> bool {
         let named = self.written.incident.as_ref();
-        self.case.as_ref().is_some_and(|case| named != Some(&case.at))
+        self.case.as_ref().is_none_or(|case| named == Some(&case.at))
     }
 
     async fn prove(&mut self, shared: &Shared<'_>, seen: &Seen, proven: &[Proven], now: Timestamp) {
@@ -113,7 +109,7 @@ impl Guarded {
     }
 
     /// Carries the plan on.
-    async fn run(&mut self, shared: &Shared<'_>, policy: &Policy, seen: &Seen) -> bool {
+    async fn run(&mut self, shared: &Shared<'_>, policy: &Policy, seen: &Seen, now: Timestamp) -> bool {
         let namespace = self.guard.namespace().unwrap_or_default();
         let writable = Writable::of(&namespace, &self.guard.spec, shared.cluster);
         let Some(case) = &mut self.case else { return false };
@@ -164,9 +160,9 @@ impl Guarded {
                 self.shown.waits_for = Some(why);
                 // Who is asked now is shown at once.
                 let shows = !asked && case.status.asked().is_some();
-                return self.write_case(shared).await && shows;
+                return self.write_both(shared).await && shows;
             }
-            Ok(run::Progress::Done) => return self.is_put_back(shared).await,
+            Ok(run::Progress::Done) => return self.is_put_back(shared, policy, now).await,
             Ok(run::Progress::Failed(why)) => return self.goes_on(shared, policy, Some(why)).await,
             Ok(run::Progress::Idle) => return self.goes_on(shared, policy, None).await,
             Ok(run::Progress::Impossible(why) | run::Progress::Frozen(why)) => why,
@@ -181,7 +177,7 @@ impl Guarded {
     }
 
     /// All of the plan is done; what is still to be written of it lets others go first.
-    async fn is_put_back(&mut self, shared: &Shared<'_>) -> bool {
+    async fn is_put_back(&mut self, shared: &Shared<'_>, policy: &Policy, now: Timestamp) -> bool {
         let Some(case) = &mut self.case else { return false };
         case.status.state = Some(IncidentState::Verifying);
         let done = match case.status.failed_steps() {
@@ -192,7 +188,8 @@ impl Guarded {
         if let Some(lane) = &mut self.lane {
             lane.step_back().await;
         }
-        self.write_case(shared).await
+        self.stand(shared, policy, now);
+        self.write_both(shared).await
     }
 
     /// The next stage of the plan follows one that failed, or had nothing to do; behind the last one people do.
@@ -208,7 +205,7 @@ impl Guarded {
                 for one in &news {
                     self.tell(shared, one);
                 }
-                self.write_case(shared).await
+                self.write_both(shared).await
             }
             Err(because) => self.escalate(shared, policy, because).await,
         }
@@ -222,7 +219,13 @@ impl Guarded {
         case.status.reason = happened.to_string();
         deadlines::ask(&mut case.status, &policy.scheme, shared.clock.now());
         self.tell(shared, &happened);
-        self.write_case(shared).await
+        self.write_both(shared).await
+    }
+
+    /// What a plan came to. That the state is bad stands in the guard's record before the incident says more than that its plan
+    /// runs: while it does, a new daemon marks it.
+    async fn write_both(&mut self, shared: &Shared<'_>) -> bool {
+        self.write_record(shared).await && self.write_case(shared).await
     }
 
     /// Writes the open incident's status where it changed; a closed one is let go. Gives whether it is written.

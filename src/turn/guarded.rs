@@ -283,7 +283,7 @@ impl Guarded {
             self.record.other_tools = seen.managed.iter().map(|managed| managed.words.clone()).collect();
         }
         self.read_fields(shared, seen, now).await;
-        for pass in 1..=PASSES {
+        for _ in 0..PASSES {
             if self.judged.is_none() {
                 self.look(seen, None, now.max(shared.clock.now()));
             }
@@ -330,8 +330,7 @@ impl Guarded {
             let carried = self.carry_out(shared, &policy, seen, &proven, step, now);
             let again = carried.instrument(span).await;
             self.stand(shared, &policy, now);
-            let is_written_next = again && pass < PASSES && self.is_new();
-            if !is_written_next && self.write_record(shared).await {
+            if self.write_record(shared).await {
                 self.take_down(shared).await;
             }
             if !again {

@@ -120,15 +120,11 @@ impl Guarded {
         case: OpenCase,
         now: Timestamp,
     ) -> bool {
-        let runs = case.found.is_some();
         self.record.incident = Some(case.at.clone());
         self.case = Some(case);
         self.tell(shared, &open::opened(draft));
         if let Some(told) = draft.common_cause.as_ref().and_then(together::told) {
             self.tell(shared, &told);
-        }
-        if runs {
-            return true;
         }
         // With the state that it is in now: written once.
         self.stand(shared, policy, now);

@@ -4,7 +4,10 @@ use modosu::model::incident::Incident;
 use serde_json::json;
 
 use crate::{
-    stage::{Kill, Stage},
+    stage::{
+        Kill, Stage,
+        line::{Point, Side},
+    },
     story,
 };
 
@@ -39,6 +42,40 @@ async fn killed_after_the_opening(stage: &Stage) {
         json!(null),
         "it was taken up again, nothing is left behind: {shown}"
     );
+}
+
+story!(killed_before_its_plan_began_it_is_judged_again);
+async fn killed_before_its_plan_began_it_is_judged_again(stage: &Stage) {
+    stage
+        .deploy("orders", json!([{"name": "WORKER_MODE", "value": "legacy"}]))
+        .await;
+    stage.guard("orders", json!({"automaticFor": "30s"})).await;
+    stage.daemon().await;
+    stage.proven("orders").await;
+    stage.kill_on(&before_the_first_intent());
+    stage.set_env("orders", "WORKER_MODE", "celery").await;
+    stage
+        .until("the daemon is killed", 60, async || stage.killed().then_some(()))
+        .await;
+
+    // By the time of the next start modosu may not act on this change by itself any more.
+    stage.wait(30).await;
+    stage.daemon().await;
+    stage.incident_in("AwaitingDecision", 60).await;
+    stage
+        .always("it is left to people", 10, async || {
+            stage.template_patches("orders") == 0 && stage.incidents().await.len() == 1
+        })
+        .await;
+}
+
+/// Evidence, and the guard's reference to it, are written; nothing says that its plan runs.
+pub fn before_the_first_intent() -> Point {
+    Point {
+        request: "patch incidents status RollingBack 1 intent".to_owned(),
+        nth: 1,
+        side: Side::Before,
+    }
 }
 
 async fn killed(stage: &Stage, point: Kill) {

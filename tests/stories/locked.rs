@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::{
     frozen::guarded,
+    kills::before_the_first_intent,
     stage::{Stage, state_of},
     story,
 };
@@ -81,6 +82,27 @@ async fn two_settings_go_back(stage: &Stage, spec: serde_json::Value) -> modosu:
 async fn one_returns(stage: &Stage) {
     let fix = json!([{"name": "WORKER_MODE", "value": "legacy"}, {"name": "LIMIT", "value": "9"}]);
     stage.release("orders", fix, |_| ()).await;
+}
+
+story!(what_returns_is_put_back_over_a_crash);
+async fn what_returns_is_put_back_over_a_crash(stage: &Stage) {
+    guarded(stage, json!({})).await;
+    stage.set_env("orders", "WORKER_MODE", "celery").await;
+    stage.incident_in("Recovered", 120).await;
+
+    stage.kill_on(&before_the_first_intent());
+    stage.set_env("orders", "WORKER_MODE", "celery").await;
+    stage
+        .until("the daemon is killed", 60, async || stage.killed().then_some(()))
+        .await;
+    stage.daemon().await;
+    stage
+        .until("it is put back once more", 120, async || {
+            (ended(stage, "Recovered").await == 2).then_some(())
+        })
+        .await;
+    assert_eq!(stage.env("orders", "WORKER_MODE").await, "legacy");
+    assert_eq!(stage.template_patches("orders"), 2);
 }
 
 story!(where_a_fix_keeps_the_rest_people_are_asked);

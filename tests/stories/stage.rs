@@ -397,6 +397,22 @@ impl Stage {
         }
     }
 
+    /// The same, with every answer of the API server taking some time.
+    pub fn record_rounds(&self) {
+        match &self.place {
+            Place::Embedded(embedded) => embedded.record_rounds(Duration::from_millis(10)),
+            Place::Real(_) => panic!("only the embedded world records"),
+        }
+    }
+
+    /// What it asked since, what it asked in the same moment together.
+    pub fn rounds(&self) -> Vec<Vec<String>> {
+        match &self.place {
+            Place::Embedded(embedded) => embedded.rounds(),
+            Place::Real(_) => panic!("only the embedded world records"),
+        }
+    }
+
     /// `kill -9` at a point of what it asks from now on.
     pub fn kill_on(&self, point: &line::Point) {
         match &self.place {

@@ -54,6 +54,8 @@ struct Life {
     fault: Mutex<Option<Fault>>,
     /// Requests to others than the API server.
     others: AtomicU64,
+    /// So long the API server takes for every answer.
+    takes: Mutex<Duration>,
 }
 
 impl Embedded {
@@ -142,6 +144,16 @@ impl Embedded {
         let life = self.life();
         let line = life.line.lock().unwrap();
         line.requests().map(str::to_owned).collect()
+    }
+
+    /// The same, with every answer of the API server taking that long.
+    pub fn record_rounds(&self, takes: Duration) {
+        *self.life().takes.lock().unwrap() = takes;
+        self.record();
+    }
+
+    pub fn rounds(&self) -> Vec<Vec<String>> {
+        self.life().line.lock().unwrap().rounds()
     }
 
     pub fn fault(&self, fault: Fault) {
@@ -277,7 +289,10 @@ impl Life {
             dry_run: call.dry_run,
             body: &call.body,
         };
-        self.meets(call.number, side, || request.words())
+        match self.meets(call.number, side, || request.words()) {
+            Answer::GoOn if side == Side::After => Answer::Delay(*self.takes.lock().unwrap()),
+            answer => answer,
+        }
     }
 
     /// A request of a check or a step.

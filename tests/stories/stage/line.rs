@@ -141,23 +141,30 @@ impl Fault {
     }
 }
 
-/// The requests of one daemon in their order, each with its number at the server.
+/// The requests of one daemon in their order, each with its number at the server and when it was made.
 #[derive(Default)]
-pub struct Line(Vec<(u64, String)>);
+pub struct Line(Vec<(u64, Instant, String)>);
 
 impl Line {
     pub fn add(&mut self, number: u64, request: String) {
-        self.0.push((number, request));
+        self.0.push((number, Instant::now(), request));
     }
 
     pub fn requests(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(_, request)| request.as_str())
+        self.0.iter().map(|(.., request)| request.as_str())
+    }
+
+    /// Those that were made in the same moment, together.
+    pub fn rounds(&self) -> Vec<Vec<String>> {
+        let rounds = self.0.chunk_by(|(_, one, _), (_, other, _)| one == other);
+        let words = |round: &[(u64, Instant, String)]| round.iter().map(|(.., request)| request.clone()).collect();
+        rounds.map(words).collect()
     }
 
     /// Which request that number is, and the how manieth of its words.
     pub fn place(&self, number: u64) -> Option<(&str, usize)> {
-        let at = self.0.iter().position(|(other, _)| *other == number)?;
-        let words = &self.0[at].1;
-        Some((words, self.0[..=at].iter().filter(|(_, other)| other == words).count()))
+        let at = self.0.iter().position(|(other, ..)| *other == number)?;
+        let words = &self.0[at].2;
+        Some((words, self.0[..=at].iter().filter(|(.., other)| other == words).count()))
     }
 }
