@@ -289,10 +289,11 @@ impl Life {
             dry_run: call.dry_run,
             body: &call.body,
         };
-        match self.meets(call.number, side, || request.words()) {
-            Answer::GoOn if side == Side::After => Answer::Delay(*self.takes.lock().unwrap()),
-            answer => answer,
+        let answer = self.meets(call.number, side, || request.words());
+        if side == Side::After && matches!(answer, Answer::GoOn) {
+            return Answer::Delay(*self.takes.lock().unwrap());
         }
+        answer
     }
 
     /// A request of a check or a step.
