@@ -1,10 +1,12 @@
 //! IO. Carries out what was decided, once. Holds no policy.
 //!
 //! Every write goes through here: bounded in time, under the field manager `modosu`, never forced, never retried
-//! blindly. An answer that was lost is found out by reading, not by writing again.
+//! blindly. An answer that was lost is found out by reading, not by writing again. Nothing is written past the [`fence`].
 
 /// Requests of checks and steps, which no turn waits for.
 pub mod asks;
+/// The door to everything that changes something: open while this copy leads.
+pub mod fence;
 /// Whether somebody stopped modosu from writing.
 pub mod frozen;
 /// Commits that are made and pushed.
@@ -13,6 +15,8 @@ pub mod git;
 pub mod http;
 /// Reads that many ask for at the same time.
 pub mod joint;
+/// Which of several copies leads.
+pub mod lease;
 /// Statuses of guards and incidents, and new incidents.
 pub mod record;
 /// A plan that the server is only asked about: `dryRun=All`.
@@ -64,6 +68,7 @@ pub enum ApiError {
 /// The API server as the act stage uses it.
 #[derive(Clone)]
 pub struct Api {
+    /// Behind the fence.
     pub client: Client,
     pub metrics: crate::report::metrics::Metrics,
     pub asks: asks::Asks,

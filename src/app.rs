@@ -8,7 +8,7 @@ use tokio::{net::TcpListener, time::MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    act::{Api, asks::Asks, git::Git, http::Http, joint::Joint, record::Versions},
+    act::{Api, asks::Asks, fence::Fence, git::Git, http::Http, joint::Joint, lease::Election, record::Versions},
     clock::Clock,
     config::Settings,
     model::preset::Preset,
@@ -82,7 +82,16 @@ pub fn start(parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
         clock.now(),
     ));
     let lanes = Lanes::default();
-    let (events, teller) = Events::new(client.clone(), None, lanes.ahead());
+    let elected = settings.leader_election.enabled;
+    let fence = if elected {
+        Fence::closed(clock.clone())
+    } else {
+        Fence::open(clock.clone())
+    };
+    let election = elected.then(|| Election::new(&settings, &client, clock.clone(), fence.clone()));
+    let fenced = fence.around(&client);
+    let instance = election.as_ref().map(|election| election.identity().to_owned());
+    let (events, teller) = Events::new(fenced.clone(), instance, lanes.ahead());
     let cluster = Cluster::watch(&client, &namespaces(&settings), &stop);
     let mut presets = Preset::shipped();
     presets.extend(settings.presets.clone());
@@ -90,13 +99,21 @@ pub fn start(parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
         presets,
         schemes: settings.all_schemes(),
         api: Api {
-            client,
+            client: fenced,
             metrics: metrics.clone(),
-            asks: Asks::new(requests, cluster.changes.clone()),
+            asks: Asks::new(requests, fence.clone(), cluster.changes.clone()),
             versions: Versions::default(),
-            git: Git::new(settings.git.clone(), cluster.changes.clone(), stop.clone()),
+            git: Git::new(
+                settings.git.clone(),
+                fence.clone(),
+                cluster.changes.clone(),
+                stop.clone(),
+            ),
             freezes: Joint::default(),
         },
+        fence,
+        term: None,
+        lagged_at: None,
         poller: Poller::new(prometheus),
         cluster,
         clock,
@@ -113,8 +130,21 @@ pub fn start(parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
         orphans_closed: None,
         settings: Arc::new(settings),
     };
-    tasks.spawn(teller);
-    tasks.spawn(turns(daemon, stop.clone()));
+    let (turns, done) = (turns(daemon, stop.clone()), CancellationToken::new());
+    let acts = {
+        let done = done.clone();
+        async move {
+            tokio::join!(turns, teller);
+            done.cancel();
+        }
+    };
+    tasks.spawn(acts);
+    // The lease is given back when nothing more is written.
+    tasks.spawn(async move {
+        if let Some(election) = election {
+            election.run(done).await;
+        }
+    });
     tasks.close();
     Ok(Running {
         board,
@@ -138,11 +168,17 @@ impl Running {
 async fn turns(mut daemon: Daemon, stop: CancellationToken) {
     let mut poll = tokio::time::interval(daemon.settings.poll.0);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let changes = daemon.cluster.changes.clone();
+    let (changes, fence) = (daemon.cluster.changes.clone(), daemon.fence.clone());
+    let mut term = None;
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
+            // Who begins to lead acts at once.
+            begun = fence.begins(term) => {
+                term = Some(begun);
+                poll.reset_immediately();
+            }
             _ = poll.tick() => daemon.poll().await,
             () = changes.wait() => {
                 tokio::time::sleep(TOGETHER).await;

@@ -24,6 +24,8 @@ use crate::{
 mod check;
 /// Changes of repositories.
 mod git;
+/// Which of several copies acts.
+mod leader;
 /// Sources laid over each other and read, again and again until nothing unreadable is left.
 pub mod load;
 /// What is wrong with the settings, for the person who wrote them.
@@ -36,6 +38,7 @@ mod rails;
 pub mod source;
 
 pub use git::{GitCredentials, GitSettings};
+pub use leader::LeaderElection;
 pub use load::Flags;
 pub use mistake::{Mistake, Mistakes};
 pub use rails::{BudgetSettings, FreezeWindow, StepSettings};
@@ -66,6 +69,8 @@ pub struct Settings {
     pub steps: StepSettings,
     /// How repositories are reached that steps change.
     pub git: GitSettings,
+    /// Which of several copies acts.
+    pub leader_election: LeaderElection,
     /// Own presets by name, in the form of those in `config/presets/`.
     pub presets: BTreeMap<String, Preset>,
     /// Own ways to grade by name, in the form of those in `config/schemes/`.
@@ -124,6 +129,7 @@ impl Default for Settings {
             freeze: Vec::new(),
             steps: StepSettings::default(),
             git: GitSettings::default(),
+            leader_election: LeaderElection::default(),
             presets: BTreeMap::new(),
             schemes: BTreeMap::new(),
             telemetry: TelemetrySettings::default(),

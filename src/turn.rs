@@ -25,6 +25,8 @@ pub mod given;
 pub mod guarded;
 /// Who goes first.
 pub mod lanes;
+/// Who acts: this copy, or another one.
+mod lead;
 /// Judging, before anything is decided.
 pub mod look;
 /// What one guard must know of the others.
@@ -58,7 +60,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::{
-    act::{Api, target},
+    act::{Api, fence::Fence, target},
     clock::Clock,
     config::Settings,
     decide::Around,
@@ -91,6 +93,11 @@ pub struct Daemon {
     pub schemes: Schemes,
     pub clock: Clock,
     pub api: Api,
+    pub fence: Fence,
+    /// In which this copy acts; None: another one does.
+    pub term: Option<u64>,
+    /// When the watches did not show all that was written before this copy came to lead.
+    pub lagged_at: Option<tokio::time::Instant>,
     pub cluster: Cluster,
     pub poller: Poller<ObjectKey>,
     pub board: Board,
@@ -131,9 +138,15 @@ impl Daemon {
         if !self.ready() {
             return;
         }
-        self.meet_guards();
+        self.lead_or_follow().await;
+        if self.term.is_none() && self.settings.guard.is_some() {
+            // The sidecars of many pods do not all ask Prometheus; who takes over reads the past.
+            return self.publish();
+        }
         self.recall().await;
-        self.give().await;
+        if self.term.is_some() {
+            self.give().await;
+        }
         let policies: BTreeMap<ObjectKey, Arc<Policy>> = self
             .guards
             .iter()
@@ -151,16 +164,23 @@ impl Daemon {
         (0..polled.queries).for_each(|_| self.metrics.query_done(outcome));
         self.health = Some(polled.health);
         self.guards_in(None, &polled.readings).await;
-        self.close_orphans().await;
+        if self.term.is_some() {
+            self.close_orphans().await;
+        }
         self.metrics.turn_took(began.elapsed());
     }
 
     /// Something changed in these namespaces: decide again on the last readings.
     pub async fn look_again(&mut self, namespaces: &BTreeSet<String>) {
-        if self.ready() {
-            self.meet_guards();
-            self.guards_in(Some(namespaces), &BTreeMap::new()).await;
+        if !self.ready() {
+            return;
         }
+        if self.begins() {
+            // With new readings, as after a start.
+            return self.poll().await;
+        }
+        self.lead_or_follow().await;
+        self.guards_in(Some(namespaces), &BTreeMap::new()).await;
     }
 
     /// Where only some namespaces are guarded, these are read now and then: somebody may have frozen them.
@@ -226,6 +246,9 @@ impl Daemon {
             if let Some(Ok(seen)) = seen.get(key) {
                 guarded.look(seen, readings.get(key), now);
             }
+        }
+        if self.term.is_none() {
+            return self.watch_only(now);
         }
         if namespaces.is_none() {
             let deadline = self.beside_until();

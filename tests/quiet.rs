@@ -22,7 +22,7 @@ use modosu::{
     act::http::Http,
     app::{self, Parts, Running},
     clock::Clock,
-    config::Settings,
+    config::{LeaderElection, Settings},
     model::{
         guard::{Guard, State},
         incident::Incident,
@@ -80,6 +80,10 @@ impl Quiet {
             Parts {
                 settings: Settings {
                     poll: Length(plan.poll),
+                    leader_election: LeaderElection {
+                        enabled: false,
+                        ..LeaderElection::default()
+                    },
                     ..Settings::default()
                 },
                 client: world.client("modosu"),

@@ -112,6 +112,7 @@ fn status(guards: Vec<GuardView>) -> StatusView {
     StatusView {
         version: "0.1.0".to_owned(),
         leader: true,
+        holder: Some("modosu-0".to_owned()),
         prometheus: PrometheusView {
             url: "http://prometheus:9090".to_owned(),
             state: PrometheusState::Up,
@@ -391,6 +392,7 @@ async fn the_json_is_the_promised_form_and_missing_numbers_are_null() {
           "waitsFor": "the roll-out of 1 Deployment"
         }
       ],
+      "holder": "modosu-0",
       "incidents": [
         {
           "decideBy": null,

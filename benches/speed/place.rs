@@ -59,6 +59,7 @@ impl Place {
             .args([&self.settings])
             .env("KUBECONFIG", self.cluster.kubeconfig("modosu")?)
             .env("MODOSU__PROMETHEUS__URL", prometheus)
+            .env("MODOSU__LEADER_ELECTION__IDENTITY", "speed")
             .env("MODOSU__HTTP__LISTEN", &address);
         let process = self.cluster.run(program).await?;
         Ok(Daemon { process, address })

@@ -60,6 +60,8 @@ impl Place {
     /// What the daemon is made of here.
     pub async fn parts(&self, mut settings: Settings) -> anyhow::Result<Parts> {
         let client = self.client("modosu").await?;
+        // There is no other copy.
+        settings.leader_election.enabled = false;
         let (prometheus, clock) = match self {
             Self::Embedded(world) => {
                 "(inside this process)".clone_into(&mut settings.prometheus.url);

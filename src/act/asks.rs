@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::http::Http;
+use super::{fence::Fence, http::Http};
 use crate::{model::guard::HttpCheck, observe::cache::Changes};
 
 /// So many are remembered; beyond it those that were answered are forgotten.
@@ -30,15 +30,21 @@ pub enum Asked {
 #[derive(Clone)]
 pub struct Asks {
     http: Http,
+    fence: Fence,
     changes: Arc<Changes>,
     all: Arc<Mutex<BTreeMap<Key, Asked>>>,
 }
 
 impl Asks {
-    /// Sends by `http`, and rings by `changes`.
-    pub fn new(http: Http, changes: Arc<Changes>) -> Self {
+    /// Sends by `http` past the fence, and rings by `changes`.
+    pub fn new(http: Http, fence: Fence, changes: Arc<Changes>) -> Self {
         let all = Arc::default();
-        Self { http, changes, all }
+        Self {
+            http,
+            fence,
+            changes,
+            all,
+        }
     }
 
     /// What is known of it.
@@ -52,8 +58,11 @@ impl Asks {
         self.note(key.clone(), Asked::UnderWay);
         let (asks, namespace, asked) = (self.clone(), namespace.to_owned(), asked.clone());
         tokio::spawn(async move {
-            let answer = asks.http.ask(&asked, within).await;
-            asks.note(key, Asked::Answered(answer));
+            match asks.fence.lead(asks.http.ask(&asked, within)).await {
+                Ok(answer) => asks.note(key, Asked::Answered(answer)),
+                // What came of it is the next leader's to find out, as after a crash.
+                Err(_) => asks.note(key, Asked::Never),
+            }
             asks.changes.touch(&namespace);
         });
     }

@@ -18,6 +18,7 @@ pub mod program;
 /// One commit, made and pushed.
 pub mod work;
 
+use super::fence::Fence;
 use crate::{config::GitSettings, decide::plan::git::Tips, model::guard::GitChange, observe::cache::Changes};
 use program::{Program, Trouble};
 use work::{Job, Made, Pushed};
@@ -40,6 +41,7 @@ pub struct Git(Arc<Inner>);
 
 struct Inner {
     program: Program,
+    fence: Fence,
     /// Rung when something came of a work.
     changes: Arc<Changes>,
     works: Mutex<BTreeMap<Key, Work>>,
@@ -102,7 +104,7 @@ pub enum End {
 }
 
 impl Git {
-    pub fn new(settings: GitSettings, changes: Arc<Changes>, stop: CancellationToken) -> Self {
+    pub fn new(settings: GitSettings, fence: Fence, changes: Arc<Changes>, stop: CancellationToken) -> Self {
         let program = Program {
             path: PathBuf::from("git"),
             settings,
@@ -110,6 +112,7 @@ impl Git {
         };
         Self(Arc::new(Inner {
             program,
+            fence,
             changes,
             works: Mutex::default(),
             branches: Mutex::default(),
@@ -236,7 +239,8 @@ impl Git {
         }
         self.0.changes.touch(&namespace);
         tokio::time::timeout(within, told).await.ok()?.ok()?;
-        Some(match blocking(move || ready.push(PUSH)).await {
+        let pushed = self.0.fence.lead(blocking(move || ready.push(PUSH))).await.ok()?;
+        Some(match pushed {
             Ok(Pushed::Done) => End::Pushed(commit.commit),
             Ok(Pushed::Moved(why)) => End::Again(why),
             Err(why) => End::of(why),

@@ -42,6 +42,11 @@ impl Versions {
         }
     }
 
+    /// Another copy wrote meanwhile.
+    pub fn forget_all(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Its status is written no more.
     pub fn forget(&self, uid: &str) {
         self.take(uid);

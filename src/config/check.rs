@@ -48,6 +48,7 @@ pub fn findings(settings: &Settings) -> Vec<(Way, String)> {
         .chain(freezes(settings))
         .chain(schemes(settings))
         .chain(settings.git.findings())
+        .chain(settings.leader_election.findings())
         .chain(super::presets::findings(settings))
         .collect()
 }
@@ -72,6 +73,9 @@ pub fn right(path: &str) -> Option<&'static str> {
         _ if path.starts_with("git.credentials") => {
             "as in [{url: https://git.example.com/shop, username: modosu, passwordFile: /etc/modosu-git/token}]"
         }
+        "leaderElection.leaseName" => "the name of a Lease, such as modosu",
+        "leaderElection.namespace" => "the name of a namespace, such as modosu",
+        "leaderElection.identity" => "a name that no other copy has, or null",
         "mode" => "observe, ask or enforce",
         "guard" => "namespace/name of one guard, such as shop/orders",
         "http.listen" => "an address and a port such as 0.0.0.0:9191 or [::]:9191",

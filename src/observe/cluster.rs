@@ -34,6 +34,8 @@ use crate::model::{
 const PAGE: u32 = 500;
 const WORKLOADS: [TargetKind; 3] = [TargetKind::Deployment, TargetKind::StatefulSet, TargetKind::DaemonSet];
 
+/// Whether the watches lag.
+mod again;
 /// Who stopped modosu, and where.
 mod freezes;
 /// What GitOps tools do to what they look after.

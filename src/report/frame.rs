@@ -25,11 +25,13 @@ impl Frame {
     /// `guard`: the one that the page is about, whose own freeze is said too.
     pub fn new(status: &StatusView, guard: Option<&GuardView>, age: Duration, title: String, json: String) -> Self {
         let mut foot = format!("modosu {}, mode {}", status.version, words::mode_name(status.mode));
-        foot.push_str(if status.leader {
-            ", leader"
-        } else {
-            ", not the leader: another copy acts"
-        });
+        match (&status.holder, status.leader) {
+            (_, true) => foot.push_str(", leader"),
+            (Some(holder), false) => {
+                let _ = write!(foot, ", not the leader: {holder} acts");
+            }
+            (None, false) => foot.push_str(", not the leader: nobody is known to act"),
+        }
         let _ = write!(foot, ". As of {}.", words::clock(status.now, status.now));
         Self {
             title,

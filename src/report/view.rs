@@ -20,6 +20,9 @@ pub struct StatusView {
     pub now: Timestamp,
     /// Only the leader acts.
     pub leader: bool,
+    /// Which copy leads, as far as this one knows; null also where there is no election.
+    #[serde(default)]
+    pub holder: Option<String>,
     /// What the daemon may do at most.
     pub mode: Mode,
     pub freeze: Option<FreezeView>,
@@ -221,6 +224,7 @@ impl StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             now,
             leader: false,
+            holder: None,
             mode,
             freeze: None,
             prometheus: PrometheusView {

@@ -1,7 +1,7 @@
 //! IO. One guard between turns: its policy, what the judge remembers, its record, its open incident.
 //!
 //! The record and the open incident's status are held here and written when they change. What the watch shows of
-//! them is read once, when the guard is met: there is one writer.
+//! them is read once, when the guard is met or this copy begins to lead: there is one writer.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -148,13 +148,8 @@ impl Guarded {
         incidents: &Cache<Incident>,
         steps: &StepSettings,
     ) -> Self {
-        let record = Record::from(guard.status.clone().unwrap_or_default());
-        let namespace = guard.namespace().unwrap_or_default();
-        let case = record
-            .incident
-            .as_ref()
-            .and_then(|at| OpenCase::find(&namespace, at, incidents));
-        let mut met = Self {
+        let (record, case) = remembered(&guard, incidents);
+        Self {
             rehearsed: Rehearsed::remembered(&record.conditions),
             rules: compile(&guard, presets, schemes, steps),
             written: record.clone(),
@@ -173,14 +168,7 @@ impl Guarded {
             lane: None,
             was_there: BTreeSet::new(),
             guard,
-        };
-        let since = met.record.current.as_ref().map(|current| current.since);
-        match &mut met.case {
-            // Killed before the guard's record said what runs since then: it is seen once more.
-            Some(case) => case.status.rolled_out_at = case.status.rolled_out_at.filter(|at| since >= Some(*at)),
-            None => met.record.incident = None,
         }
-        met
     }
 
     /// Whether it is the same object.
@@ -396,4 +384,24 @@ impl Guarded {
             self.guard.name_any()
         )
     }
+}
+
+/// What was written last: the guard's record and its open incident.
+pub(super) fn remembered(guard: &Guard, incidents: &Cache<Incident>) -> (Record, Option<OpenCase>) {
+    let mut record = Record::from(guard.status.clone().unwrap_or_default());
+    let namespace = guard.namespace().unwrap_or_default();
+    let found = record
+        .incident
+        .as_ref()
+        .and_then(|at| OpenCase::find(&namespace, at, incidents));
+    let since = record.current.as_ref().map(|current| current.since);
+    let case = found.map(|mut case| {
+        // Killed before the guard's record said what runs since then: it is seen once more.
+        case.status.rolled_out_at = case.status.rolled_out_at.filter(|at| since >= Some(*at));
+        case
+    });
+    if case.is_none() {
+        record.incident = None;
+    }
+    (record, case)
 }

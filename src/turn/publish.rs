@@ -31,7 +31,8 @@ impl Daemon {
         let status = StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             now: self.clock.now(),
-            leader: true,
+            leader: self.leads(),
+            holder: self.fence.holder(),
             mode: self.settings.mode,
             freeze: self.freeze(),
             prometheus: self.prometheus(),

@@ -17,6 +17,7 @@ mod hands;
 mod invalid;
 mod kills;
 mod kinds;
+mod leader;
 mod limits;
 mod locked;
 mod oneway;

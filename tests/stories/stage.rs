@@ -25,6 +25,10 @@ use serde_json::{Value, json};
 pub const TICK: Duration = Duration::from_secs(1);
 /// So many rollbacks within an hour, where a story does not say otherwise: the default.
 const BUDGET: u32 = 10;
+/// Who the daemon is, at every start: as a container that starts again in its pod it has its lease back at once.
+const FIRST: &str = "modosu-0";
+/// Another copy.
+const SECOND: &str = "modosu-1";
 /// What is guarded.
 const TARGETS: [&str; 4] = ["deployments", "statefulsets", "daemonsets", "configmaps"];
 /// Changes of several services that lie this near to each other are one group.
@@ -357,6 +361,38 @@ impl Stage {
         self.shows_its_status().await;
     }
 
+    /// Starts another copy beside the daemon; gives when it follows.
+    pub async fn second_daemon(&self) {
+        self.swap();
+        match &self.place {
+            Place::Embedded(embedded) => embedded.copy(&self.namespace, SECOND, BUDGET, SignedDuration::ZERO),
+            Place::Real(real) => real.copy(&self.namespace, SECOND, BUDGET).await,
+        }
+        self.shows_its_status().await;
+        self.swap();
+    }
+
+    /// The other copy is the daemon from now on: it is the one that is looked at, killed and stopped.
+    pub fn swap(&self) {
+        match &self.place {
+            Place::Embedded(embedded) => embedded.swap(),
+            Place::Real(real) => real.swap(),
+        }
+    }
+
+    /// Any signal to the daemon (`STOP`, `CONT`). For processes alone.
+    pub fn sends(&self, name: &str) {
+        match &self.place {
+            Place::Embedded(_) => panic!("the embedded daemon is no process"),
+            Place::Real(real) => real.signal(name),
+        }
+    }
+
+    /// Whether the daemon says that it acts.
+    pub async fn leads(&self) -> bool {
+        self.status().await.is_some_and(|status| status["leader"] == true)
+    }
+
     /// The same on a machine whose clock is wrong. Embedded world only.
     pub async fn daemon_ahead(&self, ahead: SignedDuration) {
         match &self.place {
@@ -593,7 +629,7 @@ impl Stage {
             Place::Embedded(embedded) => embedded.writes(),
             Place::Real(real) => real.writes(&self.namespace),
         };
-        all.retain(|write| (200..300).contains(&write.code) && !write.dry_run);
+        all.retain(|write| (200..300).contains(&write.code) && !write.dry_run && write.resource != "leases");
         all
     }
 

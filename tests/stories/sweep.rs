@@ -76,6 +76,29 @@ fn killed_at_any_request_of_a_plan_in_stages() {
     });
 }
 
+/// Another copy waits, and takes over wherever the leader is killed.
+#[test]
+fn another_copy_takes_over_wherever_the_leader_is_killed() {
+    let mut points = points(Side::Before);
+    let mut after = points_of("sweep", Side::After);
+    after.retain(|point| changes(&point.request));
+    points.extend(after);
+    sweep(points, "killed", async |point| {
+        let stage = Stage::embedded("sweep").await;
+        suspected(&stage).await;
+        stage.second_daemon().await;
+        stage.kill_on(&point);
+        stage
+            .until("the leader is killed", 60, async || stage.killed().then_some(()))
+            .await;
+        stage.swap();
+        is_recovered(&stage).await;
+        stage.wait(3).await;
+        is_recovered(&stage).await;
+        assert!(stage.leads().await);
+    });
+}
+
 /// A sample of the points with a process, `kill -9` and real servers.
 mod killed_at_some_points {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,7 +14,7 @@ use modosu::{
     act::http::Http,
     app::{self, Parts, Running},
     clock::Clock,
-    config::{BudgetSettings, CommonCause, Flags, Settings},
+    config::{BudgetSettings, CommonCause, Flags, LeaderElection, Settings},
     model::{guard::Guard, incident::Incident, units::Length},
     observe::prometheus::Prometheus,
 };
@@ -35,6 +35,8 @@ pub struct Embedded {
     pub asked: Asked,
     daemons: AtomicUsize,
     daemon: Mutex<Option<Daemon>>,
+    /// Another copy.
+    other: Mutex<Option<Daemon>>,
     /// A policy is in force.
     forbids: Arc<AtomicBool>,
 }
@@ -79,12 +81,18 @@ impl Embedded {
             asked: Asked::in_process(),
             daemons: AtomicUsize::new(0),
             daemon: Mutex::new(None),
+            other: Mutex::new(None),
             forbids: Arc::new(AtomicBool::new(false)),
         })
     }
 
     /// It puts back so much by itself within an hour; its clock is so far ahead of everybody else's.
     pub fn daemon(&self, namespace: &str, rollbacks: u32, ahead: SignedDuration) {
+        self.copy(namespace, super::FIRST, rollbacks, ahead);
+    }
+
+    /// One copy, by name.
+    pub fn copy(&self, namespace: &str, identity: &str, rollbacks: u32, ahead: SignedDuration) {
         let number = self.daemons.fetch_add(1, Ordering::Relaxed) + 1;
         let user = format!("modosu-{number}");
         let written = Settings::load(Some(&super::settings()), std::iter::empty(), &Flags::default());
@@ -95,6 +103,10 @@ impl Embedded {
                 ..written.budget
             },
             namespaces: vec![namespace.to_owned()],
+            leader_election: LeaderElection {
+                identity: Some(identity.to_owned()),
+                ..LeaderElection::default()
+            },
             common_cause: CommonCause {
                 related: Length(RELATED),
                 ..CommonCause::default()
@@ -128,6 +140,11 @@ impl Embedded {
         if let Some(before) = self.daemon.lock().unwrap().replace(next) {
             before.end();
         }
+    }
+
+    pub fn swap(&self) {
+        let (mut daemon, mut other) = (self.daemon.lock().unwrap(), self.other.lock().unwrap());
+        std::mem::swap(&mut *daemon, &mut *other);
     }
 
     pub fn kill_at(&self, point: Kill) {
@@ -274,7 +291,8 @@ impl Life {
         if self.is_over_at(call) {
             return Answer::Hang;
         }
-        if matches!(call.verb, Verb::Watch | Verb::Discover) {
+        // The election goes on beside it, at its own pace.
+        if matches!(call.verb, Verb::Watch | Verb::Discover) || call.resource == "leases" {
             return self.down(call.stage);
         }
         let side = match call.stage {
@@ -359,7 +377,7 @@ impl Life {
         }
     }
 
-    /// Watches are begun only on a server that is there.
+    /// Watches are begun, and leases renewed, only on a server that is there.
     fn down(&self, stage: Moment) -> Answer {
         let fault = self.fault.lock().unwrap();
         let down = fault.as_ref().is_some_and(|fault| fault.is_down(Instant::now()));

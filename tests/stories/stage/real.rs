@@ -47,6 +47,8 @@ pub struct Real {
     tap: Tap,
     prometheus: Tap,
     daemon: Mutex<Option<(Process, u16)>>,
+    /// Another copy.
+    other: Mutex<Option<(Process, u16)>>,
     /// A browser.
     http: reqwest::Client,
 }
@@ -82,22 +84,41 @@ impl Real {
             prometheus: cluster.prometheus_tap()?,
             cluster,
             daemon: Mutex::new(None),
+            other: Mutex::new(None),
             http: reqwest::Client::builder().no_proxy().build()?,
         })
     }
 
     pub async fn daemon(&self, namespace: &str, rollbacks: u32) {
+        self.copy(namespace, super::FIRST, rollbacks).await;
+    }
+
+    /// One copy, by name.
+    pub async fn copy(&self, namespace: &str, identity: &str, rollbacks: u32) {
         let port = free_port().unwrap();
-        let program = Program::new(format!("modosu-{namespace}"), env!("CARGO_BIN_EXE_modosu"))
+        let log = format!("{identity}-{namespace}");
+        let program = Program::new(log, env!("CARGO_BIN_EXE_modosu"))
             .args(["run", "--config", super::settings().to_str().unwrap()])
             .env("KUBECONFIG", self.tap.kubeconfig())
             .env("MODOSU__PROMETHEUS__URL", self.prometheus.url())
             .env("MODOSU__NAMESPACES", namespace)
+            .env("MODOSU__LEADER_ELECTION__NAMESPACE", namespace)
+            .env("MODOSU__LEADER_ELECTION__IDENTITY", identity)
             .env("MODOSU__BUDGET__ROLLBACKS_PER_HOUR", rollbacks.to_string())
             .env("MODOSU__COMMON_CAUSE__RELATED", format!("{}s", RELATED.as_secs()))
             .env("MODOSU__HTTP__LISTEN", format!("127.0.0.1:{port}"));
         let process = self.cluster.run(program).await.unwrap();
         *self.daemon.lock().unwrap() = Some((process, port));
+    }
+
+    pub fn swap(&self) {
+        let (mut daemon, mut other) = (self.daemon.lock().unwrap(), self.other.lock().unwrap());
+        std::mem::swap(&mut *daemon, &mut *other);
+    }
+
+    pub fn signal(&self, name: &str) {
+        let daemon = self.daemon.lock().unwrap();
+        daemon.as_ref().unwrap().0.signal(name);
     }
 
     pub async fn command(&self, arguments: &[&str]) -> Result<String, String> {
@@ -285,8 +306,15 @@ impl Real {
             .unwrap();
     }
 
-    /// What `limited` may do, in all namespaces.
+    /// What `limited` may do, in all namespaces: this, and what is shipped for its lease.
     pub async fn rights(&self, namespace: &str, rules: &Value) {
+        let shipped = include_str!("../../../deploy/base/role.yaml").split("\n---\n");
+        let lease = shipped.filter(|part| part.contains("\nkind: Role\n"));
+        let lease = lease.map(|role| serde_saphyr::from_str::<Value>(role).unwrap()["rules"].clone());
+        let rules: Vec<Value> = lease
+            .chain([rules.clone()])
+            .flat_map(|rules| rules.as_array().cloned().unwrap())
+            .collect();
         let api = "rbac.authorization.k8s.io";
         let name = json!({"name": namespace});
         let role = json!({"apiVersion": format!("{api}/v1"), "kind": "ClusterRole", "metadata": name, "rules": rules});
@@ -315,9 +343,11 @@ impl Real {
 
     /// The daemon and all that the story made: what is over must not burden the others.
     pub async fn end(&self, namespace: &str) {
-        let daemon = self.daemon.lock().unwrap().take();
-        if let Some((process, _)) = daemon {
-            process.kill().await;
+        for copy in [&self.daemon, &self.other] {
+            let copy = copy.lock().unwrap().take();
+            if let Some((process, _)) = copy {
+                process.kill().await;
+            }
         }
         if let Servers::Shared(cluster) = &self.cluster {
             cluster.forget(namespace).await.unwrap();
