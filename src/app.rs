@@ -21,6 +21,8 @@ use crate::{
 const TOGETHER: Duration = Duration::from_millis(20);
 /// A turn in flight may finish for so long when the daemon is told to stop.
 const GRACE: Duration = Duration::from_millis(2500);
+/// And for so long before another copy may lead.
+const LAST_TURN: Duration = Duration::from_secs(1);
 
 /// What the daemon is made of; a story puts an embedded world in the place of servers.
 pub struct Parts {
@@ -111,8 +113,9 @@ pub fn start(parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
             ),
             freezes: Joint::default(),
         },
+        // Where there is no election, from now on.
+        term: fence.term(),
         fence,
-        term: None,
         lagged_at: None,
         poller: Poller::new(prometheus),
         cluster,
@@ -130,20 +133,22 @@ pub fn start(parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
         orphans_closed: None,
         settings: Arc::new(settings),
     };
-    let (turns, done) = (turns(daemon, stop.clone()), CancellationToken::new());
-    let acts = {
-        let done = done.clone();
-        async move {
-            tokio::join!(turns, teller);
-            done.cancel();
-        }
-    };
-    tasks.spawn(acts);
-    // The lease is given back when nothing more is written.
+    let turns = turns(daemon, stop.clone());
+    let (quiet, done) = (CancellationToken::new(), CancellationToken::new());
+    if let Some(election) = election {
+        tasks.spawn(election.run(done.clone()));
+    }
+    let all = quiet.clone().drop_guard();
     tasks.spawn(async move {
-        if let Some(election) = election {
-            election.run(done).await;
-        }
+        tokio::join!(turns, teller);
+        drop(all);
+    });
+    // The lease is given back when nothing more is written, or a turn takes its time: what is under way is cut off then.
+    let over = stop.clone();
+    tasks.spawn(async move {
+        over.cancelled().await;
+        _ = tokio::time::timeout(LAST_TURN, quiet.cancelled()).await;
+        done.cancel();
     });
     tasks.close();
     Ok(Running {

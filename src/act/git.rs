@@ -239,8 +239,11 @@ impl Git {
         }
         self.0.changes.touch(&namespace);
         tokio::time::timeout(within, told).await.ok()?.ok()?;
-        let pushed = self.0.fence.lead(blocking(move || ready.push(PUSH))).await.ok()?;
-        Some(match pushed {
+        // Cut off by the fence, the program is ended as well.
+        let stop = self.0.program.stop.child_token();
+        let _ends = stop.clone().drop_guard();
+        let pushed = self.0.fence.lead(blocking(move || ready.push(PUSH, stop))).await;
+        Some(match pushed.ok()? {
             Ok(Pushed::Done) => End::Pushed(commit.commit),
             Ok(Pushed::Moved(why)) => End::Again(why),
             Err(why) => End::of(why),

@@ -34,8 +34,8 @@ const LASTS_SECONDS: i32 = 15;
 const RENEW: Duration = Duration::from_secs(2);
 /// Between two looks of those that do not lead. Shorter than client-go's 2 s: a lease that is given back is taken soon.
 const LOOK: Duration = Duration::from_secs(1);
-/// One request takes no longer, so that two of them fit before the fence closes.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// One request takes no longer, so that after a renewal two of them fail before the fence closes.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// The last one, when modosu is told to stop.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -49,8 +49,8 @@ pub struct Election {
     clock: Clock,
     fence: Fence,
     seen: Option<Seen>,
-    /// What this copy wrote last, and what it tried to write since: an answer may be lost.
-    mine: Vec<LeaseSpec>,
+    /// When this copy took the lease, or last tried to: one that says so is its own, also where the answer was lost.
+    took: Option<MicroTime>,
     leads: bool,
     /// It led before: another one of the same name is not what was left of an earlier start.
     led: bool,
@@ -83,7 +83,7 @@ impl Election {
             clock,
             fence,
             seen: None,
-            mine: Vec::new(),
+            took: None,
             leads: false,
             led: false,
             failing: false,
@@ -166,18 +166,34 @@ impl Election {
         if !self.is_mine(&seen.spec) {
             let holder = seen.spec.holder_identity.as_deref().filter(|holder| !holder.is_empty());
             if self.leads || self.fence.holder().as_deref() != holder {
-                let (lease, by) = (&self.called, holder.unwrap_or("nobody yet"));
-                tracing::info!(lease, holder, "does not lead: {by} acts (lease {lease})");
+                self.tell(holder);
             }
             self.fence.lost(holder);
-            self.mine.clear();
+            self.took = None;
             self.leads = false;
         }
     }
 
-    /// Whether this copy wrote it and nobody since, also where the answer was lost.
+    /// Says who acts in the place of this copy.
+    fn tell(&self, holder: Option<&str>) {
+        let lease = &self.called;
+        match holder {
+            // What an earlier start left.
+            Some(own) if own == self.identity && !self.led => {}
+            Some(own) if own == self.identity => tracing::warn!(
+                lease,
+                holder,
+                "does not lead: another copy is called {own} as well (leaderElection.identity in the settings; lease {lease})"
+            ),
+            Some(by) => tracing::info!(lease, holder, "does not lead: {by} acts (lease {lease})"),
+            None => tracing::info!(lease, holder, "does not lead: nobody acts yet (lease {lease})"),
+        }
+    }
+
+    /// Whether this copy took it, and nobody since.
     fn is_mine(&self, spec: &LeaseSpec) -> bool {
-        self.mine.contains(spec)
+        let own = spec.holder_identity.as_ref() == Some(&self.identity);
+        own && self.took.is_some() && spec.acquire_time == self.took
     }
 
     /// How much longer it is its holder's.
@@ -213,10 +229,9 @@ impl Election {
     /// Writes the lease over that version, or makes it; from then on this copy leads.
     async fn write(&mut self, version: Option<String>, spec: LeaseSpec) -> Result<(), ApiError> {
         let sent = Moment::now(&self.clock);
-        self.mine.push(spec.clone());
+        self.took.clone_from(&spec.acquire_time);
         let written = self.put(PATIENCE, version, &spec).await?;
         self.failing = false;
-        self.mine = vec![spec.clone()];
         self.seen = Some(Seen {
             version: written.metadata.resource_version,
             spec,

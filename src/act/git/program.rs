@@ -206,9 +206,10 @@ impl Desk {
         }
     }
 
-    /// More time, counted from now on.
-    pub fn extend(&mut self, within: Duration) {
+    /// More time, counted from now on, and another end of it.
+    pub fn extend(&mut self, within: Duration, stop: CancellationToken) {
         self.deadline = Instant::now() + within;
+        self.program.stop = stop;
     }
 }
 

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::program::{Desk, Program, Trouble};
 use crate::{
     decide::plan::git::{short, words},
@@ -275,9 +277,9 @@ impl Job {
 }
 
 impl Ready {
-    /// Pushes it. A branch that moved is never pushed over.
-    pub fn push(mut self, within: Duration) -> Result<Pushed, Trouble> {
-        self.desk.extend(within);
+    /// Pushes it, until `stop`. A branch that moved is never pushed over.
+    pub fn push(mut self, within: Duration, stop: CancellationToken) -> Result<Pushed, Trouble> {
+        self.desk.extend(within, stop);
         let what = format!("{}:refs/heads/{}", self.commit, self.branch);
         let said = self.desk.run(&[
             "push",

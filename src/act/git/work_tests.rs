@@ -150,7 +150,7 @@ fn ready(job: &Job) -> Ready {
 fn pushed(job: &Job) -> String {
     let ready = ready(job);
     let commit = ready.commit.clone();
-    assert_eq!(ready.push(MINUTE).unwrap(), Pushed::Done);
+    assert_eq!(ready.push(MINUTE, CancellationToken::new()).unwrap(), Pushed::Done);
     commit
 }
 
@@ -320,7 +320,10 @@ fn what_is_on_the_branch_is_found_and_never_made_twice() {
         Made::Commit(_) | Made::Nothing => panic!("made twice"),
     }
     // One that was made before and is pushed late, as by a daemon that was taken for dead.
-    assert!(matches!(waiting.push(MINUTE), Ok(Pushed::Moved(_))));
+    assert!(matches!(
+        waiting.push(MINUTE, CancellationToken::new()),
+        Ok(Pushed::Moved(_))
+    ));
     assert_eq!(place.tip(), later);
     let other = Job {
         mark: "shop/orders-8b21/uid#33".to_owned(),
@@ -333,6 +336,18 @@ fn what_is_on_the_branch_is_found_and_never_made_twice() {
 }
 
 #[test]
+fn what_is_cut_off_is_not_pushed() {
+    let place = Place::new();
+    let (_, merge) = place.merge("celery", "app/mode", "celery");
+    let before = place.tip();
+    let cut_off = CancellationToken::new();
+    cut_off.cancel();
+    let pushed = ready(&place.job(Some(&merge), &merge)).push(MINUTE, cut_off);
+    assert!(matches!(pushed, Err(Trouble::Unsure(_))));
+    assert_eq!(place.tip(), before);
+}
+
+#[test]
 fn a_branch_that_moved_is_not_pushed_over() {
     let place = Place::new();
     let (_, merge) = place.merge("celery", "app/mode", "celery");
@@ -340,7 +355,10 @@ fn a_branch_that_moved_is_not_pushed_over() {
     let late = ready(&job);
     place.write("README", "faster");
     let faster = place.commit("faster");
-    assert!(matches!(late.push(MINUTE), Ok(Pushed::Moved(_))));
+    assert!(matches!(
+        late.push(MINUTE, CancellationToken::new()),
+        Ok(Pushed::Moved(_))
+    ));
     assert_eq!(place.tip(), faster);
     pushed(&job);
     assert_eq!(place.holds("README"), "faster", "once more, on what is there now");
@@ -357,7 +375,7 @@ fn what_the_server_does_not_take_is_told_in_its_words() {
     let mut rights = fs::metadata(&hook).unwrap().permissions();
     std::os::unix::fs::PermissionsExt::set_mode(&mut rights, 0o755);
     fs::set_permissions(&hook, rights).unwrap();
-    match ready(&place.job(Some(&merge), &merge)).push(MINUTE) {
+    match ready(&place.job(Some(&merge), &merge)).push(MINUTE, CancellationToken::new()) {
         Err(Trouble::Refused(said)) => {
             assert!(
                 said.contains("pre-receive hook declined") && said.contains("main is protected"),
@@ -399,6 +417,6 @@ fn a_folder_is_left_behind_by_nothing() {
     let ready = ready(&place.job(Some(&merge), &merge));
     let folder = ready.desk.must(&["rev-parse", "--show-toplevel"]).unwrap();
     assert!(Path::new(&folder).exists());
-    ready.push(MINUTE).unwrap();
+    ready.push(MINUTE, CancellationToken::new()).unwrap();
     assert!(!Path::new(&folder).exists());
 }
