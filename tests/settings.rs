@@ -9,7 +9,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use modosu::{
-    config::{Flags, Mistakes, Settings},
+    config::{Flags, LeaderElection, Mistakes, Settings},
     model::{guard::Mode, preset::Preset, units::Length},
     telemetry::Format,
 };
@@ -192,7 +192,7 @@ fn every_mistake_is_told_at_once_with_its_place_and_what_would_be_right() {
         right: text or json
     modosu.yaml:21  paging: {}
         there is no such setting
-        right: one of prometheus, poll, mode, namespaces, guard, http, budget, commonCause, freeze, steps, git, presets, schemes, telemetry
+        right: one of prometheus, poll, mode, namespaces, guard, http, budget, commonCause, freeze, steps, git, leaderElection, presets, schemes, telemetry
     MODOSU__HTTP__: x
         this is not the name of a setting
         right: MODOSU__SECTION__KEY, such as MODOSU__PROMETHEUS__URL
@@ -201,6 +201,49 @@ fn every_mistake_is_told_at_once_with_its_place_and_what_would_be_right() {
         right: an http or https address such as https://modosu.example.com
     MODOSU__PROMETHEUS__TIME_OUT  prometheus.timeOut: 3s
         there is no such setting; did you mean `timeout`?
+    ");
+}
+
+#[test]
+fn which_copy_acts_is_read_as_written_and_names_are_checked() {
+    let file = "leaderElection: {leaseName: modosu-shop, namespace: platform}\n";
+    let environment = [("MODOSU__LEADER_ELECTION__IDENTITY", "one")];
+    let elected = load(file, &environment, &Flags::default()).unwrap().leader_election;
+    let expected = LeaderElection {
+        enabled: true,
+        lease_name: "modosu-shop".to_owned(),
+        namespace: Some("platform".to_owned()),
+        identity: Some("one".to_owned()),
+    };
+    assert_eq!(elected, expected);
+    let alone = load("leaderElection: {enabled: false}\n", &[], &Flags::default()).unwrap();
+    assert!(!alone.leader_election.enabled);
+
+    let wrong = r#"
+leaderElection:
+  enabled: perhaps
+  leaseName: Modosu
+  namespace: my_platform
+  identity: " "
+  lease: modosu
+"#;
+    insta::assert_snapshot!(mistakes(wrong, &[]), @r"
+    5 mistakes:
+    modosu.yaml:3  leaderElection.enabled: perhaps
+        expected a boolean
+        right: true, or false where there is no other copy
+    modosu.yaml:4  leaderElection.leaseName: Modosu
+        `Modosu` cannot be the name of a Lease
+        right: the name of a Lease, such as modosu
+    modosu.yaml:5  leaderElection.namespace: my_platform
+        `my_platform` cannot be the name of a namespace
+        right: the name of a namespace, such as modosu
+    modosu.yaml:6  leaderElection.identity:  
+        it is empty
+        right: a name that no other copy has, or null
+    modosu.yaml:7  leaderElection.lease: modosu
+        there is no such setting
+        right: one of enabled, leaseName, namespace, identity
     ");
 }
 

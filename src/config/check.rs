@@ -73,6 +73,7 @@ pub fn right(path: &str) -> Option<&'static str> {
         _ if path.starts_with("git.credentials") => {
             "as in [{url: https://git.example.com/shop, username: modosu, passwordFile: /etc/modosu-git/token}]"
         }
+        "leaderElection.enabled" => "true, or false where there is no other copy",
         "leaderElection.leaseName" => "the name of a Lease, such as modosu",
         "leaderElection.namespace" => "the name of a namespace, such as modosu",
         "leaderElection.identity" => "a name that no other copy has, or null",

@@ -41,7 +41,7 @@ impl LeaderElection {
         let namespace = self.namespace.as_ref().filter(|namespace| !is_dns_name(namespace));
         let namespace = namespace.map(|wrong| ("namespace", format!("`{wrong}` cannot be the name of a namespace")));
         let nobody = self.identity.as_ref().filter(|identity| identity.trim().is_empty());
-        let nobody = nobody.map(|_| ("identity", "nobody has no name".to_owned()));
+        let nobody = nobody.map(|_| ("identity", "it is empty".to_owned()));
         let found = [name, namespace, nobody].into_iter().flatten();
         found.map(|(key, wrong)| (vec!["leaderElection".to_owned(), key.to_owned()], wrong))
     }
