@@ -380,11 +380,22 @@ impl Stage {
         }
     }
 
-    /// Any signal to the daemon (`STOP`, `CONT`). For processes alone.
+    /// Any signal to the daemon: `TERM`; `STOP` and `CONT` for processes alone.
     pub fn sends(&self, name: &str) {
         match &self.place {
-            Place::Embedded(_) => panic!("the embedded daemon is no process"),
+            Place::Embedded(embedded) => {
+                assert_eq!(name, "TERM", "the embedded daemon is no process");
+                embedded.is_told_to_stop();
+            }
             Place::Real(real) => real.signal(name),
+        }
+    }
+
+    /// What the other copy asked to have written anywhere, dry-runs too, but for the lease.
+    pub fn writes_of_the_other(&self) -> Vec<String> {
+        match &self.place {
+            Place::Embedded(embedded) => embedded.writes_of_the_other(),
+            Place::Real(real) => real.writes_of_the_other(),
         }
     }
 

@@ -43,6 +43,7 @@ pub struct Embedded {
 
 /// One start of the daemon. A killed one lives on in this process, but nothing of it reaches the world any more.
 struct Daemon {
+    user: String,
     running: Running,
     stop: CancellationToken,
     life: Arc<Life>,
@@ -126,9 +127,9 @@ impl Embedded {
                 async move { asking.asks(&asked, &request).await }
             })),
         };
-        let lived = life.clone();
+        let (lived, whose) = (life.clone(), user.clone());
         self.world.on_request(move |call| {
-            if call.user == user {
+            if call.user == whose {
                 lived.answer(call)
             } else {
                 Answer::GoOn
@@ -136,7 +137,12 @@ impl Embedded {
         });
         let stop = CancellationToken::new();
         let running = app::start(parts, stop.clone()).unwrap();
-        let next = Daemon { running, stop, life };
+        let next = Daemon {
+            user,
+            running,
+            stop,
+            life,
+        };
         if let Some(before) = self.daemon.lock().unwrap().replace(next) {
             before.end();
         }
@@ -184,6 +190,18 @@ impl Embedded {
 
     fn life(&self) -> Arc<Life> {
         self.daemon.lock().unwrap().as_ref().unwrap().life.clone()
+    }
+
+    pub fn is_told_to_stop(&self) {
+        self.daemon.lock().unwrap().as_ref().unwrap().stop.cancel();
+    }
+
+    pub fn writes_of_the_other(&self) -> Vec<String> {
+        let user = self.other.lock().unwrap().as_ref().unwrap().user.clone();
+        let all = self.world.writes().into_iter();
+        all.filter(|write| write.user == user && write.resource != "leases")
+            .map(|write| format!("{:?} {}/{}: {}", write.verb, write.resource, write.name, write.code))
+            .collect()
     }
 
     pub fn kill(&self) {

@@ -45,6 +45,8 @@ pub struct Real {
     /// Who the daemon is.
     user: &'static str,
     tap: Tap,
+    /// Another copy's line.
+    other_tap: Tap,
     prometheus: Tap,
     daemon: Mutex<Option<(Process, u16)>>,
     /// Another copy.
@@ -80,6 +82,7 @@ impl Real {
         Ok(Self {
             client: cluster.client("admin").await?,
             tap: cluster.tap(namespace, user)?,
+            other_tap: cluster.tap(&format!("{namespace}-other"), user)?,
             user,
             prometheus: cluster.prometheus_tap()?,
             cluster,
@@ -97,9 +100,14 @@ impl Real {
     pub async fn copy(&self, namespace: &str, identity: &str, rollbacks: u32) {
         let port = free_port().unwrap();
         let log = format!("{identity}-{namespace}");
+        let tap = if identity == super::SECOND {
+            &self.other_tap
+        } else {
+            &self.tap
+        };
         let program = Program::new(log, env!("CARGO_BIN_EXE_modosu"))
             .args(["run", "--config", super::settings().to_str().unwrap()])
-            .env("KUBECONFIG", self.tap.kubeconfig())
+            .env("KUBECONFIG", tap.kubeconfig())
             .env("MODOSU__PROMETHEUS__URL", self.prometheus.url())
             .env("MODOSU__NAMESPACES", namespace)
             .env("MODOSU__LEADER_ELECTION__NAMESPACE", namespace)
@@ -119,6 +127,13 @@ impl Real {
     pub fn signal(&self, name: &str) {
         let daemon = self.daemon.lock().unwrap();
         daemon.as_ref().unwrap().0.signal(name);
+    }
+
+    pub fn writes_of_the_other(&self) -> Vec<String> {
+        let all = self.other_tap.requests().into_iter();
+        all.filter(|seen| seen.method != "GET" && seen.resource != "leases")
+            .map(|seen| format!("{} {}/{}", seen.method, seen.resource, seen.name))
+            .collect()
     }
 
     pub async fn command(&self, arguments: &[&str]) -> Result<String, String> {
