@@ -45,14 +45,22 @@ pub struct Real {
     /// Who the daemon is.
     user: &'static str,
     tap: Tap,
-    /// Another copy's line.
-    other_tap: Tap,
+    /// The line of the copy that is called second.
+    second_tap: Tap,
     prometheus: Tap,
-    daemon: Mutex<Option<(Process, u16)>>,
+    daemon: Mutex<Option<Started>>,
     /// Another copy.
-    other: Mutex<Option<(Process, u16)>>,
+    other: Mutex<Option<Started>>,
     /// A browser.
     http: reqwest::Client,
+}
+
+/// One start of the daemon.
+#[derive(Clone)]
+struct Started {
+    process: Process,
+    port: u16,
+    is_second: bool,
 }
 
 impl Real {
@@ -82,7 +90,7 @@ impl Real {
         Ok(Self {
             client: cluster.client("admin").await?,
             tap: cluster.tap(namespace, user)?,
-            other_tap: cluster.tap(&format!("{namespace}-other"), user)?,
+            second_tap: cluster.tap(&format!("{namespace}-second"), user)?,
             user,
             prometheus: cluster.prometheus_tap()?,
             cluster,
@@ -100,11 +108,8 @@ impl Real {
     pub async fn copy(&self, namespace: &str, identity: &str, rollbacks: u32) {
         let port = free_port().unwrap();
         let log = format!("{identity}-{namespace}");
-        let tap = if identity == super::SECOND {
-            &self.other_tap
-        } else {
-            &self.tap
-        };
+        let is_second = identity == super::SECOND;
+        let tap = self.line(is_second);
         let program = Program::new(log, env!("CARGO_BIN_EXE_modosu"))
             .args(["run", "--config", super::settings().to_str().unwrap()])
             .env("KUBECONFIG", tap.kubeconfig())
@@ -116,7 +121,19 @@ impl Real {
             .env("MODOSU__COMMON_CAUSE__RELATED", format!("{}s", RELATED.as_secs()))
             .env("MODOSU__HTTP__LISTEN", format!("127.0.0.1:{port}"));
         let process = self.cluster.run(program).await.unwrap();
-        *self.daemon.lock().unwrap() = Some((process, port));
+        *self.daemon.lock().unwrap() = Some(Started {
+            process,
+            port,
+            is_second,
+        });
+    }
+
+    const fn line(&self, is_second: bool) -> &Tap {
+        if is_second { &self.second_tap } else { &self.tap }
+    }
+
+    fn started(&self) -> Option<Started> {
+        self.daemon.lock().unwrap().clone()
     }
 
     pub fn swap(&self) {
@@ -125,12 +142,12 @@ impl Real {
     }
 
     pub fn signal(&self, name: &str) {
-        let daemon = self.daemon.lock().unwrap();
-        daemon.as_ref().unwrap().0.signal(name);
+        self.started().unwrap().process.signal(name);
     }
 
     pub fn writes_of_the_other(&self) -> Vec<String> {
-        let all = self.other_tap.requests().into_iter();
+        let is_second = self.other.lock().unwrap().as_ref().unwrap().is_second;
+        let all = self.line(is_second).requests().into_iter();
         all.filter(|seen| seen.method != "GET" && seen.resource != "leases")
             .map(|seen| format!("{} {}/{}", seen.method, seen.resource, seen.name))
             .collect()
@@ -152,9 +169,9 @@ impl Real {
     }
 
     pub fn kill_at(&self, point: Kill) {
-        let daemon = self.daemon.lock().unwrap();
-        let (process, _) = daemon.as_ref().unwrap();
-        self.tap.kill(process, Point::After, move |seen| match point {
+        let daemon = self.started().unwrap();
+        let line = self.line(daemon.is_second);
+        line.kill(&daemon.process, Point::After, move |seen| match point {
             Kill::Opened => seen.writes("incidents") && seen.method == "POST",
             Kill::Intended => {
                 seen.is_write() && seen.resource == "incidents" && seen.body.to_string().contains("\"intent\"")
@@ -168,42 +185,31 @@ impl Real {
 
     /// The same of any request, counted from now on.
     pub fn kill_on(&self, point: line::Point) {
-        let daemon = self.daemon.lock().unwrap();
-        let (process, _) = daemon.as_ref().unwrap();
+        let daemon = self.started().unwrap();
         let side = match point.side {
             Side::Before => Point::Before,
             Side::After => Point::After,
         };
         let so_far = AtomicUsize::new(0);
-        self.tap.kill(process, side, move |seen| {
+        let line = self.line(daemon.is_second);
+        line.kill(&daemon.process, side, move |seen| {
             !seen.is_watch() && words(seen) == point.request && so_far.fetch_add(1, Ordering::Relaxed) + 1 == point.nth
         });
     }
 
     pub fn killed(&self) -> bool {
-        self.daemon
-            .lock()
-            .unwrap()
-            .as_ref()
-            .is_some_and(|(process, _)| process.exited().is_some())
+        self.started().is_some_and(|daemon| daemon.process.exited().is_some())
     }
 
     pub async fn terminate(&self) -> (Option<i32>, std::time::Duration) {
-        let (process, _) = self.daemon.lock().unwrap().clone().unwrap();
+        let process = self.started().unwrap().process;
         let began = std::time::Instant::now();
         let status = process.terminate(std::time::Duration::from_secs(10)).await;
         (status.code(), began.elapsed())
     }
 
     pub async fn kill(&self) {
-        let process = self
-            .daemon
-            .lock()
-            .unwrap()
-            .as_ref()
-            .map(|(process, _)| process.clone())
-            .unwrap();
-        process.kill().await;
+        self.started().unwrap().process.kill().await;
     }
 
     /// On the shared cluster only this daemon's line to it is cut; one of the story's own is really killed.
@@ -221,7 +227,7 @@ impl Real {
     }
 
     pub async fn status(&self) -> Option<Value> {
-        let port = self.daemon.lock().unwrap().as_ref()?.1;
+        let port = self.started()?.port;
         let base = format!("http://127.0.0.1:{port}");
         let ready = self.http.get(format!("{base}/readyz")).send().await.ok()?;
         if !ready.status().is_success() {
@@ -341,27 +347,22 @@ impl Real {
     }
 
     pub async fn page(&self, path: &str) -> String {
-        let port = self.daemon.lock().unwrap().as_ref().unwrap().1;
+        let port = self.started().unwrap().port;
         let url = format!("http://127.0.0.1:{port}{path}");
         let answer = self.http.get(url).send().await.unwrap();
         answer.text().await.unwrap()
     }
 
     pub fn log(&self) -> String {
-        self.daemon
-            .lock()
-            .unwrap()
-            .as_ref()
-            .map(|(process, _)| process.log())
-            .unwrap_or_default()
+        self.started().map(|daemon| daemon.process.log()).unwrap_or_default()
     }
 
     /// The daemon and all that the story made: what is over must not burden the others.
     pub async fn end(&self, namespace: &str) {
         for copy in [&self.daemon, &self.other] {
             let copy = copy.lock().unwrap().take();
-            if let Some((process, _)) = copy {
-                process.kill().await;
+            if let Some(copy) = copy {
+                copy.process.kill().await;
             }
         }
         if let Servers::Shared(cluster) = &self.cluster {
