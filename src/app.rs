@@ -134,22 +134,8 @@ pub fn start(parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
         settings: Arc::new(settings),
     };
     let turns = turns(daemon, stop.clone());
-    let (quiet, done) = (CancellationToken::new(), CancellationToken::new());
-    if let Some(election) = election {
-        tasks.spawn(election.run(done.clone()));
-    }
-    let all = quiet.clone().drop_guard();
-    tasks.spawn(async move {
-        tokio::join!(turns, teller);
-        drop(all);
-    });
-    // The lease is given back when nothing more is written, or a turn takes its time: what is under way is cut off then.
-    let over = stop.clone();
-    tasks.spawn(async move {
-        over.cancelled().await;
-        _ = tokio::time::timeout(LAST_TURN, quiet.cancelled()).await;
-        done.cancel();
-    });
+    let acting = async move { _ = tokio::join!(turns, teller) };
+    act(&tasks, acting, election, stop.clone());
     tasks.close();
     Ok(Running {
         board,
@@ -157,6 +143,25 @@ pub fn start(parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
         tasks,
         stop,
     })
+}
+
+/// Does it, as one of several copies where there is an election. The lease is given back when nothing more is done, or the
+/// last turn takes its time: what is under way is cut off then.
+fn act(
+    tasks: &TaskTracker,
+    acting: impl Future<Output = ()> + Send + 'static,
+    election: Option<Election>,
+    stop: CancellationToken,
+) {
+    let acting = tasks.spawn(acting);
+    let Some(election) = election else { return };
+    let done = CancellationToken::new();
+    tasks.spawn(election.run(done.clone()));
+    tasks.spawn(async move {
+        stop.cancelled().await;
+        _ = tokio::time::timeout(LAST_TURN, acting).await;
+        done.cancel();
+    });
 }
 
 impl Running {

@@ -8,7 +8,7 @@
 
 use std::{fs, path::Path};
 
-use modosu::cli::crds;
+use modosu::{cli::crds, config::LeaderElection};
 use serde_json::{Value, json};
 
 const REGENERATE: &str = "regenerate it: MODOSU_WRITE=1 cargo test --test crds";
@@ -104,6 +104,27 @@ fn nobody_may_touch_secrets_or_run_jobs_who_did_not_opt_in() {
         {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
     ]);
     assert_eq!(json!(rules("components/job/role.yaml")), component);
+}
+
+/// Kustomize gives a generated ConfigMap's new name to every right by name that has the old one.
+#[test]
+fn the_shipped_role_is_for_the_lease_that_the_daemon_asks_for() {
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/base");
+    let read = |file: &str| fs::read_to_string(base.join(file)).unwrap();
+    let lease = LeaderElection::default().lease_name;
+    let granted = json!({
+        "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": [lease], "verbs": ["get", "update"],
+    });
+    let parts = read("role.yaml");
+    let mut roles = parts
+        .split("\n---\n")
+        .map(|part| serde_saphyr::from_str::<Value>(part).unwrap());
+    let role = roles.find(|role| role["kind"] == "Role").unwrap();
+    assert!(role["rules"].as_array().unwrap().contains(&granted), "{role}");
+    let kustomization: Value = serde_saphyr::from_str(&read("kustomization.yaml")).unwrap();
+    for generated in kustomization["configMapGenerator"].as_array().unwrap() {
+        assert_ne!(generated["name"], lease.as_str());
+    }
 }
 
 #[test]
