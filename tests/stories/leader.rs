@@ -56,7 +56,7 @@ async fn one_of_two_copies_acts(stage: &Stage) {
         .await;
     stage.swap();
     let written = stage.writes_of_the_other();
-    assert_eq!(written, [""; 0], "who follows writes nothing, and tries nothing");
+    assert_eq!(written, [""; 0], "who follows writes nothing");
 }
 
 story!(a_leader_that_crashes_at_the_opening_is_followed);
