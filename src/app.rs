@@ -85,11 +85,7 @@ pub fn start(parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
     ));
     let lanes = Lanes::default();
     let elected = settings.leader_election.enabled;
-    let fence = if elected {
-        Fence::closed(clock.clone())
-    } else {
-        Fence::open(clock.clone())
-    };
+    let fence = Fence::new(elected, clock.clone());
     let election = elected.then(|| Election::new(&settings, &client, clock.clone(), fence.clone()));
     let fenced = fence.around(&client);
     let instance = election.as_ref().map(|election| election.identity().to_owned());

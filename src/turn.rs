@@ -29,6 +29,8 @@ pub mod lanes;
 mod lead;
 /// Judging, before anything is decided.
 pub mod look;
+/// Guards that come, change and go.
+mod met;
 /// What one guard must know of the others.
 pub mod neighbours;
 /// Incidents that are opened.
@@ -200,41 +202,6 @@ impl Daemon {
             self.publish();
         }
         listed
-    }
-
-    /// Takes new and edited guards in, and forgets those that are gone.
-    fn meet_guards(&mut self) {
-        let watched: BTreeMap<ObjectKey, _> = self
-            .cluster
-            .guards
-            .all()
-            .into_iter()
-            .filter(|(key, _)| self.is_mine(key))
-            .collect();
-        self.guards.retain(|key, guarded| {
-            let stays = watched.contains_key(key);
-            if !stays {
-                self.api.versions.forget(&guarded.guard().uid().unwrap_or_default());
-            }
-            stays
-        });
-        for (key, guard) in watched {
-            match self.guards.get_mut(&key) {
-                Some(guarded) if guarded.is(&guard) => {
-                    guarded.edited(guard, &self.presets, &self.schemes, &self.settings.steps);
-                }
-                Some(_) | None => {
-                    let incidents = &self.cluster.incidents;
-                    let met = Guarded::meet(guard, &self.presets, &self.schemes, incidents, &self.settings.steps);
-                    self.guards.insert(key, met);
-                }
-            }
-        }
-    }
-
-    fn is_mine(&self, key: &ObjectKey) -> bool {
-        let only = self.settings.guard.as_ref();
-        only.is_none_or(|only| only.namespace == key.0 && only.name == key.1)
     }
 
     async fn guards_in(&mut self, namespaces: Option<&BTreeSet<String>>, readings: &BTreeMap<ObjectKey, Reading>) {

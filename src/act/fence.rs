@@ -72,6 +72,14 @@ impl Moment {
 }
 
 impl Fence {
+    pub fn new(elected: bool, clock: Clock) -> Self {
+        if elected {
+            Self::closed(clock)
+        } else {
+            Self::open(clock)
+        }
+    }
+
     /// Without an election: always open.
     pub const fn open(clock: Clock) -> Self {
         Self { stands: None, clock }

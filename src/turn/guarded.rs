@@ -18,6 +18,7 @@ use super::{
     by_hand::Followed,
     case::OpenCase,
     lanes::Lane,
+    met::remembered,
     rails::within_budget,
     rehearsals::Rehearsed,
     rules::{Rules, compile},
@@ -384,24 +385,4 @@ impl Guarded {
             self.guard.name_any()
         )
     }
-}
-
-/// What was written last: the guard's record and its open incident.
-pub(super) fn remembered(guard: &Guard, incidents: &Cache<Incident>) -> (Record, Option<OpenCase>) {
-    let mut record = Record::from(guard.status.clone().unwrap_or_default());
-    let namespace = guard.namespace().unwrap_or_default();
-    let found = record
-        .incident
-        .as_ref()
-        .and_then(|at| OpenCase::find(&namespace, at, incidents));
-    let since = record.current.as_ref().map(|current| current.since);
-    let case = found.map(|mut case| {
-        // Killed before the guard's record said what runs since then: it is seen once more.
-        case.status.rolled_out_at = case.status.rolled_out_at.filter(|at| since >= Some(*at));
-        case
-    });
-    if case.is_none() {
-        record.incident = None;
-    }
-    (record, case)
 }

@@ -8,12 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
-use super::{
-    Daemon,
-    by_hand::Followed,
-    guarded::{Guarded, remembered},
-    rehearsals::Rehearsed,
-};
+use super::{Daemon, by_hand::Followed, guarded::Guarded, met::remembered, rehearsals::Rehearsed};
 use crate::{
     decide::{Record, standing},
     model::incident::Incident,
