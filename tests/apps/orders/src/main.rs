@@ -3,7 +3,8 @@
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `PORT` | where it listens on loopback | 8080 |
+//! | `HOST` | where it listens; a container of its own needs `0.0.0.0` | 127.0.0.1 |
+//! | `PORT` | the port there | 8080 |
 //! | `RPS` | synthetic requests a second | 50 |
 //! | `WORKER_MODE` | `legacy`, or `celery`: error share and latency of the two `CELERY_…` variables | legacy |
 //! | `CELERY_ERROR_SHARE`, `CELERY_LATENCY_MS` | how bad celery is | 0.3, `LATENCY_MS` |

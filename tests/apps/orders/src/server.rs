@@ -1,4 +1,4 @@
-//! `/health`, `/metrics`, `/control` on loopback.
+//! `/health`, `/metrics`, `/control`.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ struct Service {
 }
 
 pub async fn serve(settings: Arc<Settings>, metrics: Arc<Metrics>) -> std::io::Result<()> {
-    let listener = TcpListener::bind(("127.0.0.1", settings.port)).await?;
+    let listener = TcpListener::bind((settings.host.as_str(), settings.port)).await?;
     let router = Router::new()
         .route("/health", get(health))
         .route("/metrics", get(exposition))

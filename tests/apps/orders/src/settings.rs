@@ -28,6 +28,7 @@ pub struct Orders {
 }
 
 pub struct Settings {
+    pub host: String,
     pub port: u16,
     pub crash_after: Option<Duration>,
     crashes: usize,
@@ -69,6 +70,7 @@ impl Settings {
             rps: number("RPS")?.unwrap_or(50.0),
         };
         Ok(Self {
+            host: env::var("HOST").unwrap_or_else(|_| "127.0.0.1".to_owned()),
             port: number("PORT")?.unwrap_or(8080),
             crash_after: number("CRASH_AFTER_MS")?.map(Duration::from_millis),
             crashes: number("CRASHES")?.unwrap_or(0),
