@@ -49,6 +49,8 @@ mod rails;
 mod recall;
 /// Whether tonight's rollback would be accepted, tried while nothing is wrong.
 pub mod rehearsals;
+/// Incidents that are over for long.
+mod retention;
 /// What returned of what was put back.
 mod returned;
 /// A guard's wishes, compiled.
@@ -120,6 +122,8 @@ pub struct Daemon {
     pub benchmarks: given::Benchmarks,
     /// When incidents without a guard were last closed.
     pub orphans_closed: Option<tokio::time::Instant>,
+    /// When old incidents were last deleted.
+    pub incidents_forgotten: Option<tokio::time::Instant>,
 }
 
 /// What the parts of a turn share while guards are carried out side by side.
@@ -170,6 +174,7 @@ impl Daemon {
         self.guards_in(None, &polled.readings).await;
         if self.term.is_some() {
             self.close_orphans().await;
+            self.forget_old_incidents().await;
         }
         self.metrics.turn_took(began.elapsed());
     }
