@@ -10,7 +10,7 @@ use crate::{
         mistake::Place,
         source::{File, Way},
     },
-    judge::policy::{Policy, forbidden},
+    judge::policy::{Policy, forbidden, forbidden_checks},
     model::{grade::Schemes, guard::Guard, preset::Preset},
 };
 
@@ -89,6 +89,7 @@ fn guard(file: &File, presets: &BTreeMap<String, Preset>, schemes: &Schemes, ste
     found
         .into_iter()
         .chain(forbidden(&guard.spec.rollback, steps.http, steps.job, steps.git))
+        .chain(forbidden_checks(&guard.spec.rollback.before, steps.job))
         .map(|wrong| {
             let steps = wrong
                 .path

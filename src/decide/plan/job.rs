@@ -45,24 +45,30 @@ fn read(template: &str) -> Result<Map<String, Value>, String> {
         .ok_or_else(|| "the template is no Job of batch/v1".to_owned())
 }
 
+/// What the Job of a check is called behind its incident: it is the same one however the checks are ordered.
+pub fn of_check(wanted: &RunJob) -> String {
+    format!("before-{}", short_hash(&format!("{} {}", wanted.from, wanted.key)))
+}
+
 /// What a Job is made for.
 pub struct For<'a> {
     pub incident: &'a str,
     pub uid: &'a str,
     pub guard: &'a str,
-    pub seq: u32,
+    /// What of it: the number of a step, or the check that it is.
+    pub what: String,
     pub timeout: Duration,
 }
 
 impl For<'_> {
-    /// `<incident>-<seq>`; of a long one the beginning and its hash.
+    /// `<incident>-<what>`; of a long one the beginning and its hash.
     pub fn name(&self) -> String {
-        let Self { incident, seq, .. } = self;
-        let whole = format!("{incident}-{seq}");
+        let Self { incident, what, .. } = self;
+        let whole = format!("{incident}-{what}");
         if whole.len() <= LONGEST {
             return whole;
         }
-        let end = format!("-{}-{seq}", short_hash(incident));
+        let end = format!("-{}-{what}", short_hash(incident));
         let begin: String = incident.chars().take(LONGEST.saturating_sub(end.len())).collect();
         format!("{}{end}", begin.trim_end_matches(['-', '.']))
     }
@@ -126,7 +132,7 @@ spec:
             incident,
             uid: "1",
             guard: "orders",
-            seq: 12,
+            what: "12".to_owned(),
             timeout: Duration::from_secs(300),
         }
     }
