@@ -106,3 +106,34 @@ fn guard(file: &File, presets: &BTreeMap<String, Preset>, schemes: &Schemes, ste
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::grade::Scheme;
+
+    #[test]
+    fn a_check_that_the_settings_do_not_allow_is_a_mistake_with_its_line() {
+        let text = "kind: Guard
+apiVersion: modosu.dev/v1alpha1
+metadata: {name: orders, namespace: shop}
+spec:
+  targets: [{kind: Deployment, name: orders}]
+  metrics: {preset: prometheus-http}
+  rollback:
+    before:
+      - job: {from: ConfigMap/runbook, key: backup.yaml}
+";
+        let files = File::parse_all(Path::new("orders.yaml"), text).unwrap();
+        let told = |job: bool| {
+            let steps = StepSettings {
+                job,
+                ..StepSettings::default()
+            };
+            let mistakes = guard(&files[0], &Preset::shipped(), &Scheme::shipped(), &steps);
+            mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(told(true), "");
+        insta::assert_snapshot!(told(false), @"");
+    }
+}

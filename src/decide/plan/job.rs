@@ -105,6 +105,10 @@ impl For<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        judge::policy::Policy,
+        model::{guard::Guard, preset::Preset},
+    };
 
     const TEMPLATE: &str = "
 apiVersion: batch/v1
@@ -157,6 +161,37 @@ spec:
         assert_eq!(made["metadata"], metadata);
         assert_eq!(made["spec"]["activeDeadlineSeconds"], 300);
         assert_eq!(made["spec"].get("ttlSecondsAfterFinished"), None, "it stays to be read");
+    }
+
+    #[test]
+    fn the_shipped_example_waits_for_a_job_that_can_be_made() {
+        let example = include_str!("../../../config/guards/backup-first.yaml");
+        let (guard, config) = example.split_once("\n---\n").unwrap();
+        let guard: Guard = serde_saphyr::from_str(guard).unwrap_or_else(|why| panic!("{why}"));
+        let policy = Policy::compile("shop", &guard.spec, &Preset::shipped()).unwrap_or_else(|all| panic!("{all:?}"));
+        let [(name, wanted, timeout)] = policy.before_jobs().collect::<Vec<_>>()[..] else {
+            panic!("{:?}", policy.before);
+        };
+        assert_eq!((name, timeout.as_secs()), ("the last backup can be read", 120));
+        let config: Value = serde_saphyr::from_str(config).unwrap_or_else(|why| panic!("{why}"));
+        assert_eq!(
+            wanted.from,
+            format!("ConfigMap/{}", config["metadata"]["name"].as_str().unwrap())
+        );
+        let made = For {
+            what: of_check(wanted),
+            timeout,
+            ..made_for("ledger-8b21")
+        };
+        let made = made.object(config["data"][&wanted.key].as_str().unwrap()).unwrap();
+        assert!(
+            made["metadata"]["name"]
+                .as_str()
+                .unwrap()
+                .starts_with("ledger-8b21-before-")
+        );
+        assert_eq!(made["spec"]["activeDeadlineSeconds"], 120);
+        assert_eq!(made["spec"]["template"]["spec"]["restartPolicy"], "Never");
     }
 
     #[test]
