@@ -107,10 +107,11 @@ pub fn stopped_by(status: &IncidentStatus, now: Timestamp) -> Option<&str> {
 /// Whether anything was changed, or may have been: an intent that has no receipt.
 pub fn may_have_written(status: &IncidentStatus) -> bool {
     let receipt = |seq: u32| {
-        let mut of_step = status.journal.iter().filter(|entry| entry.seq == seq);
+        let own = |entry: &&JournalEntry| entry.seq == seq && entry.is_step();
+        let mut of_step = status.journal.iter().filter(own);
         of_step.find_map(|entry| entry.receipt.as_deref())
     };
-    let intent = |entry: &&JournalEntry| entry.target.is_some() && entry.intent.is_some();
+    let intent = |entry: &&JournalEntry| entry.target.is_some() && entry.intent.is_some() && entry.is_step();
     let mut intents = status.journal.iter().filter(intent);
     intents.any(|intent| receipt(intent.seq).is_none_or(|word| word == "done"))
 }

@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+/// Jobs of steps and of checks.
+mod jobs;
 /// Repositories that steps change.
 mod repositories;
 
@@ -188,6 +190,8 @@ impl Run<'_> {
 pub struct Rehearsal {
     pub api: Api,
     pub namespace: String,
+    /// Its name.
+    pub guard: String,
     pub policy: Arc<Policy>,
     /// The content hash of each target, as judged.
     pub parts: BTreeMap<TargetRef, String>,
@@ -237,7 +241,7 @@ impl Rehearsal {
         }
         let replicas = replicas(&self.api, &self.namespace, &self.policy.steps).await;
         let replicas = replicas.map_err(|why| final_answer("its targets", why))?;
-        let templates = job::templates(&self.api, &self.namespace, &self.policy.steps).await;
+        let templates = job::templates(&self.api, &self.namespace, &self.policy.step_jobs()).await;
         let templates = templates.map_err(|why| final_answer("a template of a Job", why))?;
         let snapshot = kept.unwrap_or_else(|| self.mine(current.clone()));
         let plan = plan::resolve(&plan::Sources {
@@ -266,9 +270,15 @@ impl Rehearsal {
         };
         let answer = trial.all(&plan, |_| "modosu: a dry run".to_owned()).await;
         Ok(match answer {
-            Answer::Accepted | Answer::Unsupported(_) => self.repositories(&current).await.err().unwrap_or(answer),
+            Answer::Accepted | Answer::Unsupported(_) => self.beside(&current).await.err().unwrap_or(answer),
             Answer::Refused { .. } | Answer::Unanswered(_) | Answer::Changed => answer,
         })
+    }
+
+    /// What a plan asks for beside its writes.
+    async fn beside(&self, current: &Contents) -> Result<(), Answer> {
+        self.jobs().await?;
+        self.repositories(current).await
     }
 
     /// Only what a plan of this guard may write.

@@ -8,6 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 /// What a person does.
 mod ask;
+/// Jobs that are checks.
+mod check;
 /// What was found out a moment ago.
 pub mod found;
 /// Changes of repositories.
@@ -31,6 +33,7 @@ pub(super) mod scale;
 /// Writes of targets.
 mod write;
 
+pub use check::Checking;
 pub use found::{Found, Reads};
 pub use journal::Journal;
 use journal::{entry, has_intent};
@@ -117,11 +120,12 @@ impl Run<'_> {
     pub async fn resolve(&self, seen: &Seen, at: Timestamp, before: &[PlannedStep]) -> Result<Resolved, ApiError> {
         let git = self.commits(before)?;
         let (api, namespace, steps) = (self.api, self.namespace, &self.policy.steps);
+        let jobs = self.policy.step_jobs();
         let (mut snapshot, mut reads, replicas, templates) = tokio::try_join!(
             self.snapshot(),
             target::read_all(api, namespace, seen.parts.keys()),
             scale::replicas(api, namespace, steps),
-            job::templates(api, namespace, steps),
+            job::templates(api, namespace, &jobs),
         )?;
         let mut shared = Vec::new();
         if let Some(contents) = &mut snapshot {

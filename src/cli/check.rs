@@ -10,7 +10,7 @@ use crate::{
         mistake::Place,
         source::{File, Way},
     },
-    judge::policy::{Policy, forbidden},
+    judge::policy::{Policy, forbidden, forbidden_checks},
     model::{grade::Schemes, guard::Guard, preset::Preset},
 };
 
@@ -89,6 +89,7 @@ fn guard(file: &File, presets: &BTreeMap<String, Preset>, schemes: &Schemes, ste
     found
         .into_iter()
         .chain(forbidden(&guard.spec.rollback, steps.http, steps.job, steps.git))
+        .chain(forbidden_checks(&guard.spec.rollback.before, steps.job))
         .map(|wrong| {
             let steps = wrong
                 .path
@@ -104,4 +105,35 @@ fn guard(file: &File, presets: &BTreeMap<String, Preset>, schemes: &Schemes, ste
             mistake(&way, place, value, text, None)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::grade::Scheme;
+
+    #[test]
+    fn a_check_that_the_settings_do_not_allow_is_a_mistake_with_its_line() {
+        let text = "kind: Guard
+apiVersion: modosu.dev/v1alpha1
+metadata: {name: orders, namespace: shop}
+spec:
+  targets: [{kind: Deployment, name: orders}]
+  metrics: {preset: prometheus-http}
+  rollback:
+    before:
+      - job: {from: ConfigMap/runbook, key: backup.yaml}
+";
+        let files = File::parse_all(Path::new("orders.yaml"), text).unwrap();
+        let told = |job: bool| {
+            let steps = StepSettings {
+                job,
+                ..StepSettings::default()
+            };
+            let mistakes = guard(&files[0], &Preset::shipped(), &Scheme::shipped(), &steps);
+            mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(told(true), "");
+        insta::assert_snapshot!(told(false), @"");
+    }
 }

@@ -38,7 +38,7 @@ impl Default for IncidentSettings {
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct StepSettings {
-    /// Jobs, as steps.
+    /// Jobs, as steps and as checks before the first write.
     pub job: bool,
     /// Commits that are made and pushed, as steps.
     pub git: bool,

@@ -9,7 +9,8 @@ pub fn tried(status: &IncidentStatus) -> String {
     let own = |entry: &&JournalEntry| {
         status.stage().is_none() || status.present_places().any(|place| status.seq_of(place) == entry.seq)
     };
-    let receipts = status.journal.iter().filter(own).filter_map(|entry| {
+    let steps = status.journal.iter().filter(|entry| entry.is_step());
+    let receipts = steps.filter(own).filter_map(|entry| {
         let receipt = entry.receipt.as_deref()?;
         let step = entry.target.clone().unwrap_or_else(|| status.step_named(entry.seq));
         Some(format!("{step} {receipt}"))

@@ -7,11 +7,12 @@ use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc, time::Duration};
 use super::condition::Condition;
 use crate::model::{
     grade::{Scheme, Schemes},
-    guard::{Action, GuardSpec, HttpCheck, Mode, Stage, Step, Unit, Worse},
+    guard::{Action, GuardSpec, HttpCheck, Mode, RunJob, Stage, Step, Unit, Worse},
     preset::Preset,
     units::Certainty,
 };
 
+mod before;
 mod compile;
 /// Changes of repositories.
 pub mod git;
@@ -23,8 +24,9 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
+pub use before::forbidden_checks;
 pub use selector::matched_selector;
-pub use steps::forbidden;
+pub use steps::{NO_JOBS, forbidden};
 
 /// A valid guard, ready for turns. Everything in it was checked; nothing in it changes between turns.
 #[derive(Clone, Debug)]
@@ -57,6 +59,8 @@ pub struct Policy {
     pub within: Duration,
     /// What must hold before anything is written.
     pub before: Vec<Before>,
+    /// Whether the daemon's settings allow Jobs: a check that is one fails otherwise.
+    pub jobs: bool,
     /// In order; those of stages one stage after the other.
     pub steps: Vec<Step>,
     /// Each with the places of its steps; empty where the plan has none.
@@ -140,6 +144,7 @@ pub struct Before {
 pub enum BeforeCheck {
     Condition(Condition),
     Http(HttpCheck),
+    Job { job: RunJob, timeout: Duration },
 }
 
 /// One trigger, compiled.
@@ -177,7 +182,20 @@ impl Policy {
     pub fn before_conditions(&self) -> impl Iterator<Item = &Condition> {
         self.before.iter().filter_map(|before| match &before.check {
             BeforeCheck::Condition(condition) => Some(condition),
-            BeforeCheck::Http(_) => None,
+            BeforeCheck::Http(_) | BeforeCheck::Job { .. } => None,
+        })
+    }
+
+    /// The Jobs of its steps.
+    pub fn step_jobs(&self) -> Vec<&RunJob> {
+        self.steps.iter().filter_map(|step| step.job.as_ref()).collect()
+    }
+
+    /// The Jobs among the checks before the first write, each with what people call it and its time.
+    pub fn before_jobs(&self) -> impl Iterator<Item = (&str, &RunJob, Duration)> {
+        self.before.iter().filter_map(|before| match &before.check {
+            BeforeCheck::Job { job, timeout } => Some((before.name.as_str(), job, *timeout)),
+            BeforeCheck::Condition(_) | BeforeCheck::Http(_) => None,
         })
     }
 

@@ -20,7 +20,7 @@ mod plan;
 mod stage;
 
 pub use decision::{Decision, Fix, Verb};
-pub use plan::{ASK, Before, Checked, JournalEntry, PlannedStep};
+pub use plan::{ASK, Before, Checked, JOB_TARGET, JournalEntry, PlannedStep};
 pub use stage::{PlannedStage, StageState};
 
 /// One opened case.

@@ -169,6 +169,7 @@ fn policy(job: &str) -> Policy {
         within: hour,
         steps: vec![],
         stages: Vec::new(),
+        jobs: true,
         before: vec![],
         verify: vec![],
         hold: hour,

@@ -19,6 +19,19 @@ const KEEP: &str = "keep the proven state";
 const NOT_AS_RECORDED: &str = "the plan made now is not the one that was recorded; it is recorded now: look at it, and decide `rollback` to \
                                carry it out, with a reason of its own where that was decided before";
 
+/// The plan, behind its checks.
+async fn carried_on(
+    runner: &run::Run<'_>,
+    journal: &mut run::Journal<'_>,
+    seen: &Seen,
+    now: Timestamp,
+) -> Result<run::Progress, ApiError> {
+    match begin(runner, journal.status, seen, now).await? {
+        Some(end) => Ok(end),
+        None => runner.advance(journal).await,
+    }
+}
+
 impl Guarded {
     /// Carries one decision out. Gives whether another one should follow at once.
     pub(super) async fn carry_out(
@@ -113,16 +126,8 @@ impl Guarded {
         let namespace = self.guard.namespace().unwrap_or_default();
         let writable = Writable::of(&namespace, &self.guard.spec, shared.cluster);
         let Some(case) = &mut self.case else { return false };
-        match before::says(shared, policy, &namespace, case) {
-            before::Says::GoOn => {}
-            before::Says::Wait => {
-                self.shown.waits_for = Some("the checks before the first write are awaited".to_owned());
-                self.write_case(shared).await;
-                return false;
-            }
-            before::Says::Stop => return self.write_case(shared).await,
-        }
         let plan = case.status.plan_hash.as_ref();
+        let found = case.found.take().filter(|found| found.answer(plan).is_some());
         let (to, only) = (case.status.goal(&case.spec).cloned(), case.status.only.clone());
         let runner = run::Run {
             api: shared.api,
@@ -136,22 +141,18 @@ impl Guarded {
             guard: &self.guard,
             writable: &writable,
             windows: &shared.settings.freeze,
-            found: case
-                .found
-                .take()
-                .filter(|found| found.answer(plan).is_some())
-                .unwrap_or_default(),
+            found: found.unwrap_or_default(),
         };
-        let asked = case.status.asked().is_some();
-        let progress = match begin(&runner, &mut case.status, seen, shared.clock.now()).await {
-            Ok(None) => {
-                let mut journal = run::Journal {
-                    status: &mut case.status,
-                    written: &mut case.written,
-                };
-                runner.advance(&mut journal).await
-            }
-            Ok(Some(end)) => Ok(end),
+        let mut journal = run::Journal {
+            status: &mut case.status,
+            written: &mut case.written,
+        };
+        let asked = journal.asked().is_some();
+        let progress = match before::says(shared, &runner, &mut journal).await {
+            Ok(before::Says::GoOn) => carried_on(&runner, &mut journal, seen, shared.clock.now()).await,
+            Ok(before::Says::Stop) => return self.write_case(shared).await,
+            Ok(before::Says::Wait(why)) => Ok(run::Progress::Waiting(why)),
+            Ok(before::Says::Frozen(why)) => Ok(run::Progress::Frozen(why)),
             Err(why) => Err(why),
         };
         let because = match progress {

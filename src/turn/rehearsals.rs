@@ -248,6 +248,7 @@ impl Guarded {
         let namespace = self.guard.namespace().unwrap_or_default();
         Some(Rehearsal {
             api: api.clone(),
+            guard: self.guard.name_any(),
             policy: self.policy()?,
             parts: seen.parts.clone(),
             writable: Writable::of(&namespace, &self.guard.spec, cluster),

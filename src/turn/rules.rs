@@ -36,7 +36,11 @@ pub(super) fn compile(
     let namespace = guard.namespace().unwrap_or_default();
     let forbidden = forbidden(&guard.spec.rollback, steps.http, steps.job, steps.git);
     let compiled = Policy::compile_with(&namespace, &guard.spec, presets, schemes);
-    match compiled.and_then(|policy| forbidden.is_empty().then_some(policy).ok_or(forbidden)) {
+    let allowed = compiled.map(|policy| Policy {
+        jobs: steps.job,
+        ..policy
+    });
+    match allowed.and_then(|policy| forbidden.is_empty().then_some(policy).ok_or(forbidden)) {
         Ok(policy) => Ok(Rules {
             memory: Memory::new(&policy),
             policy: Arc::new(policy),

@@ -7,6 +7,7 @@
 mod asked;
 mod baselines;
 mod beside;
+mod checks;
 mod clocks;
 mod config;
 mod decisions;

@@ -2,6 +2,7 @@
 
 mod asked;
 mod embedded;
+pub mod jobs;
 pub mod line;
 mod real;
 pub mod repository;
@@ -345,11 +346,26 @@ impl Stage {
         }
     }
 
+    /// Jobs of this namespace are run: on real servers they are anyway.
+    pub fn run_jobs(&self) {
+        if let Place::Embedded(embedded) = &self.place {
+            jobs::run(embedded.world.clone(), self.namespace.clone());
+        }
+    }
+
     // ---- the daemon -------------------------------------------------------------------------------------------
 
     /// Starts the daemon. It watches this namespace alone.
     pub async fn daemon(&self) {
         self.daemon_with_budget(BUDGET).await;
+    }
+
+    /// The settings of every daemon that is started from now on do not allow Jobs.
+    pub fn forbid_jobs(&self) {
+        match &self.place {
+            Place::Embedded(embedded) => embedded.forbid_jobs(),
+            Place::Real(real) => real.forbid_jobs(),
+        }
     }
 
     /// One that puts back so much by itself within an hour.

@@ -454,11 +454,11 @@ async fn job_ends(stage: &Stage, name: &str, conditions: &[(&str, &str)]) {
         .unwrap();
 }
 
-fn legacy() -> Value {
+pub fn legacy() -> Value {
     json!({"setEnv": {"target": "Deployment/orders", "env": {"WORKER_MODE": "legacy"}}})
 }
 
-async fn orders(stage: &Stage, spec: Value) {
+pub async fn orders(stage: &Stage, spec: Value) {
     let env = json!([{"name": "WORKER_MODE", "value": "legacy"}]);
     stage.deploy("orders", env).await;
     watched(stage, spec).await;

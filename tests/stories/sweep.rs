@@ -1,4 +1,4 @@
-//! One rollback with a step of each kind, killed at every point between two instructions; and the same with an API server
+//! One rollback with a check that is a Job and a step of each kind, killed at every point between two instructions; and the same with an API server
 //! that fails at every point. Each time the same end is checked, and that nothing was done twice.
 //!
 //! The points are read off an undisturbed run: every request from the suspicion to the end. Whatever else the daemon waits
@@ -14,6 +14,7 @@ use crate::{
     config::written,
     stage::{
         Stage, deployment,
+        jobs::template,
         line::{Fault, Point, Side, What, changes},
         state_of,
     },
@@ -122,8 +123,8 @@ fn refused_for_a_while_at_any_write() {
         .into_iter()
         .zip(refusals().into_iter().cycle())
         .map(|(point, what)| {
-            // A record for some turns. What is refused again and again of a target is for people, see below.
-            let seconds = if of_target(&point) { 0 } else { 3 };
+            // A record for some turns. What is refused again and again of a target or of a Job is for people, see below.
+            let seconds = if of_target(&point) || of_check(&point) { 0 } else { 3 };
             Fault::new(point, what, Duration::from_secs(seconds))
         });
     sweep(all.collect(), "refused", async |fault| failed(fault, 3).await);
@@ -282,6 +283,9 @@ async fn suspected(stage: &Stage) {
 
 /// A guard with a proven state.
 async fn proven(stage: &Stage) {
+    stage.run_jobs();
+    let backup = template("three backups", 0, 0);
+    stage.config("runbook", json!({"backup.yaml": backup})).await;
     stage.config("settings", json!({"GREETING": "hello"})).await;
     let env = json!([{"name": "WORKER_MODE", "value": "legacy"}]);
     let mut orders = deployment(&stage.namespace, "orders", env.clone());
@@ -314,10 +318,12 @@ fn guard(stage: &Stage) -> Value {
     let steps = steps.as_array().unwrap();
     let part =
         |name: &str, places: std::ops::Range<usize>| json!({"name": name, "within": "60s", "steps": steps[places]});
+    let job = json!({"from": "ConfigMap/runbook", "key": "backup.yaml"});
+    let check = |timeout: &str| json!([{"name": "backup is present", "job": job, "timeout": timeout}]);
     let rollback = if stage.namespace == STAGES {
-        json!({"stages": [part("put-back", 0..3), part("tell", 3..5)]})
+        json!({"before": check("50s"), "stages": [part("put-back", 0..3), part("tell", 3..5)]})
     } else {
-        json!({"steps": steps})
+        json!({"before": check("5m"), "steps": steps})
     };
     json!({
         "targets": [{"kind": "Deployment", "name": "orders"}, {"kind": "Deployment", "name": "worker"}],
@@ -355,6 +361,7 @@ async fn is_recovered(stage: &Stage) {
     for entry in receipts(&incident).filter(|entry| entry.seq != POST) {
         assert_eq!(entry.receipt.as_deref(), Some("done"), "{entry:?}");
     }
+    checked(stage, &incident);
     asked(stage, &incident);
     stage
         .until("the guard has let the incident go", 30, async || {
@@ -376,7 +383,20 @@ fn in_order(incident: &Incident, steps: u32) {
     assert_eq!(journal, expected, "one intent and one receipt of each step");
 }
 
-/// The check may be asked again, for each try to write its receipt; the other request was sent once, or people are told that nobody knows.
+/// The Job of the check was made once, and the journal says so before any step.
+fn checked(stage: &Stage, incident: &Incident) {
+    let made = stage.writes().into_iter().filter(|write| write.resource == "jobs");
+    assert_eq!(made.count(), 1, "one Job");
+    let entries = incident.status.iter().flat_map(|status| &status.journal);
+    let words: Vec<_> = entries
+        .filter(|entry| entry.intent.is_some() || entry.receipt.is_some())
+        .take_while(|entry| entry.is_check())
+        .map(|entry| entry.intent.as_deref().or(entry.receipt.as_deref()).unwrap())
+        .collect();
+    assert_eq!(words, ["check", "done"], "{:?}", incident.status);
+}
+
+/// The request may be asked again, for each try to write its receipt; the other request was sent once, or people are told that nobody knows.
 fn asked(stage: &Stage, incident: &Incident) {
     let asked = stage.asked.requests();
     let count = |words: &str| asked.iter().filter(|request| *request == words).count();
@@ -479,6 +499,11 @@ fn of_target(point: &Point) -> bool {
         .any(|target| point.request.starts_with(&format!("patch {target}")))
 }
 
+/// The check's Job, or its dry run.
+fn of_check(point: &Point) -> bool {
+    point.request.starts_with("create jobs")
+}
+
 fn faults(points: Vec<Point>, what: &What, lasts: Duration) -> Vec<Fault> {
     let fault = |at| Fault::new(at, what.clone(), lasts);
     points.into_iter().map(fault).collect()
@@ -515,7 +540,9 @@ fn must_be_there() -> Vec<String> {
             .iter()
             .flat_map(|target| [format!("patch {target}"), format!("patch {target} (dry run)")]),
     );
-    all.extend(["create incidents", "GET /health", "POST /restored"].map(str::to_owned));
+    let checked = ["0 intent", "0 receipt"].map(|entry| format!("patch incidents status RollingBack {entry}"));
+    all.extend(checked);
+    all.extend(["create incidents", "create jobs", "GET /health", "POST /restored"].map(str::to_owned));
     all
 }
 

@@ -1,5 +1,8 @@
-//! IO. A Job as a step: made once under a name of its own, then awaited.
+//! IO. A Job of a step or of a check: made once under a name of its own, then awaited.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use k8s_openapi::api::{
     batch::v1::Job,
     core::v1::{ConfigMap, Pod},
@@ -9,14 +12,17 @@ use kube::{
     api::{ApiResource, DynamicObject, ListParams, LogParams},
 };
 
-use super::{ApiError, Journal, Run, StepEnd, entry};
+use super::{ATTEMPTS, ApiError, Journal, Run, StepEnd, entry};
 use crate::{
     act::{Api, post_params},
-    decide::plan::job::{For, Templates, template},
+    decide::{
+        between,
+        plan::job::{For, Templates, template},
+    },
     model::{
         content::short_hash,
-        guard::{RunJob, Step},
-        incident::{IncidentStatus, PlannedStep},
+        guard::RunJob,
+        incident::{IncidentStatus, JournalEntry, PlannedStep},
     },
     report::mask::mask_text,
 };
@@ -27,11 +33,11 @@ const BYTES: usize = 1024;
 /// So much of it is read: lines may be long.
 const AT_MOST: i64 = 65_536;
 
-/// The templates of the steps' Jobs, as they stand there now.
-pub async fn templates(api: &Api, namespace: &str, steps: &[Step]) -> Result<Templates, ApiError> {
+/// The templates of Jobs, as they stand there now.
+pub async fn templates(api: &Api, namespace: &str, jobs: &[&RunJob]) -> Result<Templates, ApiError> {
     let mut templates = Templates::new();
     let configs: KubeApi<ConfigMap> = KubeApi::namespaced(api.client.clone(), namespace);
-    for RunJob { from, key } in steps.iter().filter_map(|step| step.job.as_ref()) {
+    for RunJob { from, key } in jobs {
         let name = from.strip_prefix("ConfigMap/").unwrap_or(from);
         let config = api.ask(None, configs.get_opt(name)).await?;
         let text = config.and_then(|config| config.data?.remove(key));
@@ -40,47 +46,88 @@ pub async fn templates(api: &Api, namespace: &str, steps: &[Step]) -> Result<Tem
     Ok(templates)
 }
 
+/// A Job that is wanted once: by a step of the plan, or by a check before it.
+pub(super) struct Wanted<'a> {
+    pub made_for: For<'a>,
+    /// How it stands in the journal.
+    pub seq: u32,
+    pub planned: &'a PlannedStep,
+    /// What its intent says beside that.
+    pub note: Option<String>,
+    /// Where its template stands; nothing where the guard has no such step any more.
+    pub template: Option<&'a RunJob>,
+}
+
+impl Wanted<'_> {
+    fn intent<'j>(&self, status: &'j IncidentStatus) -> Option<&'j JournalEntry> {
+        let mut intents = status.journal.iter().filter(|entry| entry.intent.is_some());
+        intents.find(|entry| entry.seq == self.seq && entry.target == self.planned.target)
+    }
+
+    /// Whether its time is over. As long as the plan stood still it did not run.
+    fn is_late(&self, status: &IncidentStatus, now: Timestamp) -> bool {
+        let began = self.intent(status).map(|entry| entry.at).max(status.acting_since);
+        between(began.unwrap_or(now), now) > self.made_for.timeout
+    }
+}
+
 impl Run<'_> {
-    /// Look, intent, create, a line that says so, receipt when it has ended. One that is gone again is not made once more.
+    /// A Job of a step.
     pub(super) async fn job(
         &self,
         seq: u32,
         planned: &PlannedStep,
         status: &mut Journal<'_>,
     ) -> Result<StepEnd, ApiError> {
-        let wanted = For {
+        let wanted = Wanted {
+            made_for: self.made_for(seq.to_string(), self.timeout(planned)),
+            seq,
+            planned,
+            note: None,
+            template: self.step_of(planned).and_then(|step| step.job.as_ref()),
+        };
+        self.once(&wanted, status).await
+    }
+
+    pub(super) fn made_for(&self, what: String, timeout: Duration) -> For<'_> {
+        For {
             incident: &self.at.name,
             uid: &self.at.uid,
             guard: &self.spec.guard,
-            seq,
-            timeout: self.timeout(planned),
-        };
-        let name = wanted.name();
+            what,
+            timeout,
+        }
+    }
+
+    /// Look, intent, create, a line that says so, receipt when it has ended. One that is gone again is not made once more.
+    pub(super) async fn once(&self, wanted: &Wanted<'_>, status: &mut Journal<'_>) -> Result<StepEnd, ApiError> {
+        let name = wanted.made_for.name();
         let jobs: KubeApi<Job> = KubeApi::namespaced(self.api.client.clone(), self.namespace);
         let Some(job) = self.api.ask(None, jobs.get_opt(&name)).await? else {
-            if is_made(status, seq) {
+            if is_made(status, &name) {
                 return Ok(StepEnd::Failed(format!("Job/{name} was deleted before it ended")));
             }
-            return self.make(&wanted, planned, status).await;
+            return self.make(wanted, status).await;
         };
         if !job.owner_references().iter().any(|owner| owner.uid == self.at.uid) {
             return Ok(StepEnd::Failed(format!(
                 "Job/{name} is there already and not of this incident"
             )));
         }
-        self.intent(seq, planned, None, status).await?;
-        if !is_made(status, seq) {
-            self.note_made(seq, planned, &name, status).await?;
+        self.intend(wanted, status).await?;
+        if !is_made(status, &name) {
+            self.note_made(wanted, &name, status).await?;
         }
         match ended(&job) {
-            None if self.is_late(seq, planned, status) => {
+            None if wanted.is_late(status, self.clock.now()) => {
                 let said = self.said(&name).await;
                 Ok(StepEnd::Failed(format!("Job/{name} did not end in time{said}")))
             }
             None => Ok(StepEnd::Waiting(format!("Job/{name} runs"))),
             Some(Ok(())) => {
                 let note = format!("Job/{name} completed{}", self.said(&name).await);
-                self.receipt(seq, planned, "done", Some(note), None, status).await?;
+                self.receipt(wanted.seq, wanted.planned, "done", Some(note), None, status)
+                    .await?;
                 Ok(StepEnd::Done)
             }
             Some(Err(why)) => {
@@ -90,18 +137,12 @@ impl Run<'_> {
         }
     }
 
-    /// Made only from the template that was recorded.
-    async fn make(
-        &self,
-        wanted: &For<'_>,
-        planned: &PlannedStep,
-        status: &mut Journal<'_>,
-    ) -> Result<StepEnd, ApiError> {
-        let seq = wanted.seq;
-        let templates = templates(self.api, self.namespace, &self.policy.steps).await?;
-        let step = self.step_of(planned).and_then(|step| step.job.as_ref());
-        let template = match step.map(|step| template(step, &templates)) {
-            Some(Ok(template)) if planned.to == Some(short_hash(template)) => template,
+    /// Made only from the template that was recorded, where one was.
+    async fn make(&self, wanted: &Wanted<'_>, status: &mut Journal<'_>) -> Result<StepEnd, ApiError> {
+        let templates = templates(self.api, self.namespace, wanted.template.as_slice()).await?;
+        let recorded = wanted.planned.to.as_ref();
+        let template = match wanted.template.map(|job| template(job, &templates)) {
+            Some(Ok(template)) if recorded.is_none_or(|hash| *hash == short_hash(template)) => template,
             Some(Ok(_)) | None => {
                 return Ok(StepEnd::Failed(
                     "the template of the Job is another one meanwhile".into(),
@@ -109,40 +150,48 @@ impl Run<'_> {
             }
             Some(Err(why)) => return Ok(StepEnd::Failed(why)),
         };
-        let object = wanted.object(template);
+        let object = wanted.made_for.object(template);
         let object: Result<DynamicObject, String> =
             object.and_then(|object| serde_json::from_value(object).map_err(|why| why.to_string()));
         let object = match object {
             Ok(object) => object,
             Err(why) => return Ok(StepEnd::Failed(why)),
         };
-        self.intent(seq, planned, None, status).await?;
-        if let Some(end) = self.stopped(planned, status).await {
-            return Ok(end);
-        }
+        self.intend(wanted, status).await?;
         let resource = ApiResource::erase::<Job>(&());
         let jobs: KubeApi<DynamicObject> = KubeApi::namespaced_with(self.api.client.clone(), self.namespace, &resource);
-        let name = wanted.name();
-        match self.api.ask(Some("job"), jobs.create(&post_params(), &object)).await {
-            Ok(_) => {
-                self.note_made(seq, planned, &name, status).await?;
-                Ok(StepEnd::Waiting(format!("Job/{name} runs")))
+        let (name, mut refusal) = (wanted.made_for.name(), String::new());
+        for _ in 0..ATTEMPTS {
+            if let Some(end) = self.stopped(wanted.planned, status).await {
+                return Ok(end);
             }
-            // Whose it is shows when it is read.
-            Err(ApiError::Unsure(why) | ApiError::Exists(why)) => Ok(StepEnd::Waiting(why)),
-            Err(why) => Ok(StepEnd::Failed(format!("Job/{name} cannot be made: {why}"))),
+            match self.api.ask(Some("job"), jobs.create(&post_params(), &object)).await {
+                Ok(_) => {
+                    self.note_made(wanted, &name, status).await?;
+                    return Ok(StepEnd::Waiting(format!("Job/{name} runs")));
+                }
+                // Whose it is shows when it is read.
+                Err(ApiError::Unsure(why) | ApiError::Exists(why)) => return Ok(StepEnd::Waiting(why)),
+                Err(ApiError::Invalid(why)) => refusal = why,
+                Err(why) => return Ok(StepEnd::Failed(format!("Job/{name} cannot be made: {why}"))),
+            }
         }
+        Ok(StepEnd::refused(&refusal))
+    }
+
+    async fn intend(&self, wanted: &Wanted<'_>, status: &mut Journal<'_>) -> Result<(), ApiError> {
+        if wanted.intent(status).is_some() {
+            return Ok(());
+        }
+        let mut entry = entry(wanted.seq, self.clock.now(), wanted.planned, None);
+        entry.intent = Some(wanted.planned.step.clone());
+        entry.note.clone_from(&wanted.note);
+        self.append(entry, status).await
     }
 
     /// A line that is neither intent nor receipt.
-    async fn note_made(
-        &self,
-        seq: u32,
-        planned: &PlannedStep,
-        name: &str,
-        status: &mut Journal<'_>,
-    ) -> Result<(), ApiError> {
-        let mut entry = entry(seq, self.clock.now(), planned, None);
+    async fn note_made(&self, wanted: &Wanted<'_>, name: &str, status: &mut Journal<'_>) -> Result<(), ApiError> {
+        let mut entry = entry(wanted.seq, self.clock.now(), wanted.planned, None);
         entry.note = Some(format!("{MADE}{name}"));
         self.append(entry, status).await
     }
@@ -179,12 +228,9 @@ impl Run<'_> {
 
 const MADE: &str = "made Job/";
 
-fn is_made(status: &IncidentStatus, seq: u32) -> bool {
-    let mut notes = status
-        .journal
-        .iter()
-        .filter(|entry| entry.seq == seq && !entry.is_step());
-    notes.any(|entry| entry.note.as_deref().is_some_and(|note| note.starts_with(MADE)))
+fn is_made(status: &IncidentStatus, name: &str) -> bool {
+    let mut notes = status.journal.iter().filter(|entry| entry.receipt.is_none());
+    notes.any(|entry| entry.note.as_deref().and_then(|note| note.strip_prefix(MADE)) == Some(name))
 }
 
 /// Whether it has ended, and if it failed, why.

@@ -45,24 +45,30 @@ fn read(template: &str) -> Result<Map<String, Value>, String> {
         .ok_or_else(|| "the template is no Job of batch/v1".to_owned())
 }
 
+/// What the Job of a check is called behind its incident: it is the same one however the checks are ordered.
+pub fn of_check(wanted: &RunJob) -> String {
+    format!("before-{}", short_hash(&format!("{} {}", wanted.from, wanted.key)))
+}
+
 /// What a Job is made for.
 pub struct For<'a> {
     pub incident: &'a str,
     pub uid: &'a str,
     pub guard: &'a str,
-    pub seq: u32,
+    /// What of it: the number of a step, or the check that it is.
+    pub what: String,
     pub timeout: Duration,
 }
 
 impl For<'_> {
-    /// `<incident>-<seq>`; of a long one the beginning and its hash.
+    /// `<incident>-<what>`; of a long one the beginning and its hash.
     pub fn name(&self) -> String {
-        let Self { incident, seq, .. } = self;
-        let whole = format!("{incident}-{seq}");
+        let Self { incident, what, .. } = self;
+        let whole = format!("{incident}-{what}");
         if whole.len() <= LONGEST {
             return whole;
         }
-        let end = format!("-{}-{seq}", short_hash(incident));
+        let end = format!("-{}-{what}", short_hash(incident));
         let begin: String = incident.chars().take(LONGEST.saturating_sub(end.len())).collect();
         format!("{}{end}", begin.trim_end_matches(['-', '.']))
     }
@@ -99,6 +105,10 @@ impl For<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        judge::policy::Policy,
+        model::{guard::Guard, preset::Preset},
+    };
 
     const TEMPLATE: &str = "
 apiVersion: batch/v1
@@ -126,7 +136,7 @@ spec:
             incident,
             uid: "1",
             guard: "orders",
-            seq: 12,
+            what: "12".to_owned(),
             timeout: Duration::from_secs(300),
         }
     }
@@ -151,6 +161,37 @@ spec:
         assert_eq!(made["metadata"], metadata);
         assert_eq!(made["spec"]["activeDeadlineSeconds"], 300);
         assert_eq!(made["spec"].get("ttlSecondsAfterFinished"), None, "it stays to be read");
+    }
+
+    #[test]
+    fn the_shipped_example_waits_for_a_job_that_can_be_made() {
+        let example = include_str!("../../../config/guards/backup-first.yaml");
+        let (guard, config) = example.split_once("\n---\n").unwrap();
+        let guard: Guard = serde_saphyr::from_str(guard).unwrap_or_else(|why| panic!("{why}"));
+        let policy = Policy::compile("shop", &guard.spec, &Preset::shipped()).unwrap_or_else(|all| panic!("{all:?}"));
+        let [(name, wanted, timeout)] = policy.before_jobs().collect::<Vec<_>>()[..] else {
+            panic!("{:?}", policy.before);
+        };
+        assert_eq!((name, timeout.as_secs()), ("the last backup can be read", 120));
+        let config: Value = serde_saphyr::from_str(config).unwrap_or_else(|why| panic!("{why}"));
+        assert_eq!(
+            wanted.from,
+            format!("ConfigMap/{}", config["metadata"]["name"].as_str().unwrap())
+        );
+        let made = For {
+            what: of_check(wanted),
+            timeout,
+            ..made_for("ledger-8b21")
+        };
+        let made = made.object(config["data"][&wanted.key].as_str().unwrap()).unwrap();
+        assert!(
+            made["metadata"]["name"]
+                .as_str()
+                .unwrap()
+                .starts_with("ledger-8b21-before-")
+        );
+        assert_eq!(made["spec"]["activeDeadlineSeconds"], 120);
+        assert_eq!(made["spec"]["template"]["spec"]["restartPolicy"], "Never");
     }
 
     #[test]

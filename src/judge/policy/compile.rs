@@ -5,8 +5,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Evidence, Mistake, Names, Policy, Rule, Signal, reference::reference, signals::signals, stages::stages,
-    steps::before,
+    Evidence, Mistake, Names, Policy, Rule, Signal, before::before, reference::reference, signals::signals,
+    stages::stages,
 };
 use crate::{
     judge::{
@@ -43,7 +43,7 @@ pub fn compile(
         return Err(mistakes);
     }
     let triggers = rules(spec, preset, &signals, scheme.as_deref(), &mut mistakes);
-    let before = before(&spec.rollback.before, &signals, &mut mistakes);
+    let before = before(&spec.rollback, &signals, &mut mistakes);
     let verify = conditions(&spec.verify.conditions, &signals, &mut mistakes);
     if !mistakes.is_empty() {
         return Err(mistakes);
@@ -80,6 +80,7 @@ pub fn compile(
         lock_fields: spec.retry_lock.fields.clone(),
         within: spec.rollback.within.0,
         before,
+        jobs: true,
         steps: spec.rollback.placed_steps().into_iter().map(|(_, step)| step).collect(),
         stages: spec.rollback.placed_stages(),
         verify,

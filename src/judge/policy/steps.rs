@@ -7,11 +7,8 @@ use std::collections::BTreeMap;
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
-use super::{Before, BeforeCheck, Mistake, Signal, compile::condition, git};
-use crate::{
-    model::guard::{Check, HttpCheck, OnFailure, Rollback, Step, TargetKind, TargetRef},
-    report::mask::mask_line,
-};
+use super::{Mistake, git};
+use crate::model::guard::{HttpCheck, OnFailure, Rollback, RunJob, Step, TargetKind, TargetRef};
 
 /// `at`: where the steps stand.
 pub fn steps(at: &str, steps: &[Step], mistakes: &mut Vec<Mistake>) {
@@ -45,11 +42,7 @@ pub fn steps(at: &str, steps: &[Step], mistakes: &mut Vec<Mistake>) {
             request(&format!("{path}.http"), asked, mistakes);
         }
         if let Some(job) = &step.job {
-            let config = job.from.strip_prefix("ConfigMap/");
-            if config.is_none_or(|name| name.is_empty() || name.contains('/')) || job.key.is_empty() {
-                let wrong = "is not of the form `{from: ConfigMap/name, key: job.yaml}`";
-                mistakes.push(Mistake::new(format!("{path}.job"), wrong));
-            }
+            template(&format!("{path}.job"), job, mistakes);
         }
         if let Some(change) = &step.git {
             git::change(&format!("{path}.git"), change, mistakes);
@@ -136,36 +129,13 @@ fn values(
     }
 }
 
-/// What must hold before anything is written.
-pub fn before(checks: &[Check], signals: &[Signal], mistakes: &mut Vec<Mistake>) -> Vec<Before> {
-    let mut compiled = Vec::new();
-    for (place, check) in checks.iter().enumerate() {
-        let path = format!("spec.rollback.before[{place}]");
-        let (name, checked) = match (&check.condition, &check.http) {
-            (Some(text), None) => {
-                let compiled = condition(&format!("{path}.condition"), text, signals, mistakes);
-                (text.clone(), compiled.map(BeforeCheck::Condition))
-            }
-            (None, Some(asked)) => {
-                request(&format!("{path}.http"), asked, mistakes);
-                let (method, url) = asked.request();
-                (
-                    mask_line(&format!("{} {url}", method.name())),
-                    Some(BeforeCheck::Http(asked.clone())),
-                )
-            }
-            (Some(_), Some(_)) | (None, None) => {
-                mistakes.push(Mistake::new(&path, "a check is exactly one of condition, http"));
-                continue;
-            }
-        };
-        let name = check.name.clone().unwrap_or(name);
-        compiled.extend(checked.map(|check| Before { name, check }));
-    }
-    compiled
-}
+/// What the settings would have to say.
+pub const NO_JOBS: &str = "this daemon runs no Jobs: its settings do not say `steps: {job: true}`";
 
-/// Steps and checks that the daemon's settings do not allow.
+/// Steps and checks that the daemon's settings do not allow: its guard is not watched. See [`Policy::jobs`] for checks that
+/// are Jobs.
+///
+/// [`Policy::jobs`]: super::Policy::jobs
 pub fn forbidden(rollback: &Rollback, http: bool, job: bool, git: bool) -> Vec<Mistake> {
     let steps = |field: &str, is: fn(&Step) -> bool, said: &str| {
         let all = rollback.placed_steps();
@@ -184,8 +154,7 @@ pub fn forbidden(rollback: &Rollback, http: bool, job: bool, git: bool) -> Vec<M
         all.extend(steps("http", |step| step.http.is_some(), no_requests));
     }
     if !job {
-        let said = "this daemon runs no Jobs: its settings do not say `steps: {job: true}`";
-        all.extend(steps("job", |step| step.job.is_some(), said));
+        all.extend(steps("job", |step| step.job.is_some(), NO_JOBS));
     }
     if !git {
         let said = "this daemon changes no repositories: its settings do not say `steps: {git: true}`";
@@ -194,7 +163,16 @@ pub fn forbidden(rollback: &Rollback, http: bool, job: bool, git: bool) -> Vec<M
     all
 }
 
-fn request(path: &str, asked: &HttpCheck, mistakes: &mut Vec<Mistake>) {
+/// Where the template of a Job stands.
+pub fn template(path: &str, job: &RunJob, mistakes: &mut Vec<Mistake>) {
+    let config = job.from.strip_prefix("ConfigMap/");
+    if config.is_none_or(|name| name.is_empty() || name.contains('/')) || job.key.is_empty() {
+        let wrong = "is not of the form `{from: ConfigMap/name, key: job.yaml}`";
+        mistakes.push(Mistake::new(path, wrong));
+    }
+}
+
+pub fn request(path: &str, asked: &HttpCheck, mistakes: &mut Vec<Mistake>) {
     let whole = asked.method.is_some() && asked.url.is_some();
     let none = asked.method.is_none() && asked.url.is_none();
     if !(if asked.get.is_some() { none } else { whole }) {

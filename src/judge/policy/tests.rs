@@ -262,6 +262,10 @@ rollback:
   before:
     - {name: both, condition: error_rate < 1%, http: {get: 'http://orders'}}
     - {condition: backup > 0}
+    - {job: {from: runbook, key: backup.yaml}, timeout: 0s}
+    - {job: {from: ConfigMap/runbook, key: backup.yaml}, timeout: 10m}
+    - {job: {from: ConfigMap/runbook, key: backup.yaml}}
+    - {condition: error_rate < 1%, timeout: 1m}
 "#
     ), @r#"
 spec.rollback.steps[0].setEnv.target: `orders` is not of the form `Deployment/name`
@@ -283,10 +287,15 @@ spec.rollback.steps[9].git.repository: an address is shown to people: credential
 spec.rollback.steps[9].git.checkout.path: `/etc` is no path from the top of a repository, such as `config/settings.toml`
 spec.rollback.steps[9].git.checkout.from: `main` is the branch that is changed
 spec.rollback.steps[10].git: a change of a repository is exactly one of revert, checkout
-spec.rollback.before[0]: a check is exactly one of condition, http
+spec.rollback.before[0]: a check is exactly one of condition, http, job
 spec.rollback.before[1].condition: column 1: there is no signal `backup`; known are: error_rate, request_rate, response_time, success_rate
 backup > 0
 ^
+spec.rollback.before[2].job: is not of the form `{from: ConfigMap/name, key: job.yaml}`
+spec.rollback.before[4].job: is the Job of another check already, and runs once: leave one out
+spec.rollback.before[5].timeout: only a job has a timeout
+spec.rollback.before[2].timeout: must be longer than nothing, such as `5m`
+spec.rollback.before: its Jobs may take 15m, and the rollback is over after 15m: give each a shorter `timeout` (default: 5m)
 "#);
 }
 
@@ -298,6 +307,7 @@ targets: [{kind: Deployment, name: orders}]
 metrics: {preset: prometheus-http}
 rollback:
   steps: [{restore: {}}]
+  before: [{job: {from: ConfigMap/runbook, key: backup.yaml}}]
   stages:
     - {name: flag-off, within: 0s, steps: [{http: {get: 'http://orders', expect: 20}}]}
     - {name: flag-off, within: 1h, ask: ' ', steps: []}
@@ -312,6 +322,7 @@ spec.rollback.stages[1].name: `flag-off` is another stage already; give each a n
 spec.rollback.stages[1].ask: says nothing: who begins it? such as `tech-lead`; leave it out where it begins by itself
 spec.rollback.stages[1].steps: a stage needs at least one step, such as `restore: {}`
 spec.rollback.stages[2].name: says nothing: what do people call this stage? such as `flag-off`
+spec.rollback.before: its Jobs may take 5m, and stage flag-off is over after 0s: give each a shorter `timeout` (default: 5m)
 "#);
     let stages: Rollback =
         serde_saphyr::from_str("{stages: [{name: a, within: 1m, steps: [{restore: {}}, {http: {get: 'http://b'}}]}]}")
@@ -329,6 +340,18 @@ fn requests_that_the_daemon_may_not_send_are_named() {
     )
     .unwrap();
     assert_eq!(forbidden(&rollback, true, true, true), []);
+    let checks: Rollback =
+        serde_saphyr::from_str("{before: [{condition: error_rate < 1%}, {job: {from: ConfigMap/a, key: b}}]}").unwrap();
+    assert_eq!(
+        forbidden(&checks, false, false, false),
+        [],
+        "it fails, and people decide"
+    );
+    assert_eq!(forbidden_checks(&checks.before, true), []);
+    assert_eq!(
+        forbidden_checks(&checks.before, false)[0].path,
+        "spec.rollback.before[1].job"
+    );
     let paths: Vec<_> = forbidden(&rollback, false, false, false)
         .into_iter()
         .map(|wrong| wrong.path)

@@ -35,9 +35,10 @@ pub struct Rollback {
     pub stages: Vec<Stage>,
 }
 
-/// What must hold before anything is written: exactly one of `condition`, `http`.
+/// What must hold before anything is written: exactly one of `condition`, `http`, `job`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[x_kube(validation = ("has(self.condition) != has(self.http)", "a check is exactly one of condition, http"))]
+#[x_kube(validation = ("[has(self.condition), has(self.http), has(self.job)].exists_one(given, given)", "a check is exactly one of condition, http, job"))]
+#[x_kube(validation = ("!has(self.timeout) || has(self.job)", "only a job has a timeout"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Check {
     /// What people call it, such as `backup is present`.
@@ -50,6 +51,12 @@ pub struct Check {
     pub condition: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpCheck>,
+    /// A Job that must complete. It runs once in an incident. The daemon's settings must allow it: `steps: {job: true}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<RunJob>,
+    /// How long the Job may take; default: 5m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Length>,
 }
 
 /// One step: exactly one of `restore`, `setEnv`, `setConfig`, `scale`, `waitReady`, `http`, `ask`, `job`, `git`.
@@ -166,6 +173,13 @@ pub enum OnFailure {
     #[default]
     Escalate,
     Continue,
+}
+
+impl Check {
+    /// How long its Job may take.
+    pub fn timeout(&self) -> Length {
+        self.timeout.unwrap_or(Length::minutes(5))
+    }
 }
 
 impl Step {

@@ -9,6 +9,8 @@ use crate::model::guard::Changed;
 
 /// The name of a step that a person does.
 pub const ASK: &str = "ask";
+/// The target of a check's Job begins so.
+pub const JOB_TARGET: &str = "Job/";
 
 /// One step of a plan, resolved: nothing left to choose when it runs.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
@@ -52,7 +54,8 @@ pub struct PlannedStep {
 }
 
 /// One line of the journal: an intent, its receipt, or a note. A note has neither and carries the number of the entry before
-/// it (0: there is none), so that it is never taken for a step.
+/// it (0: there is none), so that it is never taken for a step. So do intent and receipt of a check before the first write
+/// (`intent: check`), whose target is its Job.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct JournalEntry {
@@ -93,8 +96,15 @@ pub enum Checked {
 
 impl JournalEntry {
     /// Whether it tells of a step of the plan.
-    pub const fn is_step(&self) -> bool {
-        self.intent.is_some() || self.receipt.is_some()
+    pub fn is_step(&self) -> bool {
+        (self.intent.is_some() || self.receipt.is_some()) && !self.is_check()
+    }
+
+    /// Whether it tells of a Job that is a check before the first write: no step has a Job as its target.
+    pub fn is_check(&self) -> bool {
+        self.target
+            .as_ref()
+            .is_some_and(|target| target.starts_with(JOB_TARGET))
     }
 }
 

@@ -90,6 +90,8 @@ fn api_server(scratch: &Arc<Scratch>, access: &Access, etcd_port: u16, port: u16
         "--bind-address=127.0.0.1".into(),
         "--advertise-address=127.0.0.1".into(),
         "--endpoint-reconciler-type=none".into(),
+        // The node has no name that could be looked up.
+        "--kubelet-preferred-address-types=InternalIP".into(),
         format!("--cert-dir={}", scratch.join("certs").display()),
         "--service-account-issuer=https://kubernetes.default.svc".into(),
         format!("--service-account-signing-key-file={}", key.display()),

@@ -1,6 +1,6 @@
 //! A node whose pods are real processes of this machine. It does what the kubelet does as far as a watcher of the API can tell:
 //! registers itself, takes the pods bound to it, gives them their environment, probes them, restarts them with the kubelet's back-off and
-//! reports all that in their status.
+//! reports all that in their status. What they print the API server gets from it as from a kubelet, the end only.
 //!
 //! Different from a kubelet: containers are processes without isolation; a free port comes in `PORT` and a probe of any port goes there;
 //! until a container was ready once it is probed four times a second; only httpGet and tcpSocket readiness probes; no init containers, no
@@ -10,6 +10,7 @@ mod account;
 mod back_off;
 mod container;
 mod environment;
+mod log;
 mod pod;
 mod probe;
 mod registration;
@@ -51,7 +52,7 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) shared: Arc<Shared>,
-    _tasks: [Task; 2],
+    _tasks: [Task; 3],
 }
 
 impl Node {
@@ -71,8 +72,10 @@ impl Node {
             addresses,
             probes: probe::client()?,
         });
-        registration::register(&client).await?;
+        let (logs, serving) = log::serve(scratch).await?;
+        registration::register(&client, logs).await?;
         let tasks = [
+            Task::spawn(serving),
             Task::spawn(registration::renew_lease(client.clone())),
             Task::spawn(take_pods(client.clone(), shared.clone())),
         ];

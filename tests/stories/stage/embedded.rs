@@ -14,7 +14,7 @@ use modosu::{
     act::http::Http,
     app::{self, Parts, Running},
     clock::Clock,
-    config::{BudgetSettings, CommonCause, Flags, LeaderElection, Settings},
+    config::{BudgetSettings, CommonCause, Flags, LeaderElection, Settings, StepSettings},
     model::{guard::Guard, incident::Incident, units::Length},
     observe::prometheus::Prometheus,
 };
@@ -39,6 +39,8 @@ pub struct Embedded {
     other: Mutex<Option<Daemon>>,
     /// A policy is in force.
     forbids: Arc<AtomicBool>,
+    /// What the settings say.
+    jobs: AtomicBool,
 }
 
 /// One start of the daemon. A killed one lives on in this process, but nothing of it reaches the world any more.
@@ -84,6 +86,7 @@ impl Embedded {
             daemon: Mutex::new(None),
             other: Mutex::new(None),
             forbids: Arc::new(AtomicBool::new(false)),
+            jobs: AtomicBool::new(true),
         })
     }
 
@@ -102,6 +105,10 @@ impl Embedded {
             budget: BudgetSettings {
                 rollbacks_per_hour: rollbacks,
                 ..written.budget
+            },
+            steps: StepSettings {
+                job: self.jobs.load(Ordering::Relaxed),
+                ..written.steps
             },
             namespaces: vec![namespace.to_owned()],
             leader_election: LeaderElection {
@@ -146,6 +153,10 @@ impl Embedded {
         if let Some(before) = self.daemon.lock().unwrap().replace(next) {
             before.end();
         }
+    }
+
+    pub fn forbid_jobs(&self) {
+        self.jobs.store(false, Ordering::Relaxed);
     }
 
     pub fn swap(&self) {

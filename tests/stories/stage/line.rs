@@ -20,7 +20,8 @@ impl Request<'_> {
     /// `patch deployments/orders`, `patch incidents status RollingBack 1 intent`. Names that vary are left out.
     pub fn words(&self) -> String {
         let mut words = format!("{} {}", self.verb, self.resource);
-        let varies = ["incidents", "controllerrevisions", "events", "namespaces"].contains(&self.resource);
+        let varies = ["incidents", "controllerrevisions", "events", "namespaces", "jobs"].contains(&self.resource)
+            || self.subresource == "log";
         if !varies && !self.name.is_empty() {
             words += &format!("/{}", self.name);
         }

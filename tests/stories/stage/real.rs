@@ -5,7 +5,7 @@ use std::{
     ops::Deref,
     sync::{
         Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -53,6 +53,8 @@ pub struct Real {
     other: Mutex<Option<Started>>,
     /// A browser.
     http: reqwest::Client,
+    /// What the settings say.
+    jobs: AtomicBool,
 }
 
 /// One start of the daemon.
@@ -97,6 +99,7 @@ impl Real {
             daemon: Mutex::new(None),
             other: Mutex::new(None),
             http: reqwest::Client::builder().no_proxy().build()?,
+            jobs: AtomicBool::new(true),
         })
     }
 
@@ -118,6 +121,7 @@ impl Real {
             .env("MODOSU__LEADER_ELECTION__NAMESPACE", namespace)
             .env("MODOSU__LEADER_ELECTION__IDENTITY", identity)
             .env("MODOSU__BUDGET__ROLLBACKS_PER_HOUR", rollbacks.to_string())
+            .env("MODOSU__STEPS__JOB", self.jobs.load(Ordering::Relaxed).to_string())
             .env("MODOSU__COMMON_CAUSE__RELATED", format!("{}s", RELATED.as_secs()))
             .env("MODOSU__HTTP__LISTEN", format!("127.0.0.1:{port}"));
         let process = self.cluster.run(program).await.unwrap();
@@ -126,6 +130,10 @@ impl Real {
             port,
             is_second,
         });
+    }
+
+    pub fn forbid_jobs(&self) {
+        self.jobs.store(false, Ordering::Relaxed);
     }
 
     const fn line(&self, is_second: bool) -> &Tap {

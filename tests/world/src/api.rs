@@ -45,6 +45,7 @@ type AnswerBody = UnsyncBoxBody<Bytes, Infallible>;
 /// What a request led to.
 enum Outcome {
     Object(u16, Value),
+    Text(String),
     Events(Box<Watch>),
 }
 
@@ -103,6 +104,7 @@ pub(crate) async fn serve(
     }
     Ok(match outcome {
         Ok(Outcome::Object(code, value)) => object(code, &value),
+        Ok(Outcome::Text(text)) => plain(200, text),
         Ok(Outcome::Events(watch)) => events(*watch, world),
         Err(failure) => refusal(&failure),
     })
@@ -113,7 +115,7 @@ fn finished(world: &Inner, call: &Call, route: &Route, body: &Value) -> (u16, Re
     let outcome = world.with(|state| carried_out(state, route, body));
     let code = match &outcome {
         Ok(Outcome::Object(code, _)) => *code,
-        Ok(Outcome::Events(_)) => 200,
+        Ok(Outcome::Text(_) | Outcome::Events(_)) => 200,
         Err(failure) => failure.code,
     };
     record(world, call, code);
@@ -135,6 +137,10 @@ fn carried_out(state: &mut State, route: &Route, body: &Value) -> Result<Outcome
             Failure::no_such_group()
         });
     };
+    if (kind.plural.as_str(), route.subresource.as_str(), route.verb) == ("pods", "log", Verb::Get) {
+        reading::get(store, &kind, route)?;
+        return Ok(Outcome::Text(state.node.log(route)));
+    }
     let known = match route.subresource.as_str() {
         "" => true,
         "status" => kind.status,
@@ -322,16 +328,17 @@ fn refused(world: &Inner, call: &Call, failure: &Failure) -> Response<AnswerBody
 
 fn refusal(failure: &Failure) -> Response<AnswerBody> {
     if *failure == Failure::no_such_group() {
-        return answer(
-            404,
-            Full::new(Bytes::from(format!("{}\n", failure.message))).boxed_unsync(),
-        );
+        return plain(404, format!("{}\n", failure.message));
     }
     let mut answer = object(failure.code, &failure.status());
     if let Some(seconds) = failure.details.get("retryAfterSeconds").and_then(Value::as_u64) {
         answer.headers_mut().insert(http::header::RETRY_AFTER, seconds.into());
     }
     answer
+}
+
+fn plain(code: u16, text: String) -> Response<AnswerBody> {
+    answer(code, Full::new(Bytes::from(text)).boxed_unsync())
 }
 
 fn object(code: u16, value: &Value) -> Response<AnswerBody> {

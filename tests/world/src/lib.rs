@@ -84,7 +84,7 @@
 //! # What it claims
 //! Only what the contract test (`tests/contract`) shows of the real servers. Not here: authorisation, admission, CEL rules,
 //! owners of the fields of Events, `stringData` of Secrets, the `scale` and `eviction` subresources, Job and autoscaling
-//! controllers (their objects can be stored), the ControllerRevisions of StatefulSets and DaemonSets, `revisionHistoryLimit`, `minReadySeconds`, liveness probes, range
+//! controllers (their objects can be stored; pods that are meant to end are run by nobody, and say what [`World::says`] has them say), the ControllerRevisions of StatefulSets and DaemonSets, `revisionHistoryLimit`, `minReadySeconds`, liveness probes, range
 //! queries (`/api/v1/query_range`), and every PromQL function that is not listed in `prometheus/ast.rs`.
 //!
 //! # The parts, in the order in which a request meets them

@@ -1,5 +1,6 @@
 //! One node that takes every pod: starts, restarts and ends their containers as a kubelet does,
-//! and says so in their status. The first container is the guarded service; others just run.
+//! and says so in their status. The first container is the guarded service; others just run. A pod that is meant to end, as that of a
+//! Job, is left to whoever made it.
 
 pub(crate) mod env;
 mod life;
@@ -12,7 +13,7 @@ use serde_json::Value;
 
 use self::life::{Life, Pod};
 use crate::{
-    api::writing::Cluster,
+    api::{route::Route, writing::Cluster},
     app::{
         Behaviour, Settings,
         traffic::{Line, Names},
@@ -34,6 +35,8 @@ pub(crate) struct Node {
     next_ip: u32,
     pod_start: Duration,
     pod_stop: Duration,
+    /// What pods have said, by namespace and name.
+    logs: BTreeMap<(String, String), String>,
 }
 
 /// What Prometheus' discovery sees of a pod that has an address.
@@ -59,7 +62,22 @@ impl Node {
             next_ip: 0,
             pod_start: options.pod_start,
             pod_stop: options.pod_stop,
+            logs: BTreeMap::new(),
         }
+    }
+
+    /// What a pod has said from now on.
+    pub(crate) fn says(&mut self, namespace: &str, pod: &str, text: &str) {
+        self.logs
+            .insert((namespace.to_owned(), pod.to_owned()), text.to_owned());
+    }
+
+    /// The end of what a pod has said, as it is asked for.
+    pub(crate) fn log(&self, route: &Route) -> String {
+        let whole = self.logs.get(&(route.namespace.clone(), route.name.clone()));
+        let lines: Vec<&str> = whole.map_or("", String::as_str).split_inclusive('\n').collect();
+        let wanted = route.parameter("tailLines").parse().unwrap_or(lines.len());
+        lines[lines.len().saturating_sub(wanted)..].concat()
     }
 
     /// When the next thing is due.
@@ -148,6 +166,9 @@ impl Node {
         let Some(object) = cluster.store.get(key).cloned() else {
             return;
         };
+        if ["Never", "OnFailure"].contains(&text(&object, "/spec/restartPolicy")) {
+            return;
+        }
         let uid = text(&object, "/metadata/uid");
         let now = cluster.clock.now();
         if let Some(pod) = self.pods.get_mut(uid) {

@@ -213,6 +213,11 @@ impl World {
         self.inner.wake();
     }
 
+    /// What a pod that is not run here has said so far: the answer to those who ask for its log.
+    pub fn says(&self, namespace: &str, pod: &str, text: &str) {
+        self.inner.with(|state| state.node.says(namespace, pod, text));
+    }
+
     /// Makes the pods of a service follow their settings again.
     pub fn behave(&self, namespace: &str, job: &str) {
         self.inner.with(|state| {

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::back_off::BackOff;
 use super::status::{Report, State, Termination};
-use super::{Shared, account, environment, probe};
+use super::{Shared, account, environment, log, probe};
 use crate::behaviour;
 use crate::process::{Process, Program};
 
@@ -97,7 +97,7 @@ impl Runner {
         let environment = environment::resolve(&self.client, &self.pod, &self.container).await?;
         let mut command = self.command()?.into_iter();
         let namespace = self.pod.namespace().unwrap_or_default();
-        let name = format!("pod-{namespace}-{}-{}", self.pod.name_any(), self.container.name);
+        let name = log::name(&namespace, &self.pod.name_any(), &self.container.name);
         let backend = behaviour::file(&self.shared.scratch, &namespace, &self.job);
         let mut program = Program::new(name, command.next().unwrap_or_default())
             .args(command)

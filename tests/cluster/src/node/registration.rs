@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep};
 
 use super::NODE_NAME;
 
-pub(crate) async fn register(client: &Client) -> anyhow::Result<()> {
+/// `logs`: where it says what its containers print.
+pub(crate) async fn register(client: &Client, logs: u16) -> anyhow::Result<()> {
     let nodes = Api::<Node>::all(client.clone());
     let by_node = PatchParams::apply("node").force();
     let node = json!({
@@ -26,17 +27,18 @@ pub(crate) async fn register(client: &Client) -> anyhow::Result<()> {
     });
     nodes.patch(NODE_NAME, &by_node, &Patch::Apply(node)).await?;
     nodes
-        .patch_status(NODE_NAME, &PatchParams::default(), &Patch::Strategic(status()))
+        .patch_status(NODE_NAME, &PatchParams::default(), &Patch::Strategic(status(logs)))
         .await?;
     Ok(())
 }
 
-fn status() -> Value {
+fn status(logs: u16) -> Value {
     let now = Timestamp::now();
     let condition = |kind: &str, status: &str, reason: &str| json!({"type": kind, "status": status, "reason": reason, "message": reason, "lastHeartbeatTime": now, "lastTransitionTime": now});
     let capacity = json!({"cpu": "512", "memory": "2048Gi", "ephemeral-storage": "2048Gi", "pods": "5000"});
     json!({"status": {
         "capacity": capacity,
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": logs}},
         "allocatable": capacity,
         "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}, {"type": "Hostname", "address": NODE_NAME}],
         "conditions": [
