@@ -19,6 +19,8 @@ pub mod by_hand;
 pub mod carry_out;
 /// The open incident of a guard.
 pub mod case;
+/// What a modosu that opens no incidents says instead.
+mod found;
 /// Baselines that healthy time does not give.
 pub mod given;
 /// One guard between turns: policy, memory, record, open incident.
