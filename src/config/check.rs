@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{Settings, source::Way};
-use crate::model::grade::Scheme;
+use crate::model::{grade::Scheme, guard::Mode};
 
 /// Everything that does not hold: where, and what is wrong there.
 pub fn findings(settings: &Settings) -> Vec<(Way, String)> {

@@ -261,7 +261,10 @@ impl fmt::Display for Happened {
             Self::Opened {
                 action, sentence, why, ..
             } => f.write_str(&opened(*action, sentence, why.as_ref())),
-            Self::Found { sentence } => write!(f, "{sentence}; modosu is read-only: it opens no incident and puts nothing back"),
+            Self::Found { sentence } => write!(
+                f,
+                "{sentence}; modosu is read-only: it opens no incident and puts nothing back"
+            ),
             Self::PeopleDecide { why } => write!(f, "people decide: {why}"),
             Self::Raised { grade, sentence } => write!(f, "now {grade}: {sentence}"),
             Self::ClockMissed(late) => write!(f, "{late}"),

@@ -21,7 +21,12 @@ impl Guarded {
         let news = told.is_none_or(|told| !triggers.is_subset(&told.triggers));
         let sentence = spec.summary.clone();
         if news {
-            self.tell(shared, &Happened::Found { sentence: sentence.clone() });
+            self.tell(
+                shared,
+                &Happened::Found {
+                    sentence: sentence.clone(),
+                },
+            );
         }
         self.found = Some(Found {
             hash: spec.bad.hash.clone(),

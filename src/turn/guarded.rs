@@ -16,8 +16,8 @@ use tracing::{Instrument, Span};
 use super::{
     Shared,
     by_hand::Followed,
-    found::Found,
     case::OpenCase,
+    found::Found,
     lanes::Lane,
     met::remembered,
     rails::within_budget,
