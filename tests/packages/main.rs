@@ -52,7 +52,10 @@ impl Package {
 
     pub fn all() -> Vec<Self> {
         let overlays = OVERLAYS.into_iter().map(Self::overlay);
-        let rest = [Self::Kustomize("deploy/base"), Self::Kustomize("tests/packages/components")];
+        let rest = [
+            Self::Kustomize("deploy/base"),
+            Self::Kustomize("tests/packages/components"),
+        ];
         overlays.chain(rest).chain(VALUES.into_iter().map(Self::Helm)).collect()
     }
 
@@ -60,9 +63,19 @@ impl Package {
     pub fn text(self) -> String {
         let printed = match self {
             Self::Kustomize(folder) => kubectl(&["kustomize", root().join(folder).to_str().unwrap()]),
-            Self::Helm(values) => helm(&["template", RELEASE, &chart(), "--namespace", "modosu", "--values", &self::values(values)]),
+            Self::Helm(values) => helm(&[
+                "template",
+                RELEASE,
+                &chart(),
+                "--namespace",
+                "modosu",
+                "--values",
+                &self::values(values),
+            ]),
         };
-        let documents = printed.split("\n---\n").map(|one| one.trim_start_matches("---\n").trim_end());
+        let documents = printed
+            .split("\n---\n")
+            .map(|one| one.trim_start_matches("---\n").trim_end());
         let shipped = documents.filter(|one| !one.is_empty() && !one.contains("\nkind: CustomResourceDefinition"));
         shipped.collect::<Vec<_>>().join("\n---\n") + "\n"
     }
@@ -70,7 +83,8 @@ impl Package {
     pub fn objects(self) -> Vec<Value> {
         let text = self.text();
         let documents = text.split("\n---\n");
-        let objects = documents.map(|one| serde_saphyr::from_str::<Value>(one).unwrap_or_else(|why| panic!("{one}\n{why}")));
+        let objects =
+            documents.map(|one| serde_saphyr::from_str::<Value>(one).unwrap_or_else(|why| panic!("{one}\n{why}")));
         objects.filter(|object| !object.is_null()).collect()
     }
 
@@ -108,7 +122,10 @@ pub fn tool(name: &str) -> PathBuf {
         }
         let mut build = Command::new(root().join("tests/cluster/build"));
         let built = build.arg("packages").stderr(Stdio::inherit()).output().unwrap();
-        assert!(built.status.success(), "tests/cluster/build packages failed; what it lacks stands above");
+        assert!(
+            built.status.success(),
+            "tests/cluster/build packages failed; what it lacks stands above"
+        );
         PathBuf::from(String::from_utf8(built.stdout).unwrap().trim_end())
     });
     folder.join(name)
@@ -117,11 +134,18 @@ pub fn tool(name: &str) -> PathBuf {
 /// What it prints; fails with what it complains about.
 pub fn run(program: &Path, arguments: &[&str]) -> Result<String, String> {
     let done = Command::new(program).args(arguments).output().unwrap();
-    let (printed, complained) = (String::from_utf8(done.stdout).unwrap(), String::from_utf8_lossy(&done.stderr));
+    let (printed, complained) = (
+        String::from_utf8(done.stdout).unwrap(),
+        String::from_utf8_lossy(&done.stderr),
+    );
     if done.status.success() {
         Ok(printed)
     } else {
-        Err(format!("{} {}: {complained}{printed}", program.display(), arguments.join(" ")))
+        Err(format!(
+            "{} {}: {complained}{printed}",
+            program.display(),
+            arguments.join(" ")
+        ))
     }
 }
 

@@ -23,7 +23,10 @@ fn rights(rules: &Value) -> Rights {
         for group in texts(rule, "apiGroups") {
             for resource in texts(rule, "resources") {
                 for verb in texts(rule, "verbs") {
-                    assert!(![&group, &resource, &verb].contains(&&"*".to_owned()), "no wildcards: {rule}");
+                    assert!(
+                        ![&group, &resource, &verb].contains(&&"*".to_owned()),
+                        "no wildcards: {rule}"
+                    );
                     rights.extend(names.iter().map(|name| format!("{verb} {group}/{resource} {name}")));
                 }
             }
@@ -54,7 +57,10 @@ fn granted(package: Package, namespace: &str) -> Rights {
             let there = object["metadata"]["namespace"].as_str().unwrap_or_default();
             object["kind"] == *of && object["metadata"]["name"] == *role && there == namespace
         };
-        let role = objects.iter().find(is_bound).unwrap_or_else(|| panic!("{binding} binds nothing"));
+        let role = objects
+            .iter()
+            .find(is_bound)
+            .unwrap_or_else(|| panic!("{binding} binds nothing"));
         assert_eq!(everywhere, of == "ClusterRole");
         all.extend(rights(&role["rules"]));
     }
@@ -67,7 +73,11 @@ fn the_chart_grants_what_the_overlays_grant() {
     for (values, kustomize, namespaces) in [
         ("defaults", Package::overlay("operator"), &everywhere[..]),
         ("read-only", Package::overlay("read-only"), &everywhere),
-        ("everything", Package::Kustomize("tests/packages/components"), &everywhere),
+        (
+            "everything",
+            Package::Kustomize("tests/packages/components"),
+            &everywhere,
+        ),
         ("namespaced", Package::overlay("namespaced"), &["", "modosu", "shop"]),
     ] {
         for namespace in namespaces {
@@ -83,14 +93,21 @@ fn in_single_namespaces_it_may_do_what_it_may_do_everywhere_else() {
     assert!(granted(named, "").is_empty(), "nothing everywhere");
     let (all, named) = (granted(all, ""), granted(named, "shop"));
     let missing: Vec<&String> = all.difference(&named).collect();
-    assert_eq!(missing, ["list /namespaces *", "watch /namespaces *"], "its own Namespace alone");
+    assert_eq!(
+        missing,
+        ["list /namespaces *", "watch /namespaces *"],
+        "its own Namespace alone"
+    );
     assert!(named.is_subset(&all));
 }
 
 #[test]
 fn who_only_looks_may_write_statuses_events_and_its_lease() {
     let package = Package::overlay("read-only");
-    let all: Rights = ["", "modosu"].into_iter().flat_map(|one| granted(package, one)).collect();
+    let all: Rights = ["", "modosu"]
+        .into_iter()
+        .flat_map(|one| granted(package, one))
+        .collect();
     let reads = |right: &&String| ["get ", "list ", "watch "].iter().any(|verb| right.starts_with(verb));
     let writes: Vec<&String> = all.iter().filter(|right| !reads(right)).collect();
     assert_eq!(
@@ -104,12 +121,23 @@ fn who_only_looks_may_write_statuses_events_and_its_lease() {
             "update coordination.k8s.io/leases modosu",
         ]
     );
-    assert!(all.is_subset(&["", "modosu"].into_iter().flat_map(|one| granted(Package::overlay("operator"), one)).collect()));
+    assert!(
+        all.is_subset(
+            &["", "modosu"]
+                .into_iter()
+                .flat_map(|one| granted(Package::overlay("operator"), one))
+                .collect()
+        )
+    );
 }
 
 #[test]
 fn nothing_may_be_said_of_secrets_jobs_and_logs_who_did_not_opt_in() {
-    for package in [Package::overlay("operator"), Package::Helm("defaults"), Package::overlay("namespaced")] {
+    for package in [
+        Package::overlay("operator"),
+        Package::Helm("defaults"),
+        Package::overlay("namespaced"),
+    ] {
         let namespaces = ["", "modosu", "shop"].into_iter();
         let all: Rights = namespaces.flat_map(|one| granted(package, one)).collect();
         for kept in ["/secrets", "batch/jobs", "pods/log", "pods/exec", "serviceaccounts"] {
