@@ -180,9 +180,7 @@ fn refused(cluster: &Cluster, process: &Process, account: &str) -> Vec<String> {
         .filter(|write| write.code == 403);
     let writes = writes.map(|write| format!("{} {}/{}", write.verb, write.resource, write.name));
     let log = process.log();
-    let logged = log
-        .lines()
-        .filter(|line| line.contains("orbidden") || line.contains("403"));
+    let logged = log.lines().filter(|line| line.contains("orbidden"));
     writes.chain(logged.map(str::to_owned)).collect()
 }
 
