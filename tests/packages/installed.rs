@@ -324,6 +324,8 @@ async fn who_only_looks_tells_what_hurts_and_is_refused_nothing() {
         .unwrap();
     assert_eq!(degraded.reason, "BreachFound");
     assert!(degraded.message.contains("error_rate"), "{}", degraded.message);
+    let itself = std::path::Path::new(env!("CARGO_BIN_EXE_modosu"));
+    run(itself, &["health", "--listen", &format!("0.0.0.0:{port}")]).unwrap();
     let shown = reqwest::get(format!("http://127.0.0.1:{port}/status.json"))
         .await
         .unwrap();
