@@ -130,6 +130,7 @@ pub fn start(parts: Parts, stop: CancellationToken) -> anyhow::Result<Running> {
         asked_around: None,
         benchmarks: crate::turn::given::Benchmarks::default(),
         orphans_closed: None,
+        incidents_forgotten: None,
         settings: Arc::new(settings),
     };
     let turns = turns(daemon, stop.clone());

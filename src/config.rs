@@ -41,7 +41,7 @@ pub use git::{GitCredentials, GitSettings};
 pub use leader::LeaderElection;
 pub use load::Flags;
 pub use mistake::{Mistake, Mistakes};
-pub use rails::{BudgetSettings, FreezeWindow, StepSettings};
+pub use rails::{BudgetSettings, FreezeWindow, IncidentSettings, StepSettings};
 
 /// The file that is read when no other one is named; it may be missing.
 pub const DEFAULT_FILE: &str = "config/modosu.yaml";
@@ -69,6 +69,8 @@ pub struct Settings {
     pub freeze: Vec<FreezeWindow>,
     /// Which steps beyond restoring this daemon may run.
     pub steps: StepSettings,
+    /// How long closed incidents stay.
+    pub incidents: IncidentSettings,
     /// How repositories are reached that steps change.
     pub git: GitSettings,
     /// Which of several copies acts.
@@ -131,6 +133,7 @@ impl Default for Settings {
             common_cause: CommonCause::default(),
             freeze: Vec::new(),
             steps: StepSettings::default(),
+            incidents: IncidentSettings::default(),
             git: GitSettings::default(),
             leader_election: LeaderElection::default(),
             presets: BTreeMap::new(),

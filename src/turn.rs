@@ -19,6 +19,8 @@ pub mod by_hand;
 pub mod carry_out;
 /// The open incident of a guard.
 pub mod case;
+/// Whose an object is that several guards name.
+mod claims;
 /// What a modosu that opens no incidents says instead.
 mod found;
 /// Baselines that healthy time does not give.
@@ -49,6 +51,8 @@ mod rails;
 mod recall;
 /// Whether tonight's rollback would be accepted, tried while nothing is wrong.
 pub mod rehearsals;
+/// Incidents that are over for long.
+mod retention;
 /// What returned of what was put back.
 mod returned;
 /// A guard's wishes, compiled.
@@ -61,7 +65,6 @@ use std::{
 
 use futures::{FutureExt, StreamExt, stream};
 use jiff::Timestamp;
-use kube::ResourceExt;
 
 use crate::{
     act::{Api, fence::Fence, target},
@@ -79,12 +82,13 @@ use crate::{
         cache::ObjectKey,
         cluster::{Cluster, ReadConfig},
         poll::{Health, Poller, State},
-        seen::{Followed, NotSeen, Seen},
+        seen::{Followed, Seen},
         users::Users,
     },
     report::{board::Board, events::Events, metrics::Metrics},
 };
 use budget::Budget;
+use claims::Claims;
 use guarded::{Blind, Guarded};
 use lanes::Lanes;
 use quota::Quota;
@@ -120,6 +124,8 @@ pub struct Daemon {
     pub benchmarks: given::Benchmarks,
     /// When incidents without a guard were last closed.
     pub orphans_closed: Option<tokio::time::Instant>,
+    /// When old incidents were last deleted.
+    pub incidents_forgotten: Option<tokio::time::Instant>,
 }
 
 /// What the parts of a turn share while guards are carried out side by side.
@@ -170,6 +176,9 @@ impl Daemon {
         self.guards_in(None, &polled.readings).await;
         if self.term.is_some() {
             self.close_orphans().await;
+            if !self.settings.read_only {
+                self.forget_old_incidents().await;
+            }
         }
         self.metrics.turn_took(began.elapsed());
     }
@@ -268,7 +277,7 @@ impl Daemon {
         let now = self.clock.now();
         self.cluster
             .watch_secrets(&self.api.client, &named_secrets(&self.guards));
-        let eldest = eldest(&self.guards);
+        let claims = Claims::of(&self.guards, &self.cluster.guards);
         self.cluster.ask_managers();
         let mut users = (String::new(), Users::default());
         for (key, guarded) in &mut self.guards {
@@ -278,7 +287,7 @@ impl Daemon {
             if users.0 != key.0 {
                 users = (key.0.clone(), Users::of(&key.0, &self.cluster));
             }
-            if let Some(shared) = shared(&eldest, key, guarded) {
+            if let Some(shared) = claims.shared(key, guarded) {
                 looks.insert(key.clone(), Err(shared.into()));
                 continue;
             }
@@ -299,37 +308,6 @@ impl Daemon {
         }
         looks
     }
-}
-
-/// The oldest guard of each object that guards name. One that is wrong restores nothing.
-fn eldest(guards: &BTreeMap<ObjectKey, Guarded>) -> BTreeMap<(String, TargetRef), ObjectKey> {
-    let mut by_age: Vec<_> = guards
-        .iter()
-        .filter(|(_, guarded)| guarded.policy().is_some())
-        .collect();
-    by_age.sort_by_key(|(key, guarded)| (guarded.guard().creation_timestamp().map(|time| time.0), *key));
-    let mut eldest = BTreeMap::new();
-    for (key, guarded) in by_age {
-        for target in &guarded.guard().spec.targets {
-            eldest
-                .entry((key.0.clone(), target.clone()))
-                .or_insert_with(|| key.clone());
-        }
-    }
-    eldest
-}
-
-/// The target that an older guard names as well, if there is one: two that restore the same object would fight.
-fn shared(eldest: &BTreeMap<(String, TargetRef), ObjectKey>, key: &ObjectKey, guarded: &Guarded) -> Option<NotSeen> {
-    guarded.policy()?;
-    let mut targets = guarded.guard().spec.targets.iter();
-    targets.find_map(|target| {
-        let by = eldest.get(&(key.0.clone(), target.clone())).filter(|by| *by != key)?;
-        Some(NotSeen::Shared {
-            target: target.clone(),
-            by: by.1.clone(),
-        })
-    })
 }
 
 /// The Secrets that guards name, by namespace and name.

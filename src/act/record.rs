@@ -12,7 +12,7 @@ use std::{
 
 use kube::{
     Api as KubeApi, Resource,
-    api::{ObjectMeta, Patch},
+    api::{DeleteParams, ObjectMeta, Patch, Preconditions},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
@@ -151,6 +151,24 @@ pub async fn is_gone(api: &Api, namespace: &str, at: &IncidentRef) -> Result<boo
     let incidents: KubeApi<Incident> = KubeApi::namespaced(api.client.clone(), namespace);
     let found = api.ask(None, incidents.get_opt(&at.name)).await?;
     Ok(found.and_then(|incident| incident.metadata.uid).as_ref() != Some(&at.uid))
+}
+
+/// Deletes an incident as it was seen; gone already is as good.
+pub async fn delete_incident(api: &Api, seen: &Incident) -> Result<(), ApiError> {
+    let metadata = seen.metadata.clone();
+    let incidents: KubeApi<Incident> = KubeApi::namespaced(api.client.clone(), &metadata.namespace.unwrap_or_default());
+    let as_seen = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: metadata.uid,
+            resource_version: metadata.resource_version,
+        }),
+        ..DeleteParams::default()
+    };
+    let name = metadata.name.unwrap_or_default();
+    match api.ask(Some("incident"), incidents.delete(&name, &as_seen)).await {
+        Ok(_) | Err(ApiError::NotFound(_)) => Ok(()),
+        Err(why) => Err(why),
+    }
 }
 
 /// Creates the incident under the first free name `<guard>-<hash>[-n]`. Its evidence stands before anything is done,

@@ -7,6 +7,9 @@ use tracing_subscriber::filter::LevelFilter;
 use super::{Settings, source::Way};
 use crate::model::{grade::Scheme, guard::Mode};
 
+/// In seconds.
+const DAY: u64 = 24 * 3600;
+
 /// Everything that does not hold: where, and what is wrong there.
 pub fn findings(settings: &Settings) -> Vec<(Way, String)> {
     let prometheus = &settings.prometheus;
@@ -22,6 +25,8 @@ pub fn findings(settings: &Settings) -> Vec<(Way, String)> {
         ("prometheus.url", web_address(&prometheus.url)),
         ("prometheus.timeout", outside(prometheus.timeout.0, 1, 60)),
         ("poll", outside(settings.poll.0, 1, 3600)),
+        ("incidents.keep", outside(settings.incidents.keep.0, DAY, 3660 * DAY)),
+        ("incidents.perGuard", none_kept(settings.incidents.per_guard)),
         ("commonCause.guards", too_few(settings.common_cause.guards)),
         ("commonCause.within", outside(settings.common_cause.within.0, 1, 3600)),
         ("commonCause.related", outside(settings.common_cause.related.0, 1, 1800)),
@@ -70,6 +75,8 @@ pub fn right(path: &str) -> Option<&'static str> {
         "commonCause.guards" => "how many guards breach together, 2 or more, such as 3",
         "commonCause.within" => "a length of time from 1s to 1h, such as 2m",
         "commonCause.related" => "a length of time from 1s to 30m, such as 10m",
+        "incidents.keep" => "a length of time from 1d to 3660d, such as 90d",
+        "incidents.perGuard" => "how many, 1 or more, such as 50",
         "budget.rollbacksPerHour" | "budget.concurrent" => "how many, 0 or more: 0 leaves all to people",
         "git.name" | "git.email" => "who makes commits, such as modosu and modosu@example.com",
         "git.ca" => "the path of a readable file with PEM certificates",
@@ -154,6 +161,10 @@ fn web_address(text: &str) -> Option<String> {
         }
         Ok(_) => None,
     }
+}
+
+fn none_kept(incidents: u32) -> Option<String> {
+    (incidents == 0).then(|| "the last one of a guard stays".to_owned())
 }
 
 fn too_few(guards: u32) -> Option<String> {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::freeze::Freeze;
+use crate::model::{freeze::Freeze, units::Length};
 
 /// How many rollbacks the daemon begins by itself; beyond it people decide, most severe first.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,25 @@ pub struct BudgetSettings {
     pub rollbacks_per_hour: u32,
     /// At the same time.
     pub concurrent: u32,
+}
+
+/// How many closed incidents stay. Open ones always do, and so do those that ended within the last day.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct IncidentSettings {
+    /// For so long after their end.
+    pub keep: Length,
+    /// Of each guard, the newest.
+    pub per_guard: u32,
+}
+
+impl Default for IncidentSettings {
+    fn default() -> Self {
+        Self {
+            keep: Length::hours(90 * 24),
+            per_guard: 50,
+        }
+    }
 }
 
 /// Which steps beyond restoring this daemon may run.

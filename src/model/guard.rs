@@ -40,6 +40,19 @@ pub use status::{
 pub use step::{Ask, Check, Empty, OnFailure, Rollback, RunJob, Scale, SetConfig, SetEnv, Step};
 pub use target::{TargetKind, TargetRef};
 
+/// The label of a guard that a sidecar looks after (`"true"`): the operator leaves it alone.
+pub const SIDECAR: &str = "modosu.dev/sidecar";
+
+impl Guard {
+    /// Whether it says that a sidecar looks after it.
+    pub fn is_a_sidecars(&self) -> bool {
+        let labels = self.metadata.labels.as_ref();
+        labels
+            .and_then(|labels| labels.get(SIDECAR))
+            .is_some_and(|value| value == "true")
+    }
+}
+
 /// What is watched, and how it is put back when it hurts.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(

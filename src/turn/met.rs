@@ -7,7 +7,10 @@ use kube::ResourceExt;
 use super::{Daemon, case::OpenCase, guarded::Guarded};
 use crate::{
     decide::Record,
-    model::{guard::Guard, incident::Incident},
+    model::{
+        guard::{Guard, SIDECAR},
+        incident::Incident,
+    },
     observe::cache::{Cache, ObjectKey},
 };
 
@@ -19,7 +22,7 @@ impl Daemon {
             .guards
             .all()
             .into_iter()
-            .filter(|(key, _)| self.is_mine(key))
+            .filter(|(key, guard)| self.is_mine(key) && self.belongs(guard))
             .collect();
         self.guards.retain(|key, guarded| {
             let stays = watched.contains_key(key);
@@ -34,6 +37,7 @@ impl Daemon {
                     guarded.edited(guard, &self.presets, &self.schemes, &self.settings.steps);
                 }
                 Some(_) | None => {
+                    self.warn_of_two(&guard);
                     let incidents = &self.cluster.incidents;
                     let met = Guarded::meet(guard, &self.presets, &self.schemes, incidents, &self.settings.steps);
                     self.guards.insert(key, met);
@@ -42,9 +46,26 @@ impl Daemon {
         }
     }
 
+    /// Whether this copy would watch a guard of that name: a sidecar has one, an operator all.
     pub(super) fn is_mine(&self, key: &ObjectKey) -> bool {
         let only = self.settings.guard.as_ref();
         only.is_none_or(|only| only.namespace == key.0 && only.name == key.1)
+    }
+
+    /// A sidecar cannot see whether an operator watches its guard as well.
+    fn warn_of_two(&self, guard: &Guard) {
+        if self.settings.guard.is_some() && !guard.is_a_sidecars() {
+            let (namespace, name) = (guard.namespace().unwrap_or_default(), guard.name_any());
+            tracing::warn!(
+                "guard {namespace}/{name} is not labelled {SIDECAR}=true: an operator that watches this namespace acts on it, too \
+                 (kubectl label -n {namespace} guard/{name} {SIDECAR}=true)"
+            );
+        }
+    }
+
+    /// An operator leaves those alone that are a sidecar's.
+    fn belongs(&self, guard: &Guard) -> bool {
+        self.settings.guard.is_some() || !guard.is_a_sidecars()
     }
 }
 

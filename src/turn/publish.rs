@@ -45,7 +45,10 @@ impl Daemon {
 
     /// The watched incidents, open ones as they are held here.
     fn incidents(&self) -> BTreeMap<(String, String), Arc<Incident>> {
-        let mut all: BTreeMap<_, _> = self.cluster.incidents.all().into_iter().collect();
+        let watched = self.cluster.incidents.all().into_iter();
+        let own = watched
+            .filter(|((namespace, _), incident)| self.is_mine(&(namespace.clone(), incident.spec.guard.clone())));
+        let mut all: BTreeMap<_, _> = own.collect();
         for ((namespace, _), guarded) in &self.guards {
             if let Some(case) = &guarded.case {
                 let key = (namespace.clone(), case.at.name.clone());

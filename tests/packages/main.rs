@@ -34,7 +34,7 @@ pub enum Package {
     Helm(&'static str),
 }
 
-pub const OVERLAYS: [&str; 3] = ["operator", "namespaced", "read-only"];
+pub const OVERLAYS: [&str; 4] = ["operator", "namespaced", "read-only", "sidecar"];
 pub const VALUES: [&str; 4] = ["defaults", "everything", "namespaced", "read-only"];
 /// Where the release goes that `helm template` renders.
 pub const RELEASE: &str = "modosu";
@@ -45,6 +45,7 @@ impl Package {
             "deploy/overlays/operator",
             "deploy/overlays/namespaced",
             "deploy/overlays/read-only",
+            "deploy/overlays/sidecar",
         ];
         let path = all.into_iter().find(|path| path.ends_with(name)).unwrap();
         Self::Kustomize(path)

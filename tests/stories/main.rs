@@ -29,6 +29,7 @@ mod releases;
 mod repositories;
 mod secrets;
 mod several;
+mod sidecar;
 mod stage;
 mod stages;
 mod starts;

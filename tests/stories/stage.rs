@@ -673,6 +673,25 @@ impl Stage {
             .count()
     }
 
+    // ---- modosu in the pods of a workload: real servers only ----------------------------------------------------
+
+    /// Pods can run `modosu:…` from now on. Gives where their Prometheus is.
+    pub fn ships_modosu(&self) -> String {
+        self.real_place().ships_modosu()
+    }
+
+    /// Who changed the pod template of a Deployment, in that order.
+    pub fn template_writers(&self, deployment: &str) -> Vec<String> {
+        self.real_place().template_writers(&self.namespace, deployment)
+    }
+
+    fn real_place(&self) -> &real::Real {
+        match &self.place {
+            Place::Embedded(_) => panic!("the embedded world has no processes"),
+            Place::Real(real) => real,
+        }
+    }
+
     // ---- waiting ----------------------------------------------------------------------------------------------
 
     /// Waits until `look` finds something; fails the story after so many seconds, telling what there is. Real servers

@@ -53,6 +53,15 @@ impl Access {
 
     /// A kubeconfig for another door to the same server, such as a tap.
     pub(crate) fn write_kubeconfig(&self, name: &str, server: &str, secure: bool) -> anyhow::Result<PathBuf> {
+        self.write(name, server, secure, &token(name), "default")
+    }
+
+    /// A kubeconfig for a pod's service account.
+    pub(crate) fn write_account(&self, pod: &str, namespace: &str, token: &str) -> anyhow::Result<PathBuf> {
+        self.write(&format!("pod-{namespace}-{pod}"), &self.server, true, token, namespace)
+    }
+
+    fn write(&self, name: &str, server: &str, secure: bool, token: &str, namespace: &str) -> anyhow::Result<PathBuf> {
         let cluster = if secure {
             json!({"server": server, "certificate-authority": self.ca_file()})
         } else {
@@ -62,8 +71,8 @@ impl Access {
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "test", "cluster": cluster}],
-            "users": [{"name": name, "user": {"token": token(name)}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": name}}],
+            "users": [{"name": name, "user": {"token": token}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": name, "namespace": namespace}}],
             "current-context": "test",
         });
         let path = self.scratch.join(format!("kubeconfig/{name}.yaml"));

@@ -65,7 +65,7 @@ impl Cluster {
             Prometheus::start(&scratch, targets.clone()),
             ControlPlane::start(&scratch)
         )?;
-        let node = Node::start(access.client("node").await?, &scratch, targets)
+        let node = Node::start(access.client("node").await?, &access, &scratch, targets)
             .await
             .context("the node")?;
         let cluster = Self {

@@ -4,8 +4,9 @@
 //!
 //! Different from a kubelet: containers are processes without isolation; a free port comes in `PORT` and a probe of any port goes there;
 //! until a container was ready once it is probed four times a second; only httpGet and tcpSocket readiness probes; no init containers, no
-//! liveness probes, no hooks, no volumes. What it cannot do it says in the container's waiting state.
+//! liveness probes, no hooks, no volumes; a pod with a service account of its own gets `KUBECONFIG` and not files at their usual place. What it cannot do it says in the container's waiting state.
 
+mod account;
 mod back_off;
 mod container;
 mod environment;
@@ -27,6 +28,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::access::Access;
 use crate::background::Task;
 use crate::scratch::Scratch;
 use crate::targets::Targets;
@@ -36,6 +38,7 @@ pub const NODE_NAME: &str = "node-1";
 /// What every pod of the node shares.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    pub(crate) access: Access,
     pub(crate) scratch: Arc<Scratch>,
     pub(crate) targets: Arc<Targets>,
     /// Programs by image name without registry and tag, for containers without a command.
@@ -53,9 +56,15 @@ pub(crate) struct Node {
 
 impl Node {
     /// Call it on the cluster's runtime: the client belongs to the runtime it was made on.
-    pub(crate) async fn start(client: Client, scratch: &Arc<Scratch>, targets: Arc<Targets>) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        client: Client,
+        access: &Access,
+        scratch: &Arc<Scratch>,
+        targets: Arc<Targets>,
+    ) -> anyhow::Result<Self> {
         let (images, addresses) = (Mutex::default(), Mutex::default());
         let shared = Arc::new(Shared {
+            access: access.clone(),
             scratch: scratch.clone(),
             targets,
             images,

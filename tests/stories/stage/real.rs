@@ -346,6 +346,16 @@ impl Real {
         self.cluster.apply(&binding).await.unwrap();
     }
 
+    pub fn ships_modosu(&self) -> String {
+        self.cluster.image("modosu", env!("CARGO_BIN_EXE_modosu"));
+        self.cluster.prometheus().url().to_owned()
+    }
+
+    pub fn template_writers(&self, namespace: &str, deployment: &str) -> Vec<String> {
+        let patches = self.cluster.template_patches(namespace, deployment).unwrap();
+        patches.into_iter().map(|write| write.user).collect()
+    }
+
     pub async fn page(&self, path: &str) -> String {
         let port = self.started().unwrap().port;
         let url = format!("http://127.0.0.1:{port}{path}");

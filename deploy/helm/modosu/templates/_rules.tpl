@@ -7,10 +7,10 @@
 - apiGroups: [modosu.dev]
   resources: [guards]
   verbs: [get, list, watch{{ if $acts }}, patch{{ end }}]
-# incidents are opened by modosu and decided by people
+# incidents are opened by modosu and decided by people; delete: those that are over for long (incidents.keep)
 - apiGroups: [modosu.dev]
   resources: [incidents]
-  verbs: [get, list, watch{{ if $acts }}, create{{ end }}]
+  verbs: [get, list, watch{{ if $acts }}, create, delete{{ end }}]
 - apiGroups: [modosu.dev]
   resources: [guards/status, incidents/status]
   verbs: [patch]

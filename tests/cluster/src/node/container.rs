@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::back_off::BackOff;
 use super::status::{Report, State, Termination};
-use super::{Shared, environment, probe};
+use super::{Shared, account, environment, probe};
 use crate::behaviour;
 use crate::process::{Process, Program};
 
@@ -105,6 +105,9 @@ impl Runner {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOSTNAME", self.pod.name_any())
             .env(behaviour::VARIABLE, backend);
+        if let Some(kubeconfig) = account::kubeconfig(&self.client, &self.shared, &self.pod).await? {
+            program = program.env("KUBECONFIG", kubeconfig);
+        }
         for (name, value) in environment {
             program = program.env(name, value);
         }
