@@ -270,12 +270,31 @@ async fn nobody_signs_as_somebody_else(shop: &Shop<'_>) {
         .await;
     assert!(taken_away.unwrap_err().to_string().contains("is not taken away"));
 
-    // Another account of this cluster, which may write incidents, opens one in sam's name.
+    let cluster = shop.cluster;
+    // modosu opens incidents for people who asked on the guard, as a sidecar too; nobody else does in their names.
     let forged = json!({"apiVersion": "modosu.dev/v1alpha1", "kind": "Incident", "metadata": {"name": "forged", "namespace": shop.namespace},
         "spec": {"guard": "orders", "firstBadAt": "2026-01-01T00:00:00Z", "openedAt": "2026-01-01T00:00:00Z", "grade": "Low", "action": "monitor",
             "summary": "trust me", "triggers": [], "bad": {"hash": "111111111111", "images": []}, "decision": {"verb": "rollback", "by": "sam"}}});
-    let said = shop.cluster.apply(&forged).await.unwrap_err().to_string();
+    let file = shop.cluster.folder("forged").unwrap().join("incident.json");
+    fs::write(&file, forged.to_string()).unwrap();
+    let opens = async |account: &str| {
+        let (shop, binding) = (shop.namespace, format!("--serviceaccount={}:{account}", shop.namespace));
+        let grant = [
+            "create",
+            "rolebinding",
+            account,
+            "-n",
+            shop,
+            "--clusterrole=modosu",
+            &binding,
+        ];
+        cluster.kubectl(&grant).await.unwrap();
+        let user = format!("--as=system:serviceaccount:{shop}:{account}");
+        cluster.kubectl(&["create", &user, "-f", file.to_str().unwrap()]).await
+    };
+    let said = opens("another").await.unwrap_err().to_string();
     assert!(said.contains("must be you"), "{said}");
+    opens("modosu").await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
