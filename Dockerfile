@@ -11,18 +11,9 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --release --locked --bin modosu --target "$(rustc -vV | sed -n 's/^host: //p')" \
  && cp target/*/release/modosu /modosu
 
-# Nothing but modosu, for those whose guards change no repositories: docker build --target bare …
-# Without roots to trust, no HTTP client can be built, not even for plain http
-FROM scratch AS bare
-COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-COPY --from=build /modosu /modosu
-USER 65532:65532
-EXPOSE 9191
-ENTRYPOINT ["/modosu"]
-CMD ["run"]
-
-# With git and ssh for the step `git`. ssh wants a user with a name
-FROM debian:bookworm-slim
+# With git and ssh for the step `git`, which wants them: docker build --target git -t modosu:0.1.0-git .
+# ssh wants a user with a name
+FROM debian:bookworm-slim AS git
 ARG GIT_SHA=
 LABEL org.opencontainers.image.title="modosu" \
       org.opencontainers.image.description="Watches what was just changed on Kubernetes, and puts it back when it hurts." \
@@ -36,6 +27,24 @@ RUN apt-get update \
 COPY --from=build /modosu /modosu
 USER 65532:65532
 EXPOSE 9191
-# No HEALTHCHECK: the kubelet asks /livez and /readyz itself
+HEALTHCHECK CMD ["/modosu", "health"]
+ENTRYPOINT ["/modosu"]
+CMD ["run"]
+
+# Nothing but modosu: the image that is meant where none is named.
+# Without roots to trust, no HTTP client can be built, not even for plain http
+FROM scratch AS bare
+ARG GIT_SHA=
+LABEL org.opencontainers.image.title="modosu" \
+      org.opencontainers.image.description="Watches what was just changed on Kubernetes, and puts it back when it hurts." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.revision="${GIT_SHA}"
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build /modosu /modosu
+USER 65532:65532
+EXPOSE 9191
+# For whoever runs it without a kubelet, which asks /livez and /readyz itself. With settings elsewhere than in the environment it wants MODOSU_CONFIG, too
+HEALTHCHECK CMD ["/modosu", "health"]
 ENTRYPOINT ["/modosu"]
 CMD ["run"]

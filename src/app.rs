@@ -51,6 +51,9 @@ pub async fn run(settings: Settings, client: Client, stop: CancellationToken) ->
     let prometheus = Prometheus::http(&settings.prometheus)?;
     let address = listener.local_addr()?;
     tracing::info!(%address, "modosu {} shows its status at http://{address}/status", env!("CARGO_PKG_VERSION"));
+    if settings.read_only {
+        tracing::info!("read-only: statuses, Events and the lease are written, and nothing else; nothing is put back");
+    }
     let running = start(
         Parts {
             settings,

@@ -18,6 +18,8 @@ pub mod check;
 pub mod choose;
 /// `modosu crds`: the custom resources as YAML.
 pub mod crds;
+/// `modosu health`: whether the daemon is alive.
+pub mod health;
 /// `modosu run`: the daemon.
 pub mod run;
 /// `modosu freeze`, `resume`, `abandon`: stopping it.
@@ -50,6 +52,8 @@ enum Command {
     Check(CheckArguments),
     /// Print the custom resource definitions as YAML.
     Crds,
+    /// Ask the modosu that runs here whether it is alive.
+    Health(HealthArguments),
     /// Put a guard back: to its last proven state, an older one, or only a part of it.
     Rollback(RollbackArguments),
     /// Let the state of an incident run; it is only reported from then on.
@@ -273,6 +277,16 @@ pub struct CheckArguments {
     pub files: Vec<PathBuf>,
 }
 
+/// What `modosu health` takes.
+#[derive(Args, Debug)]
+pub struct HealthArguments {
+    #[command(flatten)]
+    pub settings: SettingsArguments,
+    /// Where the pages are served, where the settings do not say so.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+}
+
 /// Where the settings are.
 #[derive(Args, Debug)]
 pub struct SettingsArguments {
@@ -300,6 +314,7 @@ impl Cli {
             Command::Run(arguments) => run::run(arguments),
             Command::Check(arguments) => check::check(arguments).and_then(|said| print(&said)),
             Command::Crds => crds::stream().and_then(|text| print(&text)),
+            Command::Health(arguments) => health::health(arguments).and_then(|said| print(&said)),
             Command::Rollback(told) => at(
                 &told.cluster,
                 |client| async move { choose::rollback(&client, told).await },
@@ -336,7 +351,7 @@ fn at<F: Future<Output = anyhow::Result<String>>>(
 fn code(error: &anyhow::Error) -> u8 {
     let unreached = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<kube::Error>() {
         Some(kube::Error::HyperError(_) | kube::Error::Service(_)) => true,
-        Some(_) | None => false,
+        Some(_) | None => cause.is::<health::Unreached>(),
     };
     if by_its_caller(error) {
         2

@@ -55,6 +55,8 @@ pub struct Settings {
     pub poll: Length,
     /// Caps every guard's mode.
     pub mode: Mode,
+    /// Writes statuses, Events and the lease, and nothing else: incidents and proven states neither.
+    pub read_only: bool,
     /// Empty: all.
     #[serde(deserialize_with = "list")]
     pub namespaces: Vec<String>,
@@ -123,6 +125,7 @@ impl Default for Settings {
             prometheus: prometheus::Settings::default(),
             poll: Length::seconds(5),
             mode: Mode::Enforce,
+            read_only: false,
             namespaces: Vec::new(),
             guard: None,
             http: Http::default(),

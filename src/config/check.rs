@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{Settings, source::Way};
-use crate::model::grade::Scheme;
+use crate::model::{grade::Scheme, guard::Mode};
 
 /// In seconds.
 const DAY: u64 = 24 * 3600;
@@ -44,6 +44,10 @@ pub fn findings(settings: &Settings) -> Vec<(Way, String)> {
     if prometheus.basic_auth.is_some() && prometheus.bearer_token_file.is_some() {
         let both = "there is a bearerTokenFile too: a query carries one of them".to_owned();
         found.push(("prometheus.basicAuth", Some(both)));
+    }
+    if settings.read_only && settings.mode != Mode::Observe {
+        let acts = "whoever writes nothing puts nothing back: with `mode: observe` alone".to_owned();
+        found.push(("readOnly", Some(acts)));
     }
     found
         .into_iter()
@@ -85,6 +89,7 @@ pub fn right(path: &str) -> Option<&'static str> {
         "leaderElection.namespace" => "the name of a namespace, such as modosu",
         "leaderElection.identity" => "a name that no other copy has, or null",
         "mode" => "observe, ask or enforce",
+        "readOnly" => "false, or true with `mode: observe`",
         "guard" => "namespace/name of one guard, such as shop/orders",
         "http.listen" => "an address and a port such as 0.0.0.0:9191 or [::]:9191",
         "http.publicUrl" => "an http or https address such as https://modosu.example.com",

@@ -56,6 +56,10 @@ pub enum Happened {
         sentence: String,
         why: Option<WhyNot>,
     },
+    /// What would be an incident, did modosu write one.
+    Found {
+        sentence: String,
+    },
     /// What was only observed so far needs people.
     PeopleDecide {
         why: WhyNot,
@@ -165,6 +169,7 @@ impl Happened {
             Self::NotKept { .. } => "NotKept",
             Self::BaselineTaken { .. } | Self::BaselineGiven { .. } => "BaselineTaken",
             Self::Opened { .. } => "IncidentOpened",
+            Self::Found { .. } => "BreachFound",
             Self::PeopleDecide { .. } => "PeopleDecide",
             Self::Raised { .. } => "IncidentRaised",
             Self::ClockMissed(_) => "ClockMissed",
@@ -202,6 +207,7 @@ impl Happened {
             Self::MarkedBad { .. }
             | Self::NotKept { .. }
             | Self::Opened { .. }
+            | Self::Found { .. }
             | Self::PeopleDecide { .. }
             | Self::Raised { .. }
             | Self::ClockMissed(_)
@@ -255,6 +261,10 @@ impl fmt::Display for Happened {
             Self::Opened {
                 action, sentence, why, ..
             } => f.write_str(&opened(*action, sentence, why.as_ref())),
+            Self::Found { sentence } => write!(
+                f,
+                "{sentence}; modosu is read-only: it opens no incident and puts nothing back"
+            ),
             Self::PeopleDecide { why } => write!(f, "people decide: {why}"),
             Self::Raised { grade, sentence } => write!(f, "now {grade}: {sentence}"),
             Self::ClockMissed(late) => write!(f, "{late}"),

@@ -97,8 +97,15 @@ pub struct News {
     pub message: String,
 }
 
-/// Ready and watching: the conditions of a guard in order. `rollback`: whether one would be accepted.
-pub fn watching(verdict: &Verdict, blind: Duration, case: Option<&IncidentStatus>, rollback: News) -> Vec<News> {
+/// Ready and watching: the conditions of a guard in order. `found`: what is no incident only because none is written. `rollback`: whether
+/// one would be accepted.
+pub fn watching(
+    verdict: &Verdict,
+    blind: Duration,
+    case: Option<&IncidentStatus>,
+    found: Option<&str>,
+    rollback: News,
+) -> Vec<News> {
     let ready = News {
         kind: "Ready",
         holds: Some(true),
@@ -124,20 +131,17 @@ pub fn watching(verdict: &Verdict, blind: Duration, case: Option<&IncidentStatus
     };
     let usable = usable(verdict);
     let open = case.filter(|case| case.state.is_some_and(IncidentState::is_open));
-    let degraded = open.map_or_else(
-        || News {
-            kind: "Degraded",
-            holds: Some(false),
-            reason: "NoIncident".into(),
-            message: String::new(),
-        },
-        |case| News {
-            kind: "Degraded",
-            holds: Some(true),
-            reason: "IncidentOpen".into(),
-            message: case.reason.clone(),
-        },
-    );
+    let (reason, message) = match (open, found) {
+        (Some(case), _) => ("IncidentOpen", case.reason.as_str()),
+        (None, Some(sentence)) => ("BreachFound", sentence),
+        (None, None) => ("NoIncident", ""),
+    };
+    let degraded = News {
+        kind: "Degraded",
+        holds: Some(open.is_some() || found.is_some()),
+        reason: reason.into(),
+        message: message.to_owned(),
+    };
     vec![ready, metrics, usable, rollback, degraded]
 }
 

@@ -88,6 +88,9 @@ impl Guarded {
 
     /// Who asked and why goes with it, unless that is said of a freeze.
     async fn take(&mut self, shared: &Shared<'_>, keys: &[&str]) {
+        if shared.settings.read_only {
+            return;
+        }
         let said = if self.note_of(UNTIL).is_some() {
             &[][..]
         } else {

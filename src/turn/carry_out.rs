@@ -52,8 +52,12 @@ impl Guarded {
         }
         let mut runs = false;
         let mut again = false;
+        let read_only = shared.settings.read_only;
         for act in step.actions {
             match act {
+                Act::Open(draft) if read_only => self.only_tell(shared, &draft),
+                // What is proven is known only where it is kept.
+                Act::Prove { .. } | Act::Touch { .. } if read_only => {}
                 Act::Begin { since } => {
                     if let Ok(rules) = &mut self.rules {
                         rules.memory.begin(since);

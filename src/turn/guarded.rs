@@ -17,6 +17,7 @@ use super::{
     Shared,
     by_hand::Followed,
     case::OpenCase,
+    found::Found,
     lanes::Lane,
     met::remembered,
     rails::within_budget,
@@ -127,6 +128,8 @@ pub struct Guarded {
     pub(super) lane: Option<Lane>,
     /// What was there while its incident was open.
     pub(super) was_there: BTreeSet<TargetRef>,
+    /// What would be an open incident, did modosu write one.
+    pub(super) found: Option<Found>,
 }
 
 /// What pages show beyond the record.
@@ -168,6 +171,7 @@ impl Guarded {
             fields: None,
             lane: None,
             was_there: BTreeSet::new(),
+            found: None,
             guard,
         }
     }
@@ -359,7 +363,11 @@ impl Guarded {
         self.record.state = Some(standing::written(state, &self.record, policy, now));
         let generation = self.guard.metadata.generation;
         self.record.observed_generation = generation;
-        let news = standing::watching(verdict, self.shown.blind, case, rollback);
+        if verdict.firing.is_empty() {
+            self.found = None;
+        }
+        let found = self.found.as_ref().map(|found| found.sentence.as_str());
+        let news = standing::watching(verdict, self.shown.blind, case, found, rollback);
         self.record.conditions = standing::conditions(&self.written.conditions, generation, now, news);
     }
 
