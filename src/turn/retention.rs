@@ -24,7 +24,8 @@ const RECENT: Duration = Duration::from_secs(24 * 3600);
 impl Daemon {
     /// Deletes those that need not be kept. What somebody changed meanwhile is looked at again the next time.
     pub(super) async fn forget_old_incidents(&mut self) {
-        if self.incidents_forgotten.is_some_and(|at| at.elapsed() < EVERY) {
+        let recently = self.incidents_forgotten.is_some_and(|at| at.elapsed() < EVERY);
+        if recently || self.settings.read_only {
             return;
         }
         self.incidents_forgotten = Some(Instant::now());
