@@ -157,6 +157,7 @@ pub fn policy(job: &str, metric: &str) -> Policy {
         within: hour,
         steps: vec![],
         stages: Vec::new(),
+        jobs: true,
         before: vec![],
         verify: vec![],
         hold: hour,
