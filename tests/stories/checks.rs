@@ -62,11 +62,12 @@ async fn a_job_that_fails_leaves_it_to_people(stage: &Stage) {
         assert!(status.reason.contains(said), "{}", status.reason);
     }
     let name = incident.metadata.name.clone().unwrap();
-    let page = stage.page(&format!("/incidents/{}/{name}", stage.namespace)).await;
-    assert!(
-        page.contains("exit code 3") && page.contains("none since yesterday"),
-        "{page}"
-    );
+    stage
+        .until("the page says how it ended", 10, async || {
+            let page = stage.page(&format!("/incidents/{}/{name}", stage.namespace)).await;
+            (page.contains("exit code 3") && page.contains("none since yesterday")).then_some(())
+        })
+        .await;
     let told = serde_json::to_string(&incident).unwrap();
     assert!(!told.contains("hunter2"), "{told}");
     stage.kill().await;
