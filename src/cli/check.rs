@@ -134,6 +134,9 @@ spec:
             mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
         };
         assert_eq!(told(true), "");
-        insta::assert_snapshot!(told(false), @"");
+        insta::assert_snapshot!(told(false), @r#"
+        orders.yaml:9  spec.rollback.before[0].job: {"from":"ConfigMap/runbook","key":"backup.yaml"}
+            this daemon runs no Jobs: its settings do not say `steps: {job: true}`
+        "#);
     }
 }
