@@ -53,7 +53,7 @@ enum Command {
     /// Print the custom resource definitions as YAML.
     Crds,
     /// Ask the modosu that runs here whether it is alive.
-    Health(HealthArguments),
+    Health(health::HealthArguments),
     /// Put a guard back: to its last proven state, an older one, or only a part of it.
     Rollback(RollbackArguments),
     /// Let the state of an incident run; it is only reported from then on.
@@ -275,16 +275,6 @@ pub struct CheckArguments {
     /// Files with guards.
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
-}
-
-/// What `modosu health` takes.
-#[derive(Args, Debug)]
-pub struct HealthArguments {
-    #[command(flatten)]
-    pub settings: SettingsArguments,
-    /// Where the pages are served, where the settings do not say so.
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub listen: Option<String>,
 }
 
 /// Where the settings are.

@@ -192,7 +192,7 @@ fn every_mistake_is_told_at_once_with_its_place_and_what_would_be_right() {
         right: text or json
     modosu.yaml:21  paging: {}
         there is no such setting
-        right: one of prometheus, poll, mode, namespaces, guard, http, budget, commonCause, freeze, steps, git, leaderElection, presets, schemes, telemetry
+        right: one of prometheus, poll, mode, readOnly, namespaces, guard, http, budget, commonCause, freeze, steps, incidents, git, leaderElection, presets, schemes, telemetry
     MODOSU__HTTP__: x
         this is not the name of a setting
         right: MODOSU__SECTION__KEY, such as MODOSU__PROMETHEUS__URL

@@ -162,7 +162,8 @@ fn every_test_that_the_architecture_names_exists() {
     for line in text.lines().filter_map(|line| line.split_once("Held by: ")) {
         for name in line.1.split('`').skip(1).step_by(2) {
             named += 1;
-            if !all.contains(&format!("fn {name}(")) {
+            // A story that is told on real servers alone is a module.
+            if !all.contains(&format!("fn {name}(")) && !all.contains(&format!("mod {name} {{")) {
                 wrong.push(format!("ARCHITECTURE.md: there is no test {name}"));
             }
         }

@@ -7,9 +7,20 @@ use std::{
 };
 
 use anyhow::bail;
+use clap::Args;
 
-use super::{HealthArguments, run::environment};
+use super::{SettingsArguments, run::environment};
 use crate::config::{Flags, Settings};
+
+/// What `modosu health` takes.
+#[derive(Args, Debug)]
+pub struct HealthArguments {
+    #[command(flatten)]
+    pub settings: SettingsArguments,
+    /// Where the pages are served, where the settings do not say so.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+}
 
 /// An answer that takes longer is none.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -43,7 +54,8 @@ fn ask(at: SocketAddr) -> io::Result<String> {
     let mut line = TcpStream::connect_timeout(&at, PATIENCE)?;
     line.set_read_timeout(Some(PATIENCE))?;
     line.set_write_timeout(Some(PATIENCE))?;
-    write!(line, "GET /livez HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n")?;
+    // In one piece: who answers a part of it closes the line before the rest.
+    line.write_all(format!("GET /livez HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
     line.take(1024).read_to_end(&mut answer)?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
